@@ -1,0 +1,40 @@
+"""Training sparse neural networks better with any mask (ToST), in Keras and TensorFlow.
+
+The names below are imported when they are first used, so that importing the package is quick.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_EXPORTED = {
+    "GhostActivation": "tost_tf.ghost.activation",
+    "GhostModel": "tost_tf.ghost.model",
+    "GhostSchedule": "tost_tf.ghost.schedule",
+    "GhostSkip": "tost_tf.ghost.skip",
+    "Masks": "tost_tf.masks.mask",
+    "RunConfig": "tost_tf.config.run_config",
+    "TostError": "tost_tf.errors",
+    "sparsify": "tost_tf.sparsity.sparsify",
+    "strip": "tost_tf.export.strip",
+    "train": "tost_tf.train.job",
+}
+_PACKAGES = ("export", "masks", "models")
+
+__all__ = [*_EXPORTED, *_PACKAGES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTED:
+        value = getattr(importlib.import_module(_EXPORTED[name]), name)
+    elif name in _PACKAGES:
+        value = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

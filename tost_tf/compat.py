@@ -1,0 +1,74 @@
+"""The one place that picks a Keras and reaches into tensorflow-model-optimization.
+
+tensorflow-model-optimization 0.8.1 works on Keras 2 only (the package `tf_keras`) and looks at
+`TF_USE_LEGACY_KERAS` when TensorFlow first makes `tf.keras`. So the variable is set before TensorFlow is
+imported, and every other file of the project takes `tf`, `keras` and the pruning classes from here.
+"""
+
+import os
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+import tensorflow as tf
+import tf_keras as keras
+from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import (
+    PruneLowMagnitude,
+)
+
+from tost_tf.errors import TostError
+
+__all__ = [
+    "PruneLowMagnitude",
+    "call_arguments",
+    "graph_nodes",
+    "is_graph_model",
+    "keras",
+    "require_graph_model",
+    "tf",
+]
+
+
+def is_graph_model(layer: object) -> bool:
+    """Whether `layer` is a functional or (built) Sequential model, whose graph can be walked."""
+    return isinstance(layer, keras.Model) and getattr(layer, "_is_graph_network", False)
+
+
+def require_graph_model(model: object) -> None:
+    """Raises `TostError`, saying what to do, unless `model` is a functional or Sequential tf_keras model."""
+    if is_graph_model(model):
+        return
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    is_keras_3 = any(base.__module__.startswith("keras.src") for base in type(model).__mro__)
+    if is_keras_3:
+        raise TostError(
+            f"{kind} is a Keras 3 model, which tensorflow-model-optimization cannot prune: build it with "
+            "tf_keras (`import tf_keras as keras`) instead"
+        )
+    if isinstance(model, keras.Sequential):
+        raise TostError(
+            f"the Sequential model {model.name!r} has no input shape yet: give its first layer an "
+            "`input_shape` or call `model.build(...)` first"
+        )
+    if isinstance(model, keras.Model):
+        raise TostError(
+            f"{kind} is a subclassed model, whose graph cannot be seen: write it with the functional API "
+            "(`tf_keras.Model(inputs, outputs)`) or as a Sequential model"
+        )
+    raise TostError(f"expected a functional or Sequential tf_keras model, got an object of type {kind}")
+
+
+def graph_nodes(model: "keras.Model") -> list:
+    """The calls of layers in `model`'s graph, inputs left out, each after those it depends on."""
+    by_depth = model._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
+
+
+def call_arguments(node, tensors: "dict[str, tf.Tensor]") -> tuple[tuple, dict]:
+    """The positional and keyword arguments of a node's call, its input tensors replaced.
+
+    Args:
+      node: one of `graph_nodes`.
+      tensors: a tensor for each of `node.flat_input_ids`.
+    """
+    # The node takes its tensors off lists, one for each use.
+    return node.map_arguments({key: [tensors[key]] * node.flat_input_ids.count(key) for key in node.flat_input_ids})

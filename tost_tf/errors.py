@@ -1,0 +1,20 @@
+"""The one exception a user is meant to read."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TostError(ValueError):
+    """A bad input or a failed run, told in one sentence: the thing, its value and what would be right.
+
+    The command line prints the sentence alone and exits with a non-zero code; Python callers may catch it
+    as a `ValueError`.
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> TostError:
+    """The error for a name that is not among the `known` ones, with the nearest one if any is near."""
+    known = sorted(known)
+    nearest = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return TostError(f"unknown {kind} {name!r}: {hint}known ones are {', '.join(known)}")
