@@ -1,0 +1,123 @@
+"""The absl flags, generated from the config's dataclasses, and the way back to a flagfile."""
+
+import dataclasses
+import os
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from tost_tf.config.options import Allowed, option
+from tost_tf.config.recipe import RECIPES
+from tost_tf.config.run_config import GROUPS, RunConfig
+from tost_tf.errors import TostError
+
+# Not part of a dataclass: it says which recipe the tweaks not given one by one are taken from.
+RECIPE_OPTION = option("tost", "sets all tweaks at once; each can then be set by itself", names=tuple(RECIPES))
+
+# Options that may differ between a launch and the one that resumes it: they do not change the result.
+NOT_COMPARED = ("run_dir", "resume", "data_dir")
+
+
+def parse(arguments: Sequence[str]) -> RunConfig:
+    """The run that command-line arguments (program name left out) describe; `--flagfile` may nest.
+
+    Raises:
+      TostError: a flag is unknown or its value is not allowed, or a flagfile cannot be read.
+    """
+    values = _define(flags.FlagValues())
+    try:
+        rest = values(["tost", *arguments])[1:]
+    except (flags.Error, OSError) as error:
+        raise TostError(" ".join(str(error).split())) from None
+    if rest:
+        raise TostError(f"{rest[0]!r} is no flag: flags are written --name=value")
+    given = {name: values[name].value for name in values if values[name].value is not None}
+    return RunConfig.make(**{name: _from_flag(name, value) for name, value in given.items()})
+
+
+def to_flagfile(config: RunConfig) -> str:
+    """The text of a flagfile that describes `config` completely: launching it repeats the run."""
+    lines = ["# The complete options of this run. To repeat it elsewhere: tost-train --flagfile=FILE --run_dir=NEW"]
+    for name, value in config.options().items():
+        if isinstance(value, bool):
+            lines.append(f"--{name}" if value else f"--no{name}")
+        elif isinstance(value, tuple):
+            lines.append(f"--{name}={','.join(map(str, value))}")
+        else:
+            lines.append(f"--{name}={value}")
+    return "\n".join(lines) + "\n"
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """What would make `new` another run than `old`, as `--name: old, new` lines; empty if nothing does."""
+    before, after = old.options(), new.options()
+    return [
+        f"--{name} was {before[name]!r}, now {after[name]!r}"
+        for name in before
+        if name not in NOT_COMPARED and before[name] != after[name]
+    ]
+
+
+def help_text(command: str, summary: str) -> str:
+    """The answer to `--help`: every flag by group, with its default, names and range."""
+    lines = [summary, "", f"usage: {command} [--flagfile=FILE] [--name=value ...]", ""]
+    for title, fields in _groups():
+        lines.append(f"{title}:")
+        for field in fields:
+            allowed: Allowed = field.metadata["allowed"]
+            details = [allowed.help]
+            if allowed.known_names():
+                details.append("one of " + ", ".join(allowed.known_names()))
+            if allowed.range_text():
+                details.append(allowed.range_text())
+            if field.default not in (None, "", ()):
+                details.append(f"default {field.default}")
+            lines.append(f"  --{field.name}")
+            lines += textwrap.wrap("; ".join(details), 96, initial_indent="      ", subsequent_indent="      ")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _groups() -> list[tuple[str, list[dataclasses.Field]]]:
+    recipe_field = dataclasses.make_dataclass("_", [("recipe", str, RECIPE_OPTION)]).__dataclass_fields__["recipe"]
+    groups = []
+    for title, group in GROUPS.items():
+        fields = list(dataclasses.fields(group))
+        groups.append((title, [recipe_field, *fields] if title == "recipe" else fields))
+    return groups
+
+
+def _define(values: flags.FlagValues) -> flags.FlagValues:
+    """Defines a flag for each option. None has a default: what is not given is left to the dataclasses."""
+    for _, fields in _groups():
+        for field in fields:
+            text = field.metadata["allowed"].help
+            kinds = str(field.type)
+            if "bool" in kinds:
+                define = flags.DEFINE_boolean
+            elif "tuple" in kinds:
+                define = flags.DEFINE_list
+            elif "int" in kinds:
+                define = flags.DEFINE_integer
+            elif "float" in kinds:
+                define = flags.DEFINE_float
+            else:
+                define = flags.DEFINE_string
+            define(field.name, None, text, flag_values=values)
+    return values
+
+
+def _from_flag(name: str, value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    try:
+        return tuple(int(item) for item in value if item != "")
+    except ValueError:
+        raise TostError(f"--{name}={','.join(value)} must be whole numbers with commas between them") from None
+
+
+def read_flagfile(path: str | os.PathLike) -> RunConfig:
+    """The run a flagfile describes."""
+    return parse([f"--flagfile={os.fspath(path)}"])

@@ -1,0 +1,120 @@
+"""The names users may write, and where what they stand for is found. A new one is one line here."""
+
+from tost_tf.registry import Registry
+
+MODELS = Registry(
+    "model",
+    {
+        "resnet18": "tost_tf.models.resnet18:resnet18",
+        "resnet20": "tost_tf.models.cifar_resnet:resnet20",
+        "resnet32": "tost_tf.models.cifar_resnet:resnet32",
+    },
+)
+
+# Datasets with a loader of their own. Any other name is looked up in tensorflow-datasets.
+DATASETS = Registry(
+    "dataset",
+    {
+        "digits": "tost_tf.data.digits:load_digits",
+        "tiny_imagenet": "tost_tf.data.tiny_imagenet:load_tiny_imagenet",
+    },
+)
+
+MASKS = Registry(
+    "mask",
+    {
+        "random": "tost_tf.masks.find:random",
+        "erk": "tost_tf.masks.find:erk",
+        "magnitude": "tost_tf.masks.find:magnitude",
+    },
+)
+
+GHOST_NEURONS = Registry(
+    "ghost neuron",
+    {
+        "pswish": "tost_tf.ghost.neurons:pswish",
+        "mish": "tost_tf.ghost.neurons:mish",
+    },
+)
+
+GHOST_SKIPS = Registry(
+    "ghost skip",
+    {
+        "projection": "tost_tf.ghost.skips:projection",
+        "identity": "tost_tf.ghost.skips:identity",
+    },
+)
+
+GHOST_SCHEDULES = Registry(
+    "ghost schedule",
+    {
+        "linear": "tost_tf.ghost.schedules:linear",
+        "cosine": "tost_tf.ghost.schedules:cosine",
+        "exponential": "tost_tf.ghost.schedules:exponential",
+        "constant": "tost_tf.ghost.schedules:constant",
+    },
+)
+
+# Image-classification datasets of tensorflow-datasets, so that a name is checked without importing it. Others
+# that are already prepared in the data folder are accepted too.
+TFDS_DATASETS = tuple(
+    [
+        "beans",
+        "binary_alpha_digits",
+        "caltech101",
+        "caltech_birds2010",
+        "caltech_birds2011",
+        "cars196",
+        "cassava",
+        "cats_vs_dogs",
+        "cifar10",
+        "cifar100",
+        "cifar10_1",
+        "citrus_leaves",
+        "cmaterdb",
+        "coil100",
+        "colorectal_histology",
+        "deep_weeds",
+        "dtd",
+        "emnist",
+        "eurosat",
+        "fashion_mnist",
+        "food101",
+        "horses_or_humans",
+        "imagenet2012",
+        "imagenet_resized",
+        "imagenette",
+        "imagewang",
+        "kmnist",
+        "malaria",
+        "mnist",
+        "omniglot",
+        "oxford_flowers102",
+        "oxford_iiit_pet",
+        "patch_camelyon",
+        "places365_small",
+        "plant_leaves",
+        "plant_village",
+        "resisc45",
+        "rock_paper_scissors",
+        "smallnorb",
+        "stanford_dogs",
+        "stl10",
+        "sun397",
+        "svhn_cropped",
+        "tf_flowers",
+        "uc_merced",
+    ]
+)
+
+# Images of characters: mirrored, they are another symbol or none, so they are not augmented by default.
+CHARACTER_DATASETS = (
+    "binary_alpha_digits",
+    "cmaterdb",
+    "digits",
+    "emnist",
+    "kmnist",
+    "mnist",
+    "omniglot",
+    "svhn_cropped",
+)

@@ -1,0 +1,55 @@
+"""The training recipe: every tweak of the paper as data."""
+
+import dataclasses
+
+from tost_tf.config.names import GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS
+from tost_tf.config.options import option
+
+NO_GHOST = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The tweaks of "Training Your Sparse Neural Network Better with Any Mask", all off by default.
+
+    The paper gives the tweaks and when ghosts are gone, but neither the shape of the schedule, nor the last β,
+    nor the smoothing ratio. Linear is the plainest schedule; at β = 20 PSwish is within 0.014 of ReLU
+    everywhere (0.2785 / β), so that the change to ReLU goes unnoticed; the ratio 0.1 and the constant
+    initialisation of the skips are those of the authors' released code.
+    """
+
+    ghost_neurons: str = option(
+        NO_GHOST, "soft neurons in place of ReLU while ghosts last", names=GHOST_NEURONS, also=(NO_GHOST,)
+    )
+    ghost_skips: str = option(NO_GHOST, "extra skip connections while ghosts last", names=GHOST_SKIPS, also=(NO_GHOST,))
+    ghost_skip_initializer: str = option(
+        "constant",
+        "start of the projection skips: constant 1e-4 as in the authors' code, or he_normal",
+        names=("constant", "he_normal"),
+    )
+    ghost_schedule: str = option(
+        "linear", "how ghosts fade; constant means they are removed abruptly", names=GHOST_SCHEDULES
+    )
+    ghost_end_epoch: int | None = option(
+        None,
+        "epoch from which no ghost is left (by default the first learning-rate drop); -1 keeps them to the end",
+        minimum=-1,
+    )
+    beta_start: float = option(1.0, "β of the ghost neurons at the start", minimum=0)
+    beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0)
+    label_smoothing: float = option(0.0, "smooth ratio a of the labels y(1-a) + a/K", minimum=0, below=1)
+
+    @property
+    def has_ghosts(self) -> bool:
+        return self.ghost_neurons != NO_GHOST or self.ghost_skips != NO_GHOST
+
+    @property
+    def keeps_ghosts(self) -> bool:
+        """Whether ghosts are never removed (Figure 6 of the paper), so that they are exported too."""
+        return self.has_ghosts and self.ghost_end_epoch == -1
+
+
+RECIPES = {
+    "default": Recipe(),
+    "tost": Recipe(ghost_neurons="pswish", ghost_skips="projection", label_smoothing=0.1),
+}

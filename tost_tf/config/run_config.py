@@ -1,0 +1,191 @@
+"""A whole run as frozen dataclasses: the only place defaults are written."""
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from tost_tf.config.names import CHARACTER_DATASETS, DATASETS, MASKS, MODELS, TFDS_DATASETS
+from tost_tf.config.options import check_options, option
+from tost_tf.config.recipe import RECIPES, Recipe
+from tost_tf.errors import TostError, unknown_name
+
+DEFAULT_DATA_DIR = "~/tensorflow_datasets"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how they are split and augmented."""
+
+    dataset: str = option(
+        "cifar10", "digits, tiny_imagenet, or any image-classification dataset of tensorflow-datasets"
+    )
+    data_dir: str = option(DEFAULT_DATA_DIR, "where datasets are kept")
+    train_examples: int = option(0, "use only that many training images; 0 means all", minimum=0)
+    validation_fraction: float = option(0.1, "share of the training images kept for validation", above=0, below=1)
+    augment: bool | None = option(
+        None, "pad by 4, crop and flip at random (by default yes, but for images of characters)"
+    )
+    image_size: int = option(0, "resize images to this many pixels a side; 0 leaves them as they are", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Which network."""
+
+    model: str = option("resnet32", "the network", names=MODELS)
+    width_multiplier: float = option(1.0, "factor on the number of channels", above=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskConfig:
+    """Which weights stay."""
+
+    mask: str = option("random", "how the mask is found", names=MASKS, also=("none",))
+    mask_file: str = option("", "read the mask from this .npz file instead of finding one")
+    sparsity: float = option(0.95, "fraction of the weights that are zero", minimum=0, below=1)
+    mask_scope: str = option(
+        "global",
+        "rank all weights together (global) or each kernel alone (layer); erk has a density of its own a layer",
+        names=("global", "layer"),
+    )
+    dense_layers: str = option("", "regular expression of the names of layers that are left dense")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """The training loop. The defaults are the paper's, Section 3.1."""
+
+    epochs: int = option(180, "passes over the training images", minimum=1)
+    batch_size: int = option(128, "images a step, over all devices together", minimum=1)
+    learning_rate: float = option(0.1, "learning rate at the start", above=0)
+    lr_drop_epochs: tuple[int, ...] | None = option(
+        None, "epochs at which the learning rate drops (by default at 1/2 and 3/4 of all)", minimum=1
+    )
+    lr_drop_factor: float = option(0.1, "what the learning rate is multiplied by at a drop", above=0, maximum=1)
+    momentum: float = option(0.9, "momentum of SGD", minimum=0, below=1)
+    weight_decay: float = option(2e-4, "L2 penalty added to the gradient of every trainable weight", minimum=0)
+    seed: int = option(0, "seed of everything random in the run", minimum=0, maximum=2**31 - 1)
+    deterministic: bool = option(False, "the same weights to the last bit at every launch, at some cost in speed")
+    resume: bool = option(True, "go on with the run found in --run_dir; --noresume refuses to")
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineConfig:
+    """Where it runs and where results go."""
+
+    distribution: str = option(
+        "auto",
+        "devices: none for one, mirrored for all GPUs here, auto for mirrored where there are several",
+        names=("auto", "none", "mirrored"),
+    )
+    run_dir: str = option("", "folder of the run's results (by default a name made of the options, under runs/)")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run, complete and checked. Made by `RunConfig.make`."""
+
+    data: DataConfig
+    model: ModelConfig
+    mask: MaskConfig
+    recipe_name: str
+    recipe: Recipe
+    training: TrainingConfig
+    machine: MachineConfig
+
+    @classmethod
+    def make(cls, **options: Any) -> "RunConfig":
+        """A run from options by name (those of the command line); what is not given takes its default.
+
+        Raises:
+          TostError: an option is unknown, a name or value is not allowed, or two options contradict each other.
+        """
+        known = {field.name for group in GROUPS.values() for field in dataclasses.fields(group)} | {"recipe"}
+        for name in options:
+            if name not in known:
+                raise unknown_name("option", name, known)
+        recipe_name = options.get("recipe", "tost")
+        if recipe_name not in RECIPES:
+            raise unknown_name("--recipe", recipe_name, RECIPES)
+        groups = {}
+        for group_name, group in GROUPS.items():
+            given = {f.name: options[f.name] for f in dataclasses.fields(group) if f.name in options}
+            base = RECIPES[recipe_name] if group is Recipe else group()
+            groups[group_name] = dataclasses.replace(base, **given)
+            check_options(groups[group_name])
+        config = _completed(cls(recipe_name=recipe_name, **groups))
+        _check_together(config)
+        return config
+
+    def options(self) -> dict[str, Any]:
+        """All options by name, as `RunConfig.make` takes them."""
+        flat = {"recipe": self.recipe_name}
+        for name in GROUPS:
+            flat |= dataclasses.asdict(getattr(self, name))
+        return flat
+
+
+GROUPS = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "mask": MaskConfig,
+    "recipe": Recipe,
+    "training": TrainingConfig,
+    "machine": MachineConfig,
+}
+
+
+def _completed(config: RunConfig) -> RunConfig:
+    """Fills in the defaults that depend on other options."""
+    data, mask, training, recipe, machine = (
+        config.data,
+        config.mask,
+        config.training,
+        config.recipe,
+        config.machine,
+    )
+    if data.augment is None:
+        data = dataclasses.replace(data, augment=data.dataset not in CHARACTER_DATASETS)
+    if mask.mask == "none":
+        mask = dataclasses.replace(mask, sparsity=0.0)
+    if training.lr_drop_epochs is None:
+        # The paper's 90 and 135 of 180.
+        drops = {training.epochs // 2, training.epochs * 3 // 4} - {0}
+        training = dataclasses.replace(training, lr_drop_epochs=tuple(sorted(drops)))
+    if recipe.ghost_end_epoch is None:
+        end = min(training.lr_drop_epochs, default=max(1, training.epochs // 2))
+        recipe = dataclasses.replace(recipe, ghost_end_epoch=end)
+    if not machine.run_dir:
+        mask_name = Path(mask.mask_file).stem if mask.mask_file else f"{mask.mask}{100 * mask.sparsity:g}"
+        name = f"{config.model.model}_{data.dataset}_{mask_name}_{config.recipe_name}_seed{training.seed}"
+        machine = dataclasses.replace(machine, run_dir=f"runs/{name}")
+    return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
+
+
+def _check_together(config: RunConfig) -> None:
+    """Raises `TostError` for options that are fine alone but not together."""
+    data, mask, training, recipe = config.data, config.mask, config.training, config.recipe
+    prepared = os.path.isdir(os.path.join(os.path.expanduser(data.data_dir), data.dataset))
+    if data.dataset not in (*DATASETS, *TFDS_DATASETS) and not (data.dataset and prepared):
+        raise unknown_name("--dataset", data.dataset, (*DATASETS, *TFDS_DATASETS))
+    if mask.mask == "none" and mask.mask_file:
+        raise TostError(f"--mask=none and --mask_file={mask.mask_file} contradict each other: leave one out")
+    try:
+        re.compile(mask.dense_layers)
+    except re.error as error:
+        raise TostError(f"--dense_layers={mask.dense_layers!r} is no regular expression: {error}") from None
+    late = [epoch for epoch in training.lr_drop_epochs if epoch >= training.epochs]
+    if late:
+        raise TostError(
+            f"--lr_drop_epochs has {late[0]}, but the run ends after --epochs={training.epochs}: "
+            "drop earlier, or leave the option out (the default is 1/2 and 3/4 of all epochs)"
+        )
+    if recipe.has_ghosts and not recipe.keeps_ghosts and recipe.ghost_end_epoch >= training.epochs:
+        raise TostError(
+            f"--ghost_end_epoch={recipe.ghost_end_epoch} with --epochs={training.epochs} leaves no epoch without "
+            "ghosts, so there would be nothing to export: end them earlier, or give -1 to keep (and export) them"
+        )
+    if recipe.beta_end < recipe.beta_start:
+        raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")
