@@ -1,0 +1,1 @@
+"""Images and labels: loading and splitting, augmentation, and the `tf.data` pipeline."""

@@ -1,0 +1,30 @@
+"""The augmentation of the CIFAR papers: pad by 4, crop at random, flip left to right at random."""
+
+from tost_tf.compat import tf
+
+PADDING = 4
+
+
+def draw(examples: int, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Random shifts and flips for `examples` images, decided by `seed` (two integers) alone.
+
+    Returns:
+      `top` and `left`: int32 of shape [examples], the corner of the crop in the padded image, 0 to 8;
+      `flip`: bool of shape [examples].
+    """
+    corners = tf.random.stateless_uniform((examples, 3), seed, 0, 2 * PADDING + 1, tf.int32)
+    flip_seed = tf.random.fold_in(seed, 1)
+    flip = tf.random.stateless_uniform((examples,), flip_seed) < 0.5
+    return {"top": corners[:, 0], "left": corners[:, 1], "flip": flip}
+
+
+def apply(images: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
+    """Shifts and flips each image of a batch [examples, height, width, channels]; what was outside is black.
+
+    The whole batch is cut by two gathers, one along rows and one along columns, instead of image by image.
+    """
+    height, width = images.shape[1], images.shape[2]
+    padded = tf.pad(images, [[0, 0], [PADDING, PADDING], [PADDING, PADDING], [0, 0]])
+    rows = top[:, None] + tf.range(height)
+    columns = tf.where(flip[:, None], tf.range(width - 1, -1, -1), tf.range(width)) + left[:, None]
+    return tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)

@@ -1,0 +1,18 @@
+"""From a dataset's name to its images."""
+
+from tost_tf.config.names import DATASETS
+from tost_tf.config.run_config import DataConfig
+from tost_tf.data.images import ImageData
+
+
+def load(config: DataConfig) -> ImageData:
+    """The dataset `config.dataset`: from a loader of its own, else from tensorflow-datasets.
+
+    Raises:
+      TostError: it is not there, or not what it should be.
+    """
+    if config.dataset in DATASETS:
+        return DATASETS[config.dataset](config)
+    from tost_tf.data.tfds_images import load_tfds
+
+    return load_tfds(config)

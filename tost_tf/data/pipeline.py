@@ -1,0 +1,77 @@
+"""From images in memory to batches: shuffled, augmented, normalised, prefetched.
+
+The order of the examples and their augmentation depend on the seed and the number of the epoch alone, not on how
+many epochs this process has run, so that a resumed run sees what an undisturbed one would have seen.
+"""
+
+import math
+
+from tost_tf.compat import tf
+from tost_tf.data import augment as augmentation
+from tost_tf.data.images import ImageData, LabelledImages
+from tost_tf.seeds import derive_seed
+
+EVALUATION_BATCH = 500
+
+
+def normalise(images: tf.Tensor, data: ImageData) -> tf.Tensor:
+    """Pixels 0 to 255 of any type to what a network sees: float32, (pixel / 255 - mean) / deviation."""
+    mean = tf.constant(data.mean, tf.float32)
+    deviation = tf.constant(data.deviation, tf.float32)
+    return (tf.cast(images, tf.float32) / 255.0 - mean) / deviation
+
+
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Steps to see every example once; the last batch may be smaller."""
+    return math.ceil(examples / batch_size)
+
+
+def training_batches(
+    data: ImageData, batch_size: int, seed: int, epochs: int, first_epoch: int = 0, augment: bool = True
+) -> tf.data.Dataset:
+    """Batches of `(images, one-hot labels)` for the epochs `first_epoch` to `epochs - 1`, one after the other.
+
+    Args:
+      data: the dataset; its training part is used.
+      batch_size: images a batch; the last batch of an epoch holds what is left.
+      seed: decides order and augmentation together with the epoch's number.
+      epochs: where to stop.
+      first_epoch: where to start: the number of epochs already done.
+      augment: whether to shift and flip.
+    """
+    images, labels = tf.constant(data.train.images), tf.constant(data.train.labels)
+    examples = len(data.train)
+    order_seed, augment_seed = derive_seed(seed, "order"), derive_seed(seed, "augmentation")
+
+    def plan(epoch: tf.Tensor) -> tf.data.Dataset:
+        epoch = tf.cast(epoch, tf.int32)
+        order = tf.random.experimental.stateless_shuffle(tf.range(examples), tf.stack([order_seed, epoch]))
+        drawn = augmentation.draw(examples, tf.stack([augment_seed, epoch])) if augment else {}
+        return tf.data.Dataset.from_tensor_slices((order, drawn)).batch(batch_size)
+
+    def make_batch(order: tf.Tensor, drawn: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = tf.gather(images, order)
+        if augment:
+            batch = augmentation.apply(batch, **drawn)
+        return normalise(batch, data), tf.one_hot(tf.gather(labels, order), data.num_classes)
+
+    epochs_left = tf.data.Dataset.range(first_epoch, epochs).flat_map(plan)
+    batches = epochs_left.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return _unsharded(batches).prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_batches(data: ImageData, part: LabelledImages) -> tf.data.Dataset:
+    """Batches of `(images, one-hot labels)` of a part, in its order, without augmentation."""
+    pairs = tf.data.Dataset.from_tensor_slices((part.images, part.labels)).batch(EVALUATION_BATCH)
+
+    def make_batch(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return normalise(images, data), tf.one_hot(labels, data.num_classes)
+
+    return _unsharded(pairs.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE)).prefetch(tf.data.AUTOTUNE)
+
+
+def _unsharded(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Each batch is split over the replicas of a process; there are no files to divide among them."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.with_options(options)
