@@ -1,0 +1,57 @@
+"""How many weights each layer keeps."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def kept_count(size: int, sparsity: float) -> int:
+    """Of `size` weights, how many stay at `sparsity`: exactly round((1 - sparsity) * size)."""
+    return round((1 - sparsity) * size)
+
+
+def uniform(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str, int]:
+    """The same density in every layer."""
+    return {path: kept_count(int(np.prod(shape)), sparsity) for path, shape in shapes.items()}
+
+
+def erdos_renyi_kernel(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str, int]:
+    """Densities of Erdős-Rényi-Kernel (Evci et al. 2020, "Rigging the Lottery", Section 3).
+
+    A layer's density is proportional to (sum of its kernel's dimensions) / (their product), so that small layers
+    stay denser; layers that would exceed density 1 are left dense and the others share what is left. The counts
+    add up to exactly round((1 - sparsity) * all weights).
+
+    Args:
+      shapes: weight path -> kernel shape.
+      sparsity: of all layers together, in [0, 1).
+
+    Returns:
+      Weight path -> number of weights kept.
+    """
+    sizes = {path: int(np.prod(shape)) for path, shape in shapes.items()}
+    total = kept_count(sum(sizes.values()), sparsity)
+    raw = {path: sum(shape) / sizes[path] for path, shape in shapes.items()}
+    dense: set[str] = set()
+    while True:
+        sparse = [path for path in shapes if path not in dense]
+        left = total - sum(sizes[path] for path in dense)
+        scale = left / max(sum(raw[path] * sizes[path] for path in sparse), 1e-12)
+        over = [path for path in sparse if scale * raw[path] > 1]
+        if not over:
+            break
+        dense.update(over)
+    exact = {path: sizes[path] if path in dense else scale * raw[path] * sizes[path] for path in shapes}
+    return _rounded(exact, sizes, total)
+
+
+def _rounded(exact: Mapping[str, float], sizes: Mapping[str, int], total: int) -> dict[str, int]:
+    """Whole numbers near `exact` that add up to `total`: the largest remainders are rounded up."""
+    counts = {path: int(value) for path, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda path: counts[path] - exact[path])
+    missing = total - sum(counts.values())
+    for path in by_remainder:
+        if missing > 0 and counts[path] < sizes[path]:
+            counts[path] += 1
+            missing -= 1
+    return counts

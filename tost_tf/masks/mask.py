@@ -1,0 +1,125 @@
+"""A mask as a checked value: which weights of which kernels stay."""
+
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from tost_tf.errors import TostError
+from tost_tf.files import replaced_file
+
+MOST_SHOWN = 10
+
+
+class Masks(Mapping[str, np.ndarray]):
+    """The masks of a network: weight path ("stage1_block1_conv1/kernel") -> 0/1 array, 1 = kept.
+
+    Immutable: the arrays are read-only uint8 of the weights' shapes.
+
+    Args:
+      masks: weight path -> array of zeros and ones of any numeric or boolean type.
+
+    Raises:
+      TostError: there is none, or one holds other values than 0 and 1; all of them are named at once.
+    """
+
+    def __init__(self, masks: Mapping[str, np.ndarray]):
+        if not masks:
+            raise TostError("a mask needs at least one weight, got none")
+        checked, wrong = {}, []
+        for path, mask in masks.items():
+            values = np.asarray(mask)
+            is_number = values.dtype.kind in "buif"
+            others = values[(values != 0) & (values != 1)] if is_number else values.ravel()
+            if others.size or not values.size:
+                wrong.append(f"{path} holds {others[0]!r}" if others.size else f"{path} is empty")
+                continue
+            checked[path] = values.astype(np.uint8)
+            checked[path].setflags(write=False)
+        if wrong:
+            raise TostError(f"a mask holds 0 and 1 only: {_first(wrong)}")
+        self._masks = checked
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        return self._masks[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._masks)
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def __repr__(self) -> str:
+        return f"Masks({len(self)} layers, {self.kept} of {self.size} weights kept, sparsity {self.sparsity:.4f})"
+
+    @property
+    def size(self) -> int:
+        """How many weights the masks speak of."""
+        return sum(mask.size for mask in self.values())
+
+    @property
+    def kept(self) -> int:
+        """How many weights stay."""
+        return sum(int(mask.sum()) for mask in self.values())
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the weights that are zero, over all layers together."""
+        return 1 - self.kept / self.size
+
+    @property
+    def layer_sparsity(self) -> dict[str, float]:
+        """Fraction of the weights that are zero, by weight path."""
+        return {path: 1 - int(mask.sum()) / mask.size for path, mask in self.items()}
+
+    @property
+    def collapsed_layers(self) -> list[str]:
+        """The paths of the weights of which none stays."""
+        return [path for path, mask in self.items() if not mask.any()]
+
+    def require_match(self, shapes: Mapping[str, tuple[int, ...]], owner: str) -> None:
+        """Raises `TostError`, naming up to ten differences, unless the masks are those of these weights.
+
+        Args:
+          shapes: weight path -> shape of the weights to be masked.
+          owner: whose weights they are, for the message.
+        """
+        wrong = [f"{path} is missing" for path in shapes if path not in self]
+        wrong += [f"{path} is not a prunable weight of {owner}" for path in self if path not in shapes]
+        wrong += [
+            f"{path} has shape {list(mask.shape)} instead of {list(shapes[path])}"
+            for path, mask in self.items()
+            if path in shapes and mask.shape != tuple(shapes[path])
+        ]
+        if wrong:
+            raise TostError(f"the mask does not fit {owner}: {_first(wrong)}")
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes an `.npz` file, one array a weight, in place of an earlier one only once it is whole."""
+        if not str(path).endswith(".npz"):
+            raise TostError(f"a mask file is an .npz file, got the name {str(path)!r}")
+        with replaced_file(path) as temporary:
+            np.savez_compressed(temporary, **self._masks)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Masks":
+        """Reads what `save` wrote. Never unpickles.
+
+        Raises:
+          TostError: there is no such file, it is no `.npz` file, is cut off, or holds something else than masks.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                if not isinstance(archive, np.lib.npyio.NpzFile):
+                    raise ValueError("it holds a single array")
+                return cls({name: archive[name] for name in archive.files})
+        except FileNotFoundError:
+            raise TostError(f"there is no mask file {str(path)!r}") from None
+        except (TostError, OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+            raise TostError(f"{str(path)!r} cannot be read as a mask file (.npz): {error}") from None
+
+
+def _first(problems: list[str]) -> str:
+    shown = "; ".join(problems[:MOST_SHOWN])
+    return shown if len(problems) <= MOST_SHOWN else f"{shown}; and {len(problems) - MOST_SHOWN} more"

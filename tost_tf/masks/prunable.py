@@ -1,0 +1,57 @@
+"""Which weights of a model can be pruned, and what they are called."""
+
+from collections.abc import Iterator
+
+from tost_tf.compat import PruneLowMagnitude, is_graph_model, keras, require_graph_model, tf
+
+# Layer class -> the attribute that holds its kernel. Biases and BatchNormalization are never pruned.
+KERNELS = {
+    keras.layers.Conv2D: "kernel",
+    keras.layers.DepthwiseConv2D: "depthwise_kernel",
+    keras.layers.Dense: "kernel",
+}
+NOT_PRUNABLE = (keras.layers.Conv2DTranspose,)  # a subclass of Conv2D
+
+
+def kernel_name(layer: keras.layers.Layer) -> str | None:
+    """The attribute that holds the prunable kernel of `layer`, `None` if it has none."""
+    if isinstance(layer, NOT_PRUNABLE):
+        return None
+    return next((name for kind, name in KERNELS.items() if isinstance(layer, kind)), None)
+
+
+def prunable_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """The layers of `model` with a prunable kernel, nested models included, each with its path.
+
+    A wrapped layer is given as the wrapper, under the path of the layer inside; a path is the names of the nested
+    models and of the layer with "/" between them. A layer that is called several times is given once.
+    """
+    seen: set[int] = set()
+
+    def walk(network: keras.Model, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:
+        for layer in network.layers:
+            inner = layer.layer if isinstance(layer, PruneLowMagnitude) else layer
+            if id(inner) in seen:
+                continue
+            seen.add(id(inner))
+            if is_graph_model(inner):
+                yield from walk(inner, f"{prefix}{inner.name}/")
+            elif kernel_name(inner):
+                yield prefix + inner.name, layer
+
+    require_graph_model(model)
+    yield from walk(model, "")
+
+
+def prunable_weights(model: keras.Model) -> dict[str, tf.Variable]:
+    """Weight path ("stage1_block1_conv1/kernel") -> kernel, for every prunable weight in the order of the layers.
+
+    Raises:
+      TostError: `model` is not a functional or Sequential tf_keras model.
+    """
+    weights = {}
+    for path, layer in prunable_layers(model):
+        inner = layer.layer if isinstance(layer, PruneLowMagnitude) else layer
+        name = kernel_name(inner)
+        weights[f"{path}/{name}"] = getattr(inner, name)
+    return weights
