@@ -1,0 +1,1 @@
+"""Fixed sparsity on Keras models, by a wrapper of tensorflow-model-optimization."""
