@@ -1,0 +1,1 @@
+"""Ghosts: soft neurons and skip connections that are there while training starts and gone before it ends."""

@@ -1,0 +1,36 @@
+"""The ghost activation layer."""
+
+from tost_tf.compat import keras, tf
+from tost_tf.config.names import GHOST_NEURONS
+
+
+@keras.utils.register_keras_serializable("tost_tf")
+class GhostActivation(keras.layers.Layer):
+    """A soft neuron in place of ReLU, whose β a `GhostSchedule` raises until it is (nearly) ReLU.
+
+    Args:
+      kind: "pswish", "mish" or a registered one.
+      beta: β at the start.
+      max_value: the cap of a capped ReLU such as ReLU6; `None` for no cap.
+      **kwargs: as for any Keras layer.
+
+    Raises:
+      TostError: no such kind.
+    """
+
+    def __init__(self, kind: str = "pswish", beta: float = 1.0, max_value: float | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.function = GHOST_NEURONS[kind]
+        self.kind, self.initial_beta, self.max_value = kind, float(beta), max_value
+        self.beta = self.add_weight("beta", (), initializer=keras.initializers.Constant(beta), trainable=False)
+
+    def call(self, inputs):
+        outputs = self.function(inputs, tf.cast(self.beta, inputs.dtype))
+        return outputs if self.max_value is None else tf.minimum(outputs, tf.cast(self.max_value, outputs.dtype))
+
+    def get_config(self):
+        return super().get_config() | {
+            "kind": self.kind,
+            "beta": self.initial_beta,
+            "max_value": self.max_value,
+        }

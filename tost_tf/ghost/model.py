@@ -1,0 +1,108 @@
+"""A model with two views: with ghosts and without."""
+
+from tost_tf.compat import keras, require_graph_model, tf
+from tost_tf.config.names import GHOST_NEURONS, GHOST_SKIPS
+from tost_tf.config.recipe import NO_GHOST
+from tost_tf.ghost.graph import Ghost, HauntedGraph
+
+
+class GhostModel(keras.Model):
+    """Trains a sparse model with ghosts first and without them later; both views share every layer of the model.
+
+    It is compiled and fitted like any Keras model. While ghosts are active, `fit`, `evaluate` and `predict` go
+    through the ghosted view; after `remove_ghosts` (which a `GhostSchedule` calls) they go through the plain view,
+    at the plain view's cost.
+
+    Args:
+      sparse: a functional or Sequential tf_keras model, usually made by `sparsify`.
+      neurons: "pswish", "mish", a registered kind, or "none".
+      skips: "projection", "identity", a registered kind, or "none".
+      skip_initializer: start of projection skips, "constant" (the authors') or "he_normal".
+      beta: β of the ghost neurons at the start.
+
+    Attributes:
+      plain: the plain view, `sparse` itself.
+      haunted: the ghosted view.
+      ghosts: what was put where, a list of `Ghost`.
+
+    Raises:
+      TostError: `sparse` is a subclassed or Keras 3 model, or a kind is unknown.
+    """
+
+    def __init__(
+        self,
+        sparse: keras.Model,
+        neurons: str = "pswish",
+        skips: str = "projection",
+        skip_initializer: str = "constant",
+        beta: float = 1.0,
+        **kwargs,
+    ):
+        require_graph_model(sparse)
+        for registry, kind in ((GHOST_NEURONS, neurons), (GHOST_SKIPS, skips)):
+            if kind != NO_GHOST:
+                registry.check(kind)
+        super().__init__(name=kwargs.pop("name", f"{sparse.name}_with_ghosts"), **kwargs)
+        graph = HauntedGraph(sparse, neurons, skips, skip_initializer, beta)
+        self.plain = sparse
+        self.haunted = graph.view
+        self._ghosts = tuple(graph.ghosts)
+        self._ghosts_active = bool(graph.ghosts)
+        self.build(sparse.input_shape)
+
+    @property
+    def ghosts(self) -> list[Ghost]:
+        return list(self._ghosts)
+
+    @property
+    def ghosts_active(self) -> bool:
+        return self._ghosts_active
+
+    @property
+    def view(self) -> keras.Model:
+        """The view in use."""
+        return self.haunted if self._ghosts_active else self.plain
+
+    def remove_ghosts(self) -> None:
+        """Goes over to the plain view, also in the middle of `fit`: from the next step on."""
+        self._use_ghosts(False)
+
+    def restore_ghosts(self) -> None:
+        """Goes back to the ghosted view."""
+        self._use_ghosts(bool(self._ghosts))
+
+    def _use_ghosts(self, active: bool) -> None:
+        if active == self._ghosts_active:
+            return
+        self._ghosts_active = active
+        # Keras keeps the traced steps of the other view: make it trace again where it has traced.
+        if self.train_function is not None:
+            self.make_train_function(force=True)
+        if self.test_function is not None:
+            self.make_test_function(force=True)
+        if self.predict_function is not None:
+            self.make_predict_function(force=True)
+
+    def call(self, inputs, training=None):
+        return self.view(inputs, training=training)
+
+    # Only what the view in use computes with: a weight without a gradient would be warned about at every step.
+    @property
+    def trainable_weights(self) -> list[tf.Variable]:
+        return self.view.trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[tf.Variable]:
+        return self.view.non_trainable_weights
+
+    @property
+    def weights(self) -> list[tf.Variable]:
+        return self.view.weights
+
+    def describe(self) -> str:
+        """A table of the ghosts: which stands where, the shape it gives, and the parameters it adds."""
+        lines = [f"{'layer':40} {'ghost':12} {'shape':20} {'parameters':>10}"]
+        for ghost in self._ghosts:
+            shape = "×".join(map(str, ghost.shape))
+            lines.append(f"{ghost.layer:40} {ghost.kind:12} {shape:20} {ghost.extra_parameters:10,}")
+        return "\n".join(lines)

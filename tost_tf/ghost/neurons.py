@@ -1,0 +1,29 @@
+"""Soft neurons that become ReLU as β grows: functions of a tensor and a scalar β >= 0 of the same type."""
+
+from tost_tf.compat import tf
+
+
+def pswish(x: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+    """Parametric Swish, x·sigmoid(βx): Swish at β = 1, ReLU for β → ∞ (ToST, Section 2.2).
+
+    Keeps only `x` for the backward pass, and no product overflows to NaN in float16 however large |x| and β are.
+    """
+
+    @tf.custom_gradient
+    def with_gradient(x):
+        def gradient(upstream):
+            gate = tf.sigmoid(beta * x)
+            return upstream * (gate + x * (gate * (1 - gate)) * beta)
+
+        return x * tf.sigmoid(beta * x), gradient
+
+    return with_gradient(x)
+
+
+def mish(x: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+    """Parametric Mish, x·tanh(softplus(βx)): Mish at β = 1, ReLU for β → ∞.
+
+    The paper names Mish (Misra 2019) as the other soft neuron but gives no parameter that removes it; β is put where
+    PSwish has it.
+    """
+    return x * tf.tanh(tf.math.softplus(beta * x))

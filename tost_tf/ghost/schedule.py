@@ -1,0 +1,109 @@
+"""The callback that fades the ghosts out."""
+
+import math
+
+from tost_tf.compat import keras, tf
+from tost_tf.config.names import GHOST_SCHEDULES
+from tost_tf.errors import TostError
+from tost_tf.ghost.activation import GhostActivation
+from tost_tf.ghost.model import GhostModel
+from tost_tf.ghost.skip import GhostSkip
+
+
+class GhostSchedule(keras.callbacks.Callback):
+    """Sets α (1 to 0) and β (`beta_start` to `beta_end`) before every step, and removes the ghosts at the end.
+
+    Works on every `GhostActivation` and `GhostSkip` in the model, also those put in by hand. Step s of the
+    T = `end_epoch` * `steps_per_epoch` steps of the ghost phase has progress s / T; before step T α is exactly 0 and β
+    exactly `beta_end`, and a `GhostModel` goes over to its plain view. The values depend on the number of the step
+    alone, so a resumed `fit(initial_epoch=...)` goes on where it was. `alpha` and `beta` of an epoch's last step are
+    added to the logs; without ghosts they are 0 and infinity, which is what a ReLU is.
+
+    Args:
+      end_epoch: the first epoch without ghosts, at least 1; -1 keeps them as they start, to the end.
+      steps_per_epoch: steps in an epoch.
+      schedule: "linear", "cosine", "exponential", "constant" or a registered one.
+      beta_start: β at the start.
+      beta_end: β when the ghosts go.
+
+    Raises:
+      TostError: a value is out of range, or there is no such schedule.
+    """
+
+    def __init__(
+        self,
+        end_epoch: int,
+        steps_per_epoch: int,
+        schedule: str = "linear",
+        beta_start: float = 1.0,
+        beta_end: float = 20.0,
+    ):
+        super().__init__()
+        if end_epoch < 1 and end_epoch != -1:
+            raise TostError(f"end_epoch is {end_epoch}, it must be at least 1, or -1 to keep the ghosts")
+        if steps_per_epoch < 1:
+            raise TostError(f"steps_per_epoch is {steps_per_epoch}, it must be at least 1")
+        self.share_left = GHOST_SCHEDULES[schedule]
+        self.end_epoch, self.steps_per_epoch, self.schedule = end_epoch, steps_per_epoch, schedule
+        self.beta_start, self.beta_end = float(beta_start), float(beta_end)
+        self._first_step = 0
+        self._assign = None
+
+    def get_config(self) -> dict:
+        """All arguments."""
+        names = ("end_epoch", "steps_per_epoch", "schedule", "beta_start", "beta_end")
+        return {name: getattr(self, name) for name in names}
+
+    def values(self, step: int) -> tuple[float, float]:
+        """α and β for step `step`, counted from 0 over all epochs."""
+        if self.end_epoch == -1:
+            return 1.0, self.beta_start
+        progress = min(1.0, step / (self.end_epoch * self.steps_per_epoch))
+        if progress == 0:
+            return 1.0, self.beta_start
+        if progress == 1:
+            return 0.0, self.beta_end
+        share = self.share_left(progress)
+        return share, self.beta_end + (self.beta_start - self.beta_end) * share
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        alphas = [layer.alpha for layer in model.submodules if isinstance(layer, GhostSkip)]
+        betas = [layer.beta for layer in model.submodules if isinstance(layer, GhostActivation)]
+
+        @tf.function(reduce_retracing=True)
+        def assign(alpha: tf.Tensor, beta: tf.Tensor) -> None:
+            for variable in alphas:
+                variable.assign(tf.cast(alpha, variable.dtype))
+            for variable in betas:
+                variable.assign(tf.cast(beta, variable.dtype))
+
+        self._assign = assign if alphas or betas else None
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._first_step = epoch * self.steps_per_epoch
+        self._set(self._first_step)
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        self._set(self._first_step + batch)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if logs is not None:
+            gone = self._assign is None or self._is_over(self._first_step)
+            last = self._first_step + self.steps_per_epoch - 1
+            logs["alpha"], logs["beta"] = (0.0, math.inf) if gone else self.values(last)
+
+    def _is_over(self, step: int) -> bool:
+        return self.end_epoch != -1 and step >= self.end_epoch * self.steps_per_epoch
+
+    def _set(self, step: int) -> None:
+        over = self._is_over(step)
+        if self._assign is None or (over and step > self._first_step):
+            return
+        alpha, beta = self.values(step)
+        self._assign(tf.constant(alpha), tf.constant(beta))
+        if isinstance(self.model, GhostModel):
+            if over:
+                self.model.remove_ghosts()
+            else:
+                self.model.restore_ghosts()

@@ -1,0 +1,29 @@
+"""How ghosts fade: from the progress p in [0, 1] of the ghost phase to the share of them that is left, 1 to 0.
+
+α is that share; β goes from its start to its end as the share goes from 1 to 0.
+"""
+
+import math
+
+STEEPNESS = 5.0
+
+
+def linear(progress: float) -> float:
+    """1 - p."""
+    return 1 - progress
+
+
+def cosine(progress: float) -> float:
+    """(1 + cos πp) / 2: slow at both ends."""
+    return (1 + math.cos(math.pi * progress)) / 2
+
+
+def exponential(progress: float) -> float:
+    """(e^-5p - e^-5) / (1 - e^-5): fast first, and 0 at the end as the others."""
+    last = math.exp(-STEEPNESS)
+    return (math.exp(-STEEPNESS * progress) - last) / (1 - last)
+
+
+def constant(progress: float) -> float:
+    """1 to the end: the ghosts are removed abruptly."""
+    return 1.0 if progress < 1 else 0.0

@@ -1,0 +1,35 @@
+"""The kinds of ghost skip: what the input of a convolution goes through before it is added to the output.
+
+A kind is a function `(channels, strides, kernel_initializer)` that gives the Keras layers to apply in turn;
+`channels` is the number the block gives. Where the layers give another number, zero channels are added (or the last
+ones left out) by `GhostSkip`.
+"""
+
+from tost_tf.compat import keras
+from tost_tf.models.layers import BATCH_NORMALIZATION
+
+INITIALIZERS = {
+    # Of the authors' released code. BatchNormalization does not undo all of the smallness: the variance it divides by
+    # is below its ε of 1e-5 for narrow networks, so that such a skip starts small and grows by its large gradient.
+    "constant": {"class_name": "Constant", "config": {"value": 1e-4}},
+    "he_normal": {"class_name": "HeNormal", "config": {}},
+}
+
+
+def projection(channels: int, strides: tuple[int, int], kernel_initializer: str) -> list[keras.layers.Layer]:
+    """A 1x1 convolution with the block's stride, then BatchNormalization, as in the authors' released code."""
+    initializer = keras.initializers.get(INITIALIZERS[kernel_initializer])
+    return [
+        keras.layers.Conv2D(channels, 1, strides=strides, use_bias=False, kernel_initializer=initializer),
+        keras.layers.BatchNormalization(**BATCH_NORMALIZATION),
+    ]
+
+
+def identity(channels: int, strides: tuple[int, int], kernel_initializer: str) -> list[keras.layers.Layer]:
+    """No learned projection: average pooling where the block strides, then normalisation by channel.
+
+    Without the normalisation the residual stream would double at every convolution, and training diverge.
+    """
+    del channels, kernel_initializer
+    pooling = [keras.layers.AveragePooling2D(strides, strides, padding="same")] if max(strides) > 1 else []
+    return [*pooling, keras.layers.BatchNormalization(**BATCH_NORMALIZATION, center=False, scale=False)]
