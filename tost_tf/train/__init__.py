@@ -1,0 +1,1 @@
+"""Training: the optimizer, the run directory, checkpoints, callbacks, and the job that puts them together."""

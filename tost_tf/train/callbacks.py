@@ -1,0 +1,107 @@
+"""What happens around the steps of a run: stopping on a bad loss, the table of epochs, checkpoints."""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from tost_tf.compat import keras
+from tost_tf.masks.prunable import prunable_weights
+from tost_tf.train.checkpoints import Checkpoints
+from tost_tf.train.run_directory import RunDirectory
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The loss is no longer a finite number.
+
+    Attributes:
+      epoch: in which epoch, counted from 1.
+      step: at which step of it, counted from 1.
+      loss: what it is.
+    """
+
+    def __init__(self, epoch: int, step: int, loss: float):
+        super().__init__(f"the loss is {loss} in epoch {epoch}, step {step}")
+        self.epoch, self.step, self.loss = epoch, step, loss
+
+
+class StopOnNonFiniteLoss(keras.callbacks.TerminateOnNaN):
+    """Raises `NonFiniteLoss` at the step it happens, so that nothing of that epoch is kept."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise NonFiniteLoss(self._epoch + 1, batch + 1, loss)
+
+
+class EpochTable(keras.callbacks.Callback):
+    """Writes a row of `metrics.csv` after every epoch, and says how long the rest will take.
+
+    Args:
+      directory: of the run.
+      plain: the model without ghosts, whose sparsity is measured.
+      epochs: how many there are in all.
+    """
+
+    def __init__(self, directory: RunDirectory, plain: keras.Model, epochs: int):
+        super().__init__()
+        self.directory, self.plain, self.epochs = directory, plain, epochs
+        self._durations: list[float] = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self._durations:
+            # Rows of epochs after the checkpoint the run goes on from: they are trained again.
+            self.directory.write_metrics([row for row in self.directory.read_metrics() if row["epoch"] <= epoch])
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self._start
+        names = ("loss", "accuracy", "val_loss", "val_accuracy", "alpha", "beta")
+        row = {name: float(logs[name]) for name in names}
+        row |= {
+            "epoch": epoch + 1,
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "sparsity": measured_sparsity(self.plain),
+            "seconds": round(seconds, 3),
+        }
+        self.directory.write_metrics([*self.directory.read_metrics(), row])
+        self._durations.append(seconds)
+        left = self.epochs - epoch - 1
+        if left:
+            # The first epoch includes tracing: it is left out as soon as there is another.
+            typical = float(np.median(self._durations[1:] or self._durations))
+            print(f"  {epoch + 1} of {self.epochs} epochs, about {duration_text(left * typical)} left", flush=True)
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Writes a checkpoint after every epoch.
+
+    Args:
+      checkpoints: where to.
+      may_be_best: whether the weights after an epoch (counted from 1) may be exported.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, may_be_best: Callable[[int], bool]):
+        super().__init__()
+        self.checkpoints, self.may_be_best = checkpoints, may_be_best
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.checkpoints.save(epoch + 1, float(logs["val_accuracy"]), self.may_be_best(epoch + 1))
+
+
+def measured_sparsity(model: keras.Model) -> float:
+    """The fraction of the prunable weights of `model` that are zero now."""
+    kernels = [weight.numpy() for weight in prunable_weights(model).values()]
+    return 1 - sum(np.count_nonzero(kernel) for kernel in kernels) / sum(kernel.size for kernel in kernels)
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as people say them: "8 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,115 @@
+"""Checkpoints of a run: written after every epoch, read back when it is launched again."""
+
+import logging
+import re
+from pathlib import Path
+
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+
+KEPT = 2
+
+
+class Checkpoints:
+    """The state of a training run on disk.
+
+    A checkpoint `epoch-N` is the state after N epochs: every weight and mask of the model, the ghosts, the optimizer,
+    and which epoch was best. The weights of the best epoch are beside it as `best-N`; they are removed only once
+    no checkpoint names that epoch, so that each checkpoint has the best weights that belong to it.
+
+    Args:
+      folder: where they are.
+      model: the model that is trained.
+      optimizer: its optimizer, built for all weights it will ever train.
+    """
+
+    def __init__(self, folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer):
+        self.folder = folder
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_accuracy = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
+        self._state = tf.train.Checkpoint(
+            model=model,
+            optimizer=optimizer,
+            epoch=self.epoch,
+            best_epoch=self.best_epoch,
+            best_accuracy=self.best_accuracy,
+        )
+        self._weights = tf.train.Checkpoint(model=model)
+        self._manager = tf.train.CheckpointManager(self._state, str(folder), KEPT, checkpoint_name="epoch")
+
+    def path(self, epoch: int) -> Path:
+        """Where the checkpoint after `epoch` epochs is (the prefix of its files)."""
+        return self.folder / f"epoch-{epoch}"
+
+    def best_path(self, epoch: int) -> Path:
+        """Where the weights after epoch `epoch` are, if it was the best."""
+        return self.folder / f"best-{epoch}"
+
+    def save(self, epoch: int, accuracy: float, may_be_best: bool) -> None:
+        """Writes the state after `epoch` epochs; where it is the best so far, its weights too.
+
+        Args:
+          epoch: the number of epochs done.
+          accuracy: on validation; the first epoch that reaches the highest is the best.
+          may_be_best: whether this epoch's weights may be exported.
+        """
+        if may_be_best and accuracy > float(self.best_accuracy):
+            self.best_epoch.assign(epoch)
+            self.best_accuracy.assign(accuracy)
+            self._weights.write(str(self.best_path(epoch)))
+        self.epoch.assign(epoch)
+        self._manager.save(checkpoint_number=epoch)
+        self._remove_old_bests()
+
+    def restore_latest(self) -> int:
+        """Reads the newest whole checkpoint, warning of each that is not, and returns how many epochs it has done.
+
+        Returns 0, and changes nothing, where there is none.
+        """
+        for epoch in self._epochs_on_disk():
+            path = str(self.path(epoch))
+            problem = _problem(path)
+            if problem is None:
+                best = _best_epoch(path)
+                problem = _problem(str(self.best_path(best))) if best else None
+            if problem is None:
+                self._state.restore(path).assert_existing_objects_matched()
+                return epoch
+            logging.warning("the checkpoint %s is passed over, it cannot be read: %s", path, problem)
+        if self._epochs_on_disk():
+            raise TostError(
+                f"no checkpoint in {str(self.folder)!r} can be read: move the folder away to start the run again"
+            )
+        return 0
+
+    def restore_best(self) -> int:
+        """Puts the weights of the best epoch into the model and returns its number."""
+        epoch = int(self.best_epoch)
+        self._weights.read(str(self.best_path(epoch))).assert_existing_objects_matched()
+        return epoch
+
+    def _remove_old_bests(self) -> None:
+        needed = {self.best_path(_best_epoch(str(self.path(epoch)))).name for epoch in self._epochs_on_disk()}
+        for file in self.folder.glob("best-*"):
+            if file.name.split(".")[0] not in needed:
+                file.unlink()
+
+    def _epochs_on_disk(self) -> list[int]:
+        names = (re.fullmatch(r"epoch-(\d+)\.index", file.name) for file in self.folder.glob("epoch-*.index"))
+        return sorted((int(match[1]) for match in names if match), reverse=True)
+
+
+def _best_epoch(path: str) -> int:
+    return int(tf.train.load_variable(path, "best_epoch/.ATTRIBUTES/VARIABLE_VALUE"))
+
+
+def _problem(path: str) -> str | None:
+    """Why a checkpoint cannot be read in full, `None` if it can. Nothing is put into variables."""
+    try:
+        reader = tf.train.load_checkpoint(path)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        return str(error).splitlines()[0]
+    return None

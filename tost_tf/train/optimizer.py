@@ -1,0 +1,58 @@
+"""SGD as PyTorch does it, with which the paper's numbers were made."""
+
+from tost_tf.compat import keras, tf
+
+
+@keras.utils.register_keras_serializable("tost_tf")
+class CoupledSGD(keras.optimizers.Optimizer):
+    """SGD with momentum and L2 penalty as in `torch.optim.SGD`.
+
+    The penalty is added to the gradient of every trainable weight, BatchNormalization included, before the momentum
+    (coupled); the learning rate multiplies the momentum when it is used, not when it is gathered, so that a drop of
+    the learning rate takes effect at once:
+
+        gradient += weight_decay * weight;  m = momentum * m + gradient;  weight -= learning_rate * m
+
+    Args:
+      learning_rate: a number or a schedule.
+      momentum: in [0, 1).
+      weight_decay: the L2 factor, at least 0.
+      name: of the optimizer.
+      **kwargs: as for any Keras optimizer.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        name: str = "CoupledSGD",
+        jit_compile: bool = False,
+        **kwargs,
+    ):
+        # Keras's own weight_decay is decoupled: it stays off.
+        super().__init__(name=name, jit_compile=jit_compile, **kwargs)
+        self._learning_rate = self._build_learning_rate(learning_rate)
+        self.momentum = momentum
+        self.coupled_weight_decay = weight_decay
+
+    def build(self, var_list):
+        super().build(var_list)
+        if getattr(self, "_built", False):
+            return
+        self.momentums = [self.add_variable_from_reference(variable, "momentum") for variable in var_list]
+        self._built = True
+
+    def update_step(self, gradient, variable):
+        gradient = tf.convert_to_tensor(gradient)  # that of an embedding is sparse
+        gradient += tf.cast(self.coupled_weight_decay, variable.dtype) * variable
+        momentum = self.momentums[self._index_dict[self._var_key(variable)]]
+        momentum.assign(tf.cast(self.momentum, variable.dtype) * momentum + gradient)
+        variable.assign_sub(tf.cast(self.learning_rate, variable.dtype) * momentum)
+
+    def get_config(self):
+        return super().get_config() | {
+            "learning_rate": self._serialize_hyperparameter(self._learning_rate),
+            "momentum": self.momentum,
+            "weight_decay": self.coupled_weight_decay,
+        }
