@@ -1,0 +1,52 @@
+"""SavedModels."""
+
+import os
+from collections.abc import Sequence
+
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+from tost_tf.files import replaced_folder
+
+
+def saved_model(
+    model: keras.Model,
+    path: str | os.PathLike,
+    mean: Sequence[float] | None = None,
+    deviation: Sequence[float] | None = None,
+) -> None:
+    """Writes `model` as a SavedModel that any process with TensorFlow can load; it holds plain operations only.
+
+    Its signature `serving_default` takes `image`, float32 [batch, height, width, channels] of pixels 0 to 255, and
+    gives `logits` and `probabilities`, float32 [batch, classes]. The variables are also reachable as the list
+    `network_variables`.
+
+    Args:
+      model: a classifier with one input and one output of logits, usually from `strip`.
+      path: the folder; an earlier one is replaced only once the new is whole.
+      mean, deviation: by channel; the network is given (pixel / 255 - mean) / deviation. Without them it is given
+        the pixels as they are.
+
+    Raises:
+      TostError: the model has several inputs or outputs, or only one of mean and deviation is given.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise TostError(
+            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: one of each is needed"
+        )
+    if (mean is None) != (deviation is None):
+        raise TostError("mean and deviation belong together: give both or none")
+
+    # Only the variables are handed over, not the model: no Keras object is described in the file.
+    module = tf.Module()
+    module.network_variables = list(model.variables)
+    image = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, name="image")
+
+    @tf.function(input_signature=[image])
+    def serve(image):
+        if mean is not None:
+            image = (image / 255.0 - tf.constant(mean, tf.float32)) / tf.constant(deviation, tf.float32)
+        logits = tf.cast(model(image, training=False), tf.float32)
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+
+    with replaced_folder(path) as temporary:
+        tf.saved_model.save(module, str(temporary), signatures={"serving_default": serve})

@@ -1,0 +1,64 @@
+"""Checking an export where it will be used: in a fresh process that has never heard of this project."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tost_tf.compat import keras
+from tost_tf.errors import TostError
+
+LARGEST_DIFFERENCE = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """What a fresh process found: the largest |difference| of logits, and how many weights are zero of how many."""
+
+    largest_difference: float
+    zeros: int
+    size: int
+
+
+def check_saved_model(
+    path: str | os.PathLike, model: keras.Model, images: np.ndarray, network_inputs: np.ndarray
+) -> Check:
+    """Loads the SavedModel in a fresh process and compares it with the model in memory.
+
+    Args:
+      path: the SavedModel.
+      model: what was exported.
+      images: raw images, pixels 0 to 255, [batch, height, width, channels].
+      network_inputs: the same images as the network takes them.
+
+    Raises:
+      TostError: it does not load, its logits differ by more than 1e-5, or it has other zeros than the model.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs, outputs = Path(scratch, "images.npz"), Path(scratch, "outputs.npz")
+        np.savez(inputs, images=images)
+        program = Path(__file__).with_name("load_elsewhere.py")
+        # -I: neither this folder, nor PYTHONPATH, nor anything loaded here reaches that process.
+        command = [sys.executable, "-I", str(program), str(path), str(inputs), str(outputs)]
+        environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode:
+            last_words = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise TostError(f"the SavedModel {str(path)!r} does not load in a fresh process: {last_words}")
+        with np.load(outputs, allow_pickle=False) as answer:
+            logits, zeros, sizes = answer["logits"], answer["zeros"], answer["sizes"]
+    expected = model.predict(network_inputs, verbose=0)
+    difference = float(np.max(np.abs(logits - expected)))
+    if not difference <= LARGEST_DIFFERENCE:
+        raise TostError(
+            f"the SavedModel {str(path)!r} gives other logits than the model: they differ by {difference:g}, "
+            f"more than {LARGEST_DIFFERENCE:g}"
+        )
+    values = [variable.numpy() for variable in model.variables]
+    if zeros.tolist() != [value.size - np.count_nonzero(value) for value in values]:
+        raise TostError(f"the SavedModel {str(path)!r} has other zeros than the model it was made from")
+    return Check(difference, int(zeros.sum()), int(sizes.sum()))
