@@ -1,0 +1,29 @@
+"""What every command does the same way: answering `--help`, and errors in one sentence."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from tost_tf.errors import TostError
+
+INTERRUPTED = 130
+
+
+def run_command(name: str, main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:
+    """Runs `main` on the arguments of the command line and returns the exit code.
+
+    A `TostError` is printed as its sentence alone, with exit code 2; Ctrl-C gives 130.
+    """
+    logging.basicConfig(format=f"{name}: %(levelname)s: %(message)s")
+    # TensorFlow's own notes about the machine; set it to 0 to see them.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        main(sys.argv[1:] if arguments is None else arguments)
+    except TostError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
+    return 0

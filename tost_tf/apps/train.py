@@ -1,0 +1,38 @@
+"""`tost-train`: trains a sparse network and exports it."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from tost_tf.apps.command import run_command
+from tost_tf.config import flags
+
+SUMMARY = "Trains a network with a fixed sparse mask by the ToST recipe, and exports it as a SavedModel."
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command. The arguments are checked before TensorFlow is imported."""
+    if {"--help", "-h", "-help", "--helpfull"} & set(arguments):
+        print(flags.help_text("tost-train", SUMMARY))
+        return
+    config = flags.parse(arguments)
+    print(f"run directory: {config.machine.run_dir}", flush=True)
+
+    from tost_tf.report.summary import summary
+    from tost_tf.train.job import train
+    from tost_tf.train.run_directory import RunDirectory
+
+    result = train(config)
+    print(summary(result, RunDirectory(config.machine.run_dir)))
+    other = "default" if config.recipe_name == "tost" else "tost"
+    options = [*arguments, f"--recipe={other}", f"--run_dir={config.machine.run_dir}_{other}"]
+    print(f"\nnext: compare with the {other} recipe:\n  {shlex.join(['tost-train', *options])}")
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(run_command("tost-train", main))
+
+
+if __name__ == "__main__":
+    run()
