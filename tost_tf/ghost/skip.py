@@ -3,6 +3,8 @@
 from tost_tf.compat import keras, tf
 from tost_tf.config.names import GHOST_SKIPS
 
+NEEDS_TRAINING = (keras.layers.BatchNormalization, keras.layers.Dropout)
+
 
 @keras.utils.register_keras_serializable("tost_tf")
 class GhostSkip(keras.layers.Layer):
@@ -50,16 +52,22 @@ class GhostSkip(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        skip, block_output = inputs
-        if any(self.crop):
-            skip = skip[:, self.crop[0] :, self.crop[1] :, :]
+        block_input, block_output = inputs
+        skip = self._aligned(block_input, block_output)
         for layer in self.branch:
-            skip = layer(skip, training=training) if "training" in layer._call_spec.arg_names else layer(skip)
-        height, width = tf.shape(block_output)[1], tf.shape(block_output)[2]
-        if skip.shape[1:3] != block_output.shape[1:3]:
-            skip = skip[:, :height, :width, :]
+            skip = layer(skip, training=training) if isinstance(layer, NEEDS_TRAINING) else layer(skip)
         skip = _match_channels(skip, block_output.shape[-1])
         return block_output + tf.cast(self.alpha, block_output.dtype) * skip
+
+    def _aligned(self, block_input: tf.Tensor, block_output: tf.Tensor) -> tf.Tensor:
+        """The part of the input that gives an output of the right size, and nothing else to the normalisation."""
+        sizes = zip(block_input.shape[1:3], block_output.shape[1:3], self.strides, strict=True)
+        fits = all(old and new and -(-old // stride) == new for old, new, stride in sizes)
+        if fits and not any(self.crop):
+            return block_input
+        rows, columns = (tf.shape(block_output)[axis + 1] * self.strides[axis] for axis in (0, 1))
+        top, left = self.crop
+        return block_input[:, top : top + rows, left : left + columns, :]
 
     def compute_output_shape(self, input_shape):
         return input_shape[1]

@@ -110,9 +110,10 @@ class Masks(Mapping[str, np.ndarray]):
           TostError: there is no such file, it is no `.npz` file, is cut off, or holds something else than masks.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                if not isinstance(archive, np.lib.npyio.NpzFile):
-                    raise ValueError("it holds a single array")
+            archive = np.load(path, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
+            with archive:
                 return cls({name: archive[name] for name in archive.files})
         except FileNotFoundError:
             raise TostError(f"there is no mask file {str(path)!r}") from None

@@ -110,6 +110,7 @@ def _problem(path: str) -> str | None:
         reader = tf.train.load_checkpoint(path)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # TensorFlow's reader turns a damaged file into any of these.
         return str(error).splitlines()[0]
     return None

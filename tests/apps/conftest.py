@@ -1,0 +1,43 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [str(Path(sys.executable).with_name("tost-train"))]
+
+# A whole run on the bundled digits in a few seconds.
+SMALL_RUN = (
+    "--dataset=digits",
+    "--train_examples=120",
+    "--batch_size=48",
+    "--model=resnet20",
+    "--width_multiplier=0.25",
+    "--dense_layers=logits",
+    "--sparsity=0.8",
+    "--deterministic",
+)
+
+
+def start(*arguments: object) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+@pytest.fixture
+def tost_train():
+    """Runs the real command in a process of its own: arguments to (exit code, standard output, standard error)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        process = start(*arguments)
+        output, errors = process.communicate(timeout=300)
+        return process.returncode, output, errors
+
+    return run

@@ -1,0 +1,26 @@
+import importlib
+
+import pytest
+import tensorflow_datasets as tfds
+
+from tost_tf.config import names
+
+
+@pytest.mark.parametrize("registry", [value for value in vars(names).values() if isinstance(value, names.Registry)])
+def test_every_name_leads_to_a_function(registry):
+    for name in registry:
+        assert callable(registry[name])
+
+
+def test_listed_datasets_are_those_of_tensorflow_datasets():
+    assert set(names.TFDS_DATASETS) <= set(tfds.list_builders(with_community_datasets=False))
+    assert set(names.CHARACTER_DATASETS) <= {*names.TFDS_DATASETS, *names.DATASETS}
+
+
+def test_config_imports_no_tensorflow():
+    import subprocess
+    import sys
+
+    importlib.import_module("tost_tf.config.flags")
+    code = "import sys, tost_tf, tost_tf.config.flags; sys.exit('tensorflow' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,107 @@
+import dataclasses
+
+import pytest
+
+from tost_tf.config.options import Allowed
+from tost_tf.config.recipe import RECIPES
+from tost_tf.config.run_config import RunConfig
+from tost_tf.errors import TostError
+
+
+def test_defaults_are_the_papers():
+    config = RunConfig.make()
+    training = config.training
+    assert (training.epochs, training.batch_size, training.learning_rate) == (180, 128, 0.1)
+    assert (training.lr_drop_epochs, training.lr_drop_factor) == ((90, 135), 0.1)
+    assert (training.momentum, training.weight_decay) == (0.9, 2e-4)
+    assert config.recipe.ghost_end_epoch == 90
+
+
+def test_defaults_follow_the_number_of_epochs():
+    config = RunConfig.make(epochs=14)
+    assert config.training.lr_drop_epochs == (7, 10)
+    assert config.recipe.ghost_end_epoch == 7
+    assert RunConfig.make(epochs=14, lr_drop_epochs=(3, 9)).recipe.ghost_end_epoch == 3
+    assert RunConfig.make(epochs=14, lr_drop_epochs=()).recipe.ghost_end_epoch == 7
+
+
+def test_recipe_sets_all_tweaks_and_each_can_be_set_alone():
+    assert RunConfig.make(recipe="tost").recipe.ghost_skips == "projection"
+    assert not RunConfig.make(recipe="default").recipe.has_ghosts
+    mixed = RunConfig.make(recipe="tost", ghost_skips="none", label_smoothing=0.3).recipe
+    assert (mixed.ghost_neurons, mixed.ghost_skips, mixed.label_smoothing) == ("pswish", "none", 0.3)
+    assert RECIPES["tost"].label_smoothing == 0.1
+
+
+def test_augmentation_is_off_for_characters():
+    assert RunConfig.make(dataset="cifar10").data.augment
+    assert not RunConfig.make(dataset="digits").data.augment
+    assert RunConfig.make(dataset="digits", augment=True).data.augment
+
+
+def test_no_mask_means_no_sparsity():
+    assert RunConfig.make(mask="none", sparsity=0.9).mask.sparsity == 0
+
+
+def test_run_directory_is_named_after_the_run():
+    config = RunConfig.make(dataset="digits", model="resnet20", sparsity=0.975, seed=3)
+    assert config.machine.run_dir == "runs/resnet20_digits_random97.5_tost_seed3"
+    assert RunConfig.make(mask_file="a/my.npz").machine.run_dir == "runs/resnet32_cifar10_my_tost_seed0"
+
+
+def test_options_make_the_same_config_again():
+    config = RunConfig.make(dataset="digits", epochs=9, recipe="default", ghost_neurons="mish", dense_layers="stem")
+    assert RunConfig.make(**config.options()) == config
+
+
+def test_config_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RunConfig.make().training.epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sparsity": 1.0}, "--sparsity is 1, it must be at least 0 and below 1"),
+        ({"sparsity": -0.1}, "--sparsity is -0.1"),
+        ({"sparsity": float("nan")}, "--sparsity is nan"),
+        ({"epochs": 0}, "--epochs is 0, it must be at least 1"),
+        ({"learning_rate": 0.0}, "--learning_rate is 0, it must be above 0"),
+        ({"lr_drop_epochs": (3, -4)}, "--lr_drop_epochs is -4"),
+        ({"model": "resnet33"}, "unknown --model 'resnet33': did you mean 'resnet32'?"),
+        ({"mask": "magnitudes"}, "unknown --mask 'magnitudes': did you mean 'magnitude'?"),
+        ({"dataset": "cifer10"}, "unknown --dataset 'cifer10': did you mean 'cifar10'?"),
+        ({"dataset": ""}, "unknown --dataset ''"),
+        ({"recipe": "toast"}, "unknown --recipe 'toast': did you mean 'tost'?"),
+        ({"ghost_schedule": "lineal"}, "unknown --ghost_schedule 'lineal': did you mean 'linear'?"),
+        ({"sparcity": 0.5}, "unknown option 'sparcity': did you mean 'sparsity'?"),
+        ({"epochs": 5, "lr_drop_epochs": (2, 5)}, "--lr_drop_epochs has 5, but the run ends after --epochs=5"),
+        ({"epochs": 5, "ghost_end_epoch": 5}, "--ghost_end_epoch=5 with --epochs=5 leaves no epoch without ghosts"),
+        ({"beta_start": 3.0, "beta_end": 2.0}, "--beta_end=2 is below --beta_start=3"),
+        ({"dense_layers": "("}, "--dense_layers='\\(' is no regular expression"),
+        ({"mask": "none", "mask_file": "a.npz"}, "contradict each other"),
+    ],
+)
+def test_bad_values_are_refused(options, message):
+    with pytest.raises(TostError, match=message.replace("?", r"\?")):
+        RunConfig.make(**options)
+
+
+def test_dataset_prepared_in_the_data_folder_is_known(tmp_path):
+    (tmp_path / "my_images").mkdir()
+    assert RunConfig.make(dataset="my_images", data_dir=str(tmp_path)).data.dataset == "my_images"
+    with pytest.raises(TostError, match="unknown --dataset 'your_images'"):
+        RunConfig.make(dataset="your_images", data_dir=str(tmp_path))
+
+
+def test_ghosts_kept_to_the_end_need_no_end():
+    recipe = RunConfig.make(epochs=5, ghost_end_epoch=-1).recipe
+    assert recipe.keeps_ghosts
+    assert not RunConfig.make(recipe="default", ghost_end_epoch=-1).recipe.keeps_ghosts
+
+
+def test_range_is_told_in_words():
+    assert Allowed("", minimum=0, below=1).range_text() == "at least 0 and below 1"
+    assert Allowed("", above=0.5, maximum=2).range_text() == "above 0.5 and at most 2"
+    assert not Allowed("", above=0.5).contains(0.5)
+    assert Allowed("", minimum=0.5).contains(0.5)

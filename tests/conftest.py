@@ -1,0 +1,61 @@
+"""Small networks and small data for all tests. Two logical CPU devices, so that a mirrored
+strategy has two replicas.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+
+from tost_tf.compat import keras, tf
+from tost_tf.data.images import ImageData, LabelledImages
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(7)
+
+
+@pytest.fixture
+def small_model() -> keras.Model:
+    """Stem, a residual block that halves the image and widens 3 to 5 channels, a classifier of 4 classes."""
+    layers = keras.layers
+    image = keras.Input((6, 6, 2), name="image")
+    x = layers.Conv2D(3, 3, padding="same", use_bias=False, name="stem")(image)
+    x = layers.BatchNormalization(name="stem_bn")(x)
+    x = layers.ReLU(name="stem_relu")(x)
+    shortcut = layers.Conv2D(5, 1, strides=2, name="shortcut")(x)
+    y = layers.Conv2D(5, 3, strides=2, padding="same", use_bias=False, name="conv1")(x)
+    y = layers.BatchNormalization(name="bn1")(y)
+    y = layers.ReLU(name="relu1")(y)
+    y = layers.DepthwiseConv2D(3, padding="same", name="conv2")(y)
+    y = layers.Add(name="add")([y, shortcut])
+    y = layers.Activation("relu", name="relu2")(y)
+    y = layers.GlobalAveragePooling2D(name="pool")(y)
+    return keras.Model(image, layers.Dense(4, name="logits")(y), name="small")
+
+
+@pytest.fixture
+def small_images() -> tuple[np.ndarray, np.ndarray]:
+    """20 inputs for `small_model` and their one-hot labels."""
+    generator = np.random.default_rng(3)
+    images = generator.normal(size=(20, 6, 6, 2)).astype(np.float32)
+    return images, np.eye(4, dtype=np.float32)[generator.integers(0, 4, 20)]
+
+
+@pytest.fixture
+def small_data() -> ImageData:
+    """11 training, 3 validation and 5 test images of 6x5 pixels, each filled with its own number."""
+
+    def part(first: int, count: int) -> LabelledImages:
+        numbers = np.arange(first, first + count)
+        images = np.broadcast_to(numbers[:, None, None, None], (count, 6, 5, 3)).astype(np.uint8)
+        return LabelledImages(images, (numbers % 4).astype(np.int32))
+
+    return ImageData(part(1, 11), part(100, 3), part(200, 5), 4, (0.1, 0.2, 0.3), (0.5, 0.25, 0.2))

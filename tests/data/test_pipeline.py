@@ -1,0 +1,59 @@
+import numpy as np
+
+from tost_tf.data.pipeline import evaluation_batches, normalise, steps_per_epoch, training_batches
+
+
+def numbers(data, images) -> list[int]:
+    """The number each image of the test data is filled with."""
+    pixels = (np.asarray(images)[..., 1] * data.deviation[1] + data.mean[1]) * 255
+    return np.round(pixels.max(axis=(1, 2))).astype(int).tolist()
+
+
+def epoch_numbers(data, batches, steps) -> list[list[int]]:
+    flat = [numbers(data, images) for images, _ in batches]
+    return [sum(flat[start : start + steps], []) for start in range(0, len(flat), steps)]
+
+
+def test_every_epoch_has_every_image_once_in_an_order_of_its_own(small_data):
+    batches = list(training_batches(small_data, 4, seed=3, epochs=3, augment=False))
+    assert [len(images) for images, _ in batches] == [4, 4, 3] * 3
+    epochs = epoch_numbers(small_data, batches, steps_per_epoch(11, 4))
+    assert [sorted(epoch) for epoch in epochs] == [list(range(1, 12))] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_labels_stay_with_their_images(small_data):
+    for augment in (False, True):
+        for images, labels in training_batches(small_data, 4, seed=3, epochs=2, augment=augment):
+            assert [number % 4 for number in numbers(small_data, images)] == labels.numpy().argmax(axis=1).tolist()
+            np.testing.assert_array_equal(labels.numpy().sum(axis=1), 1)
+
+
+def test_later_epochs_are_the_same_whether_or_not_earlier_ones_were_run(small_data):
+    whole = list(training_batches(small_data, 4, seed=3, epochs=5, augment=True))
+    resumed = list(training_batches(small_data, 4, seed=3, epochs=5, first_epoch=3, augment=True))
+    assert len(resumed) == 6
+    for (images, labels), (images_again, labels_again) in zip(whole[9:], resumed, strict=True):
+        np.testing.assert_array_equal(images, images_again)
+        np.testing.assert_array_equal(labels, labels_again)
+
+
+def test_seed_decides_order_and_augmentation(small_data):
+    first, again, other = (
+        next(iter(training_batches(small_data, 11, seed=seed, epochs=1, augment=True)))[0].numpy() for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+
+
+def test_normalisation_by_hand(small_data):
+    pixels = np.full((1, 1, 1, 3), 51, np.uint8)  # 0.2
+    np.testing.assert_allclose(
+        normalise(pixels, small_data)[0, 0, 0], [(0.2 - 0.1) / 0.5, 0.0, (0.2 - 0.3) / 0.2], atol=1e-6
+    )
+
+
+def test_evaluation_keeps_the_order(small_data):
+    batches = list(evaluation_batches(small_data, small_data.test))
+    assert sum((numbers(small_data, images) for images, _ in batches), []) == [200, 201, 202, 203, 204]
+    np.testing.assert_array_equal(batches[0][1].numpy().argmax(axis=1), small_data.test.labels)

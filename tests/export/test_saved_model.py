@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+from tost_tf.export.verify import check_saved_model
+
+PIXELS = np.random.default_rng(1).integers(0, 256, (9, 6, 6, 2)).astype(np.uint8)
+MEAN, DEVIATION = (0.1, 0.4), (0.5, 0.3)
+INPUTS = ((PIXELS / 255 - MEAN) / DEVIATION).astype(np.float32)
+
+
+@pytest.fixture
+def final(small_model):
+    return tost.strip(tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.8)))
+
+
+def test_signature_takes_pixels_and_gives_logits_and_probabilities(final, tmp_path):
+    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
+    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    assert serve.structured_input_signature[1] == {"image": tf.TensorSpec((None, 6, 6, 2), tf.float32, "image")}
+    for count in (1, 9):
+        outputs = serve(image=tf.constant(PIXELS[:count], tf.float32))
+        assert set(outputs) == {"logits", "probabilities"}
+        expected = final(INPUTS[:count]).numpy()
+        np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
+        softmax = np.exp(expected) / np.exp(expected).sum(1, keepdims=True)
+        np.testing.assert_allclose(outputs["probabilities"], softmax, atol=1e-6)
+
+
+def test_fresh_process_agrees(final, tmp_path):
+    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
+    check = check_saved_model(tmp_path / "model", final, PIXELS, INPUTS)
+    assert check.largest_difference <= 1e-5
+    assert check.size == final.count_params()
+    # Beside the pruned weights, biases, betas and moving means start at zero.
+    assert check.zeros == sum(int(np.sum(weight == 0)) for weight in final.get_weights())
+    assert check.zeros > 0.8 * 269
+
+
+def test_fresh_process_finds_what_is_wrong(final, tmp_path):
+    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
+    changed = keras.models.clone_model(final)
+    changed.set_weights([weight + 0.01 for weight in final.get_weights()])
+    with pytest.raises(TostError, match="gives other logits than the model: they differ by"):
+        check_saved_model(tmp_path / "model", changed, PIXELS, INPUTS)
+    (tmp_path / "model/saved_model.pb").write_bytes(b"broken")
+    with pytest.raises(TostError, match="does not load in a fresh process"):
+        check_saved_model(tmp_path / "model", final, PIXELS, INPUTS)
+
+
+def test_no_custom_object_is_inside(final, tmp_path):
+    tost.export.saved_model(final, tmp_path / "model")
+    content = (tmp_path / "model/saved_model.pb").read_bytes()
+    for word in (b"tost_tf", b"FixedMask", b"fixed_mask", b"ghost", b"Ghost", b"tf_keras_layer"):
+        assert word not in content
+
+
+def test_network_is_given_the_pixels_where_there_is_no_normalisation(final, tmp_path):
+    tost.export.saved_model(final, tmp_path / "model")
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    outputs = loaded.signatures["serving_default"](image=tf.constant(PIXELS, tf.float32))
+    np.testing.assert_allclose(outputs["logits"], final(PIXELS.astype(np.float32)), rtol=1e-5, atol=1e-4)
+
+
+def test_earlier_export_stays_when_the_new_one_fails(final, tmp_path, monkeypatch):
+    tost.export.saved_model(final, tmp_path / "model")
+    before = sorted(file.name for file in tmp_path.rglob("*"))
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        tost.export.saved_model(final, tmp_path / "model")
+    assert sorted(file.name for file in tmp_path.rglob("*")) == before
+
+
+def test_what_cannot_be_served_is_refused(final, tmp_path):
+    one, two = keras.Input((3,)), keras.Input((3,))
+    with pytest.raises(TostError, match="has 2 inputs and 1 outputs"):
+        tost.export.saved_model(keras.Model([one, two], keras.layers.Add()([one, two])), tmp_path / "model")
+    with pytest.raises(TostError, match="mean and deviation belong together"):
+        tost.export.saved_model(final, tmp_path / "model", mean=MEAN)

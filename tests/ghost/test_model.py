@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+from tost_tf.ghost.graph import is_relu
+from tost_tf.masks.prunable import prunable_weights
+
+
+def sparse_copy(model, sparsity=0.5):
+    return tost.sparsify(model, tost.masks.random(model, sparsity=sparsity))
+
+
+def set_ghosts(model, alpha, beta):
+    for layer in model.submodules:
+        if isinstance(layer, tost.GhostSkip):
+            layer.alpha.assign(alpha)
+        if isinstance(layer, tost.GhostActivation):
+            layer.beta.assign(beta)
+
+
+def test_what_is_haunted(small_model):
+    ghosted = tost.GhostModel(sparse_copy(small_model), skips="projection")
+    placed = [(ghost.layer, ghost.kind, ghost.shape, ghost.extra_parameters) for ghost in ghosted.ghosts]
+    # No skip for the stem and the 1x1 shortcut. A projection has kernel, gamma and beta: 3·5 + 10 and 5·5 + 10.
+    assert sorted(placed) == [
+        ("conv1", "projection", (3, 3, 5), 25),
+        ("conv2", "projection", (3, 3, 5), 35),
+        ("relu1", "pswish", (3, 3, 5), 0),
+        ("relu2", "pswish", (3, 3, 5), 0),
+        ("stem_relu", "pswish", (6, 6, 3), 0),
+    ]
+    assert "conv2" in ghosted.describe() and "3×3×5" in ghosted.describe()
+
+
+def test_skip_is_added_after_the_normalization_and_before_the_activation(small_model):
+    ghosted = tost.GhostModel(sparse_copy(small_model), neurons="none", skips="identity")
+    inbound = {
+        layer.name: [tensor._keras_history.layer.name for tensor in tf.nest.flatten(layer.input)]
+        for layer in ghosted.haunted.layers
+        if isinstance(layer, tost.GhostSkip)
+    }
+    assert inbound == {"conv1_ghost_skip": ["stem_relu", "bn1"], "conv2_ghost_skip": ["relu1", "fixed_mask_conv2"]}
+    readers = [node.layer.name for node in ghosted.haunted.get_layer("conv1_ghost_skip")._outbound_nodes]
+    assert readers == ["relu1"]
+
+
+@pytest.mark.parametrize("neurons", ["pswish", "mish"])
+@pytest.mark.parametrize("skips", ["identity", "projection"])
+def test_faded_ghosts_compute_what_the_plain_view_does(small_model, small_images, neurons, skips):
+    ghosted = tost.GhostModel(sparse_copy(small_model), neurons, skips, "he_normal")
+    set_ghosts(ghosted, 1.0, 1.0)
+    assert np.abs(ghosted.haunted(small_images[0]) - ghosted.plain(small_images[0])).max() > 0.01
+    set_ghosts(ghosted, 0.0, 1e6)
+    np.testing.assert_allclose(ghosted.haunted(small_images[0]), ghosted.plain(small_images[0]), atol=1e-5)
+
+
+def test_haunted_view_by_hand(small_images):
+    image = keras.Input((6, 6, 2))
+    hidden = keras.layers.ReLU(max_value=6.0)(keras.layers.Dense(3, name="d", use_bias=False)(image))
+    model = keras.Model(image, hidden)
+    ghosted = tost.GhostModel(model, beta=1.7)
+    x = 9 * small_images[0] @ model.get_layer("d").kernel.numpy()
+    np.testing.assert_allclose(
+        ghosted(9 * small_images[0]), np.minimum(x / (1 + np.exp(-1.7 * x)), 6), rtol=1e-3, atol=1e-5
+    )
+
+
+def test_both_views_train_the_same_weights_and_masks_hold(small_model, small_images):
+    sparse = sparse_copy(small_model)
+    ghosted = tost.GhostModel(sparse, skips="identity")
+    ghosted.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    zeros = {path: weight.numpy() == 0 for path, weight in prunable_weights(sparse).items()}
+    before = {path: weight.numpy() for path, weight in prunable_weights(sparse).items()}
+    for switch in (None, ghosted.remove_ghosts):
+        if switch:
+            switch()
+        ghosted.fit(*small_images, epochs=1, verbose=0)
+        for path, weight in prunable_weights(ghosted.plain).items():
+            np.testing.assert_array_equal(weight.numpy() == 0, zeros[path])
+            assert np.any(weight.numpy() != before[path])
+            before[path] = weight.numpy()
+
+
+def test_plain_view_is_used_after_removal_and_has_no_ghost_weights(small_model, small_images):
+    ghosted = tost.GhostModel(sparse_copy(small_model), skip_initializer="he_normal")
+    ghosted.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    haunted = ghosted.predict(small_images[0], verbose=0)
+    count = len(ghosted.trainable_weights)
+    ghosted.remove_ghosts()
+    plain = ghosted.predict(small_images[0], verbose=0)
+    np.testing.assert_allclose(plain, ghosted.plain(small_images[0]), atol=1e-6)
+    assert np.abs(plain - haunted).max() > 0.01
+    assert len(ghosted.trainable_weights) == len(ghosted.plain.trainable_weights) == count - 6
+    ghosted.restore_ghosts()
+    np.testing.assert_allclose(ghosted.predict(small_images[0], verbose=0), haunted, atol=1e-6)
+
+
+def test_after_removal_the_step_has_no_ghost_operation(small_model, small_images):
+    ghosted = tost.GhostModel(sparse_copy(small_model))
+    ghosted.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+
+    def names():
+        step = tf.function(lambda x, y: ghosted.train_step((x, y))).get_concrete_function(
+            *map(tf.constant, small_images)
+        )
+        return " ".join(op.name for op in step.graph.get_operations())
+
+    assert "ghost" in names()
+    ghosted.remove_ghosts()
+    assert "ghost" not in names().replace(ghosted.name, "")
+
+
+def test_strip_gives_the_original_architecture(small_model, small_images):
+    masks = tost.masks.random(small_model, sparsity=0.0)
+    final = tost.strip(tost.GhostModel(tost.sparsify(small_model, masks)))
+    assert final.get_config() == small_model.get_config()
+    np.testing.assert_array_equal(final(small_images[0]), small_model(small_images[0]))
+
+
+def test_nested_and_sequential_models_and_valid_convolutions():
+    layers = keras.layers
+    inner = keras.Sequential(
+        [layers.ZeroPadding2D(1, input_shape=(8, 8, 3)), layers.Conv2D(4, 3, strides=2, name="valid"), layers.ReLU()],
+        name="inner",
+    )
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(3, 3, padding="same", name="first")(image)
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(inner(x))))
+    ghosted = tost.GhostModel(sparse_copy(model), skip_initializer="he_normal")
+    assert sorted(ghost.kind for ghost in ghosted.ghosts) == ["projection", "pswish"]
+    set_ghosts(ghosted, 0.0, 1e6)
+    pixels = tf.random.normal((2, 8, 8, 3))
+    np.testing.assert_allclose(ghosted.haunted(pixels), ghosted.plain(pixels), atol=1e-5)
+    # The nested model is one layer of the plain view still.
+    assert [layer.name for layer in tost.strip(ghosted).layers] == [layer.name for layer in model.layers]
+
+
+def test_activation_layers_that_are_no_relu_are_left_alone():
+    layers = keras.layers
+    assert is_relu(layers.ReLU()) and is_relu(layers.ReLU(6.0)) and is_relu(layers.Activation("relu"))
+    for layer in (
+        layers.ReLU(negative_slope=0.1),
+        layers.ReLU(threshold=0.5),
+        layers.LeakyReLU(),
+        layers.Activation("tanh"),
+    ):
+        assert not is_relu(layer)
+
+
+def test_no_ghosts_on_request(small_model, small_images):
+    ghosted = tost.GhostModel(sparse_copy(small_model), "none", "none")
+    assert not ghosted.ghosts_active and ghosted.ghosts == []
+    np.testing.assert_array_equal(ghosted(small_images[0]), ghosted.plain(small_images[0]))
+
+
+def test_unknown_kinds_are_refused(small_model):
+    with pytest.raises(TostError, match="unknown ghost neuron 'relu'"):
+        tost.GhostModel(small_model, neurons="relu")
+    with pytest.raises(TostError, match="unknown ghost skip 'residual'"):
+        tost.GhostModel(small_model, skips="residual")

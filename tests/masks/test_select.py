@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tost_tf.errors import TostError
+from tost_tf.masks.allocate import kept_count
+from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite
+
+
+def test_highest_of_all_by_hand():
+    scores = {"a": np.array([[0.3, -2.0], [5.0, 0.1]]), "b": np.array([4.0, 0.2])}
+    masks = highest_of_all(scores, 0.5)
+    assert masks["a"].tolist() == [[1, 0], [1, 0]] and masks["b"].tolist() == [1, 0]
+
+
+def test_highest_by_layer_by_hand():
+    scores = {"a": np.array([[0.3, -2.0], [5.0, 0.1]]), "b": np.array([4.0, 0.2])}
+    masks = highest_by_layer(scores, {"a": 3, "b": 0})
+    assert masks["a"].tolist() == [[1, 0], [1, 1]] and masks["b"].tolist() == [0, 0]
+
+
+def test_ties_go_to_the_lower_index():
+    scores = {"a": np.array([1.0, 2.0, 1.0]), "b": np.array([2.0, 1.0, 1.0])}
+    masks = highest_of_all(scores, 1 - 3 / 6)
+    assert masks["a"].tolist() == [1, 1, 0] and masks["b"].tolist() == [1, 0, 0]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=60),
+    st.integers(1, 59),
+    st.floats(0, 0.99),
+    st.floats(0, 0.99),
+)
+def test_counts_are_exact_and_sparser_masks_lie_inside(values, cut, sparsity, other):
+    values = np.array(values, float)
+    scores = {"a": values[:cut], "b": values[cut:]} if 0 < cut < len(values) else {"a": values}
+    sparse, dense = highest_of_all(scores, max(sparsity, other)), highest_of_all(scores, min(sparsity, other))
+    assert sparse.kept == kept_count(values.size, max(sparsity, other))
+    for path in scores:
+        assert np.all(sparse[path] <= dense[path])
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    with pytest.raises(TostError, match="the score of b is not finite"):
+        require_finite({"a": np.ones(2), "b": np.array([1, np.nan])})
