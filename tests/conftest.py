@@ -22,6 +22,12 @@ def _seeded():
     keras.utils.set_random_seed(7)
 
 
+@pytest.fixture(scope="session")
+def two_replicas() -> tf.distribute.MirroredStrategy:
+    """One strategy for all tests: TensorFlow numbers the collectives of each anew, and on CPU devices they collide."""
+    return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices("CPU")])
+
+
 @pytest.fixture
 def small_model() -> keras.Model:
     """Stem, a residual block that halves the image and widens 3 to 5 channels, a classifier of 4 classes."""

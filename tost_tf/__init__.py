@@ -18,7 +18,7 @@ _EXPORTED = {
     "TostError": "tost_tf.errors",
     "sparsify": "tost_tf.sparsity.sparsify",
     "strip": "tost_tf.export.strip",
-    "train": "tost_tf.train.job",
+    "train": "tost_tf.job.train",
 }
 _PACKAGES = ("export", "masks", "models")
 

@@ -4,8 +4,11 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import numpy as np
 
 
 @contextlib.contextmanager
@@ -46,6 +49,39 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes `text` to `path`, whole or not at all."""
     with replaced_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes named arrays as an `.npz` file, whole or not at all."""
+    with replaced_file(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads named arrays from an `.npz` or `.safetensors` file. Never unpickles.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is neither, is cut off, or holds pickled objects.
+    """
+    try:
+        if str(path).endswith(".safetensors"):
+            from safetensors import SafetensorError
+            from safetensors.numpy import load_file
+
+            try:
+                return load_file(path)
+            except SafetensorError as error:
+                raise ValueError(str(error)) from None
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array")
+        with archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        raise ValueError(str(error)) from None
 
 
 def _umask() -> int:

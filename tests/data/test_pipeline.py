@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
-from tost_tf.data.pipeline import evaluation_batches, normalise, steps_per_epoch, training_batches
+from tost_tf.data.pipeline import balanced_batches, evaluation_batches, normalise, steps_per_epoch, training_batches
+from tost_tf.errors import TostError
 
 
 def numbers(data, images) -> list[int]:
@@ -57,3 +59,15 @@ def test_evaluation_keeps_the_order(small_data):
     batches = list(evaluation_batches(small_data, small_data.test))
     assert sum((numbers(small_data, images) for images, _ in batches), []) == [200, 201, 202, 203, 204]
     np.testing.assert_array_equal(batches[0][1].numpy().argmax(axis=1), small_data.test.labels)
+
+
+def test_balanced_sample_has_as_many_of_each_class(small_data):
+    batches = list(balanced_batches(small_data, 2, seed=3))
+    assert len(batches) == 1
+    found = numbers(small_data, batches[0][0])
+    assert len(set(found)) == 8 and sorted(number % 4 for number in found) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert [number % 4 for number in found] == batches[0][1].numpy().argmax(axis=1).tolist()
+    assert numbers(small_data, next(iter(balanced_batches(small_data, 2, seed=3)))[0]) == found
+    assert numbers(small_data, next(iter(balanced_batches(small_data, 2, seed=4)))[0]) != found
+    with pytest.raises(TostError, match="3 training images of each class are asked for, class 0 has 2"):
+        balanced_batches(small_data, 3, seed=3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
-from tost_tf.compat import keras, tf
+from tost_tf.compat import keras
 from tost_tf.errors import TostError
 
 
@@ -77,8 +77,8 @@ def test_model_without_ghosts_is_left_alone(small_model, small_images):
     assert history.history["alpha"] == [0.0] and history.history["beta"] == [math.inf]
 
 
-def test_same_values_on_two_replicas(small_model, small_images):
-    with tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices("CPU")]).scope():
+def test_same_values_on_two_replicas(small_model, small_images, two_replicas):
+    with two_replicas.scope():
         model = tost.GhostModel(tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.5)))
         model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
     model.fit(*small_images, batch_size=10, epochs=1, verbose=0, callbacks=[tost.GhostSchedule(2, 2)])

@@ -78,7 +78,7 @@ def test_failed_save_leaves_the_earlier_file(masks, tmp_path, monkeypatch):
     masks.save(tmp_path / "mask.npz")
     before = (tmp_path / "mask.npz").read_bytes()
 
-    def half(file, **arrays):
+    def half(file, **arrays):  # in place of NumPy's
         file.write_bytes(b"half")
         raise OSError("disk full")
 
@@ -87,3 +87,28 @@ def test_failed_save_leaves_the_earlier_file(masks, tmp_path, monkeypatch):
         masks.save(tmp_path / "mask.npz")
     assert (tmp_path / "mask.npz").read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["mask.npz"]
+
+
+def test_shuffled_masks_keep_their_densities(masks):
+    large = Masks({"a": np.arange(300).reshape(10, 30) % 7 == 0, "b": np.arange(40) < 4})
+    shuffled, again, other = (large.shuffled(seed) for seed in (1, 1, 2))
+    assert shuffled.layer_sparsity == large.layer_sparsity
+    for path, mask in large.items():
+        assert np.any(shuffled[path] != mask) and shuffled[path].shape == mask.shape
+        np.testing.assert_array_equal(shuffled[path], again[path])
+        assert np.any(shuffled[path] != other[path])
+
+
+def test_safetensors_are_read_and_pickles_never(masks, tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file(dict(masks), tmp_path / "mask.safetensors")
+    loaded = Masks.load(tmp_path / "mask.safetensors")
+    assert set(loaded) == set(masks) and np.array_equal(loaded["a/kernel"], masks["a/kernel"])
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "mask.safetensors").read_bytes()[:-3])
+    with pytest.raises(TostError, match="cannot be read as a mask file"):
+        Masks.load(tmp_path / "cut.safetensors")
+    for name in ("mask.pt", "mask.pth", "mask.pkl"):
+        (tmp_path / name).write_bytes(b"\x80\x04.")
+        with pytest.raises(TostError, match=r"is a pickle, which is never read: convert it .*save_file"):
+            Masks.load(tmp_path / name)

@@ -62,11 +62,10 @@ def test_weights_stay_masked_in_steps_checkpoints_and_evaluation(small_model, sm
     assert len(kernels) == len(masks) and zeros == masks.size - masks.kept
 
 
-def test_weights_stay_masked_on_two_replicas(small_model, small_images):
-    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
-    assert len(devices) == 2
+def test_weights_stay_masked_on_two_replicas(small_model, small_images, two_replicas):
+    assert two_replicas.num_replicas_in_sync == 2
     masks = tost.masks.random(small_model, sparsity=0.6)
-    with tf.distribute.MirroredStrategy(devices).scope():
+    with two_replicas.scope():
         sparse = tost.sparsify(small_model, masks)
         sparse.compile(CoupledSGD(0.1, 0.9, 0.01), keras.losses.CategoricalCrossentropy(from_logits=True))
     before = {path: weight.numpy() for path, weight in prunable_weights(sparse).items()}

@@ -18,8 +18,8 @@ def main(arguments: Sequence[str]) -> None:
     config = flags.parse(arguments)
     print(f"run directory: {config.machine.run_dir}", flush=True)
 
+    from tost_tf.job.train import train
     from tost_tf.report.summary import summary
-    from tost_tf.train.job import train
     from tost_tf.train.run_directory import RunDirectory
 
     result = train(config)

@@ -26,6 +26,10 @@ MASKS = Registry(
         "random": "tost_tf.masks.find:random",
         "erk": "tost_tf.masks.find:erk",
         "magnitude": "tost_tf.masks.find:magnitude",
+        "snip": "tost_tf.masks.find:snip",
+        "grasp": "tost_tf.masks.find:grasp",
+        "synflow": "tost_tf.masks.find:synflow",
+        "lottery": "tost_tf.lottery.ticket:lottery",
     },
 )
 

@@ -48,6 +48,11 @@ class Recipe:
         """Whether ghosts are never removed (Figure 6 of the paper), so that they are exported too."""
         return self.has_ghosts and self.ghost_end_epoch == -1
 
+    @property
+    def passing_ghost_epochs(self) -> int:
+        """How many epochs are trained with ghosts that are removed later."""
+        return self.ghost_end_epoch if self.has_ghosts and not self.keeps_ghosts else 0
+
 
 RECIPES = {
     "default": Recipe(),

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tost_tf.config.learning_rate import default_drops
 from tost_tf.config.names import CHARACTER_DATASETS, DATASETS, MASKS, MODELS, TFDS_DATASETS
 from tost_tf.config.options import check_options, option
 from tost_tf.config.recipe import RECIPES, Recipe
@@ -51,6 +52,23 @@ class MaskConfig:
         names=("global", "layer"),
     )
     dense_layers: str = option("", "regular expression of the names of layers that are left dense")
+    mask_shuffle: bool = option(False, "shuffle each layer's mask in place: the sanity check of a mask")
+    mask_examples_per_class: int = option(10, "training images of each class that snip and grasp look at", minimum=1)
+    synflow_iterations: int = option(100, "steps in which synflow prunes", minimum=1)
+    lottery_epochs: int = option(180, "epochs of training in each round of a lottery ticket", minimum=1)
+    lottery_fraction: float = option(
+        0.2, "share of the remaining weights pruned after each round of a lottery ticket", above=0, below=1
+    )
+    rewind_epoch: int = option(
+        0, "epoch whose weights a lottery ticket goes back to; 0 is the initialisation", minimum=0
+    )
+    lottery_mode: str = option(
+        "rewind",
+        "after a round go back to earlier weights (rewind), or keep the trained ones and go back to the start of the "
+        "learning-rate schedule only (lr_rewind)",
+        names=("rewind", "lr_rewind"),
+    )
+    initial_weights: str = option("", "start from the weights in this .npz file, such as those beside a lottery ticket")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,9 +169,7 @@ def _completed(config: RunConfig) -> RunConfig:
     if mask.mask == "none":
         mask = dataclasses.replace(mask, sparsity=0.0)
     if training.lr_drop_epochs is None:
-        # The paper's 90 and 135 of 180.
-        drops = {training.epochs // 2, training.epochs * 3 // 4} - {0}
-        training = dataclasses.replace(training, lr_drop_epochs=tuple(sorted(drops)))
+        training = dataclasses.replace(training, lr_drop_epochs=default_drops(training.epochs))
     if recipe.ghost_end_epoch is None:
         end = min(training.lr_drop_epochs, default=max(1, training.epochs // 2))
         recipe = dataclasses.replace(recipe, ghost_end_epoch=end)
@@ -176,6 +192,11 @@ def _check_together(config: RunConfig) -> None:
         re.compile(mask.dense_layers)
     except re.error as error:
         raise TostError(f"--dense_layers={mask.dense_layers!r} is no regular expression: {error}") from None
+    if mask.rewind_epoch >= mask.lottery_epochs:
+        raise TostError(
+            f"--rewind_epoch={mask.rewind_epoch} must be below --lottery_epochs={mask.lottery_epochs}: "
+            "a round trains from the one to the other"
+        )
     late = [epoch for epoch in training.lr_drop_epochs if epoch >= training.epochs]
     if late:
         raise TostError(

@@ -6,12 +6,16 @@ many epochs this process has run, so that a resumed run sees what an undisturbed
 
 import math
 
+import numpy as np
+
 from tost_tf.compat import tf
 from tost_tf.data import augment as augmentation
 from tost_tf.data.images import ImageData, LabelledImages
+from tost_tf.errors import TostError
 from tost_tf.seeds import derive_seed
 
 EVALUATION_BATCH = 500
+SAMPLE_BATCH = 100
 
 
 def normalise(images: tf.Tensor, data: ImageData) -> tf.Tensor:
@@ -62,7 +66,33 @@ def training_batches(
 
 def evaluation_batches(data: ImageData, part: LabelledImages) -> tf.data.Dataset:
     """Batches of `(images, one-hot labels)` of a part, in its order, without augmentation."""
-    pairs = tf.data.Dataset.from_tensor_slices((part.images, part.labels)).batch(EVALUATION_BATCH)
+    return _batches(data, part, EVALUATION_BATCH)
+
+
+def balanced_batches(data: ImageData, per_class: int, seed: int) -> tf.data.Dataset:
+    """`per_class` training images of each class, drawn by `seed`, without augmentation, in batches of `SAMPLE_BATCH`.
+
+    The batches do not depend on the batch size of training, so that neither does what is computed from them.
+
+    Raises:
+      TostError: a class has fewer training images.
+    """
+    generator = np.random.default_rng(derive_seed(seed, "balanced sample"))
+    order = generator.permutation(len(data.train))
+    chosen = []
+    for label in range(data.num_classes):
+        of_class = order[data.train.labels[order] == label]
+        if len(of_class) < per_class:
+            raise TostError(
+                f"{per_class} training images of each class are asked for, class {label} has {len(of_class)}"
+            )
+        chosen.append(of_class[:per_class])
+    sample = data.train.take(generator.permutation(np.concatenate(chosen)))
+    return _batches(data, sample, SAMPLE_BATCH)
+
+
+def _batches(data: ImageData, part: LabelledImages, batch_size: int) -> tf.data.Dataset:
+    pairs = tf.data.Dataset.from_tensor_slices((part.images, part.labels)).batch(batch_size)
 
     def make_batch(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return normalise(images, data), tf.one_hot(labels, data.num_classes)

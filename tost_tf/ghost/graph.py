@@ -3,10 +3,11 @@
 import dataclasses
 from collections import defaultdict
 
-from tost_tf.compat import PruneLowMagnitude, call_arguments, graph_nodes, is_graph_model, keras, tf
+from tost_tf.compat import call_arguments, graph_nodes, is_graph_model, keras, tf
 from tost_tf.config.recipe import NO_GHOST
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.skip import GhostSkip
+from tost_tf.models.copy import inside
 
 WEIGHTED = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
 WEIGHTED += (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
@@ -88,7 +89,7 @@ class HauntedGraph:
 
     def _skip_for(self, layer: keras.layers.Layer, arguments: tuple) -> tuple | None:
         """The convolution and its input, if it gets a skip."""
-        convolution = _inside(layer)
+        convolution = inside(layer)
         spatial = isinstance(convolution, SPATIAL) and not isinstance(convolution, keras.layers.Conv2DTranspose)
         if self.skips == NO_GHOST or not spatial or max(convolution.kernel_size) < 2:
             return None
@@ -117,7 +118,7 @@ class HauntedGraph:
 
     def _note_depth(self, layer: keras.layers.Layer, call: tuple, outputs: tf.Tensor | list[tf.Tensor]) -> None:
         past = any(id(value) in self._past_weights for value in tf.nest.flatten(call))
-        if past or isinstance(_inside(layer), WEIGHTED):
+        if past or isinstance(inside(layer), WEIGHTED):
             self._past_weights |= {id(tensor): tensor for tensor in tf.nest.flatten(outputs)}
 
 
@@ -139,7 +140,3 @@ def _cap(layer: keras.layers.Layer) -> float | None:
 
 def _normalization_only(readers: list[keras.layers.Layer]) -> bool:
     return len(readers) == 1 and isinstance(readers[0], keras.layers.BatchNormalization)
-
-
-def _inside(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return layer.layer if isinstance(layer, PruneLowMagnitude) else layer

@@ -1,15 +1,16 @@
 """A mask as a checked value: which weights of which kernels stay."""
 
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from tost_tf.errors import TostError
-from tost_tf.files import replaced_file
+from tost_tf.files import read_arrays, write_arrays
+from tost_tf.seeds import derive_seed
 
 MOST_SHOWN = 10
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".tar", ".bin")
 
 
 class Masks(Mapping[str, np.ndarray]):
@@ -95,30 +96,52 @@ class Masks(Mapping[str, np.ndarray]):
         if wrong:
             raise TostError(f"the mask does not fit {owner}: {_first(wrong)}")
 
+    def shuffled(self, seed: int) -> "Masks":
+        """The same number of weights in each layer, at random places: the sanity check of Su et al. and Frankle et
+        al. (both 2020), which tells what a mask owes to more than its densities.
+        """
+        return Masks(
+            {
+                path: np.random.default_rng(derive_seed(seed, f"shuffle {path}"))
+                .permutation(mask.ravel())
+                .reshape(mask.shape)
+                for path, mask in self.items()
+            }
+        )
+
     def save(self, path: str | os.PathLike) -> None:
         """Writes an `.npz` file, one array a weight, in place of an earlier one only once it is whole."""
         if not str(path).endswith(".npz"):
             raise TostError(f"a mask file is an .npz file, got the name {str(path)!r}")
-        with replaced_file(path) as temporary:
-            np.savez_compressed(temporary, **self._masks)
+        write_arrays(path, self._masks)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Masks":
-        """Reads what `save` wrote. Never unpickles.
+        """Reads what `save` wrote, or a `.safetensors` file with the same names. Never unpickles.
 
         Raises:
-          TostError: there is no such file, it is no `.npz` file, is cut off, or holds something else than masks.
+          TostError: there is no such file, it is neither, is cut off, or holds something else than masks.
         """
+        arrays = read_mask_arrays(path)
         try:
-            archive = np.load(path, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-            with archive:
-                return cls({name: archive[name] for name in archive.files})
-        except FileNotFoundError:
-            raise TostError(f"there is no mask file {str(path)!r}") from None
-        except (TostError, OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
-            raise TostError(f"{str(path)!r} cannot be read as a mask file (.npz): {error}") from None
+            return cls(arrays)
+        except TostError as error:
+            raise TostError(f"{str(path)!r} cannot be read as a mask file: {error}") from None
+
+
+def read_mask_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The arrays in a mask file, unchecked. Raises `TostError` if it cannot be read."""
+    if str(path).endswith(PICKLES):
+        raise TostError(
+            f"{str(path)!r} is a pickle, which is never read: convert it in PyTorch by safetensors.torch.save_file("
+            "{name: mask.contiguous() for name, mask in torch.load(...).items()}, 'mask.safetensors')"
+        )
+    try:
+        return read_arrays(path)
+    except FileNotFoundError:
+        raise TostError(f"there is no mask file {str(path)!r}") from None
+    except ValueError as error:
+        raise TostError(f"{str(path)!r} cannot be read as a mask file (.npz or .safetensors): {error}") from None
 
 
 def _first(problems: list[str]) -> str:

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from tost_tf.compat import PruneLowMagnitude, is_graph_model, keras, require_graph_model, tf
+from tost_tf.models.copy import inside
 
 # Layer class -> the attribute that holds its kernel. Biases and BatchNormalization are never pruned.
 KERNELS = {
@@ -30,7 +33,7 @@ def prunable_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Laye
 
     def walk(network: keras.Model, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:
         for layer in network.layers:
-            inner = layer.layer if isinstance(layer, PruneLowMagnitude) else layer
+            inner = inside(layer)
             if id(inner) in seen:
                 continue
             seen.add(id(inner))
@@ -49,9 +52,14 @@ def prunable_weights(model: keras.Model) -> dict[str, tf.Variable]:
     Raises:
       TostError: `model` is not a functional or Sequential tf_keras model.
     """
-    weights = {}
-    for path, layer in prunable_layers(model):
-        inner = layer.layer if isinstance(layer, PruneLowMagnitude) else layer
-        name = kernel_name(inner)
-        weights[f"{path}/{name}"] = getattr(inner, name)
-    return weights
+    kernels = ((path, inside(layer)) for path, layer in prunable_layers(model))
+    return {f"{path}/{kernel_name(layer)}": getattr(layer, kernel_name(layer)) for path, layer in kernels}
+
+
+def present_masks(model: keras.Model) -> dict[str, np.ndarray]:
+    """Weight path -> the 0/1 mask of the pruning wrapper around it, for the weights that have one."""
+    return {
+        f"{path}/{kernel_name(inside(layer))}": layer.pruning_vars[0][1].numpy()
+        for path, layer in prunable_layers(model)
+        if isinstance(layer, PruneLowMagnitude)
+    }

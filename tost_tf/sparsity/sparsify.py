@@ -1,10 +1,9 @@
 """From a dense model and its masks to a sparse model, and back to a plain one."""
 
-from collections.abc import Callable
-
-from tost_tf.compat import PruneLowMagnitude, is_graph_model, keras, require_graph_model
+from tost_tf.compat import keras
 from tost_tf.masks.mask import Masks
-from tost_tf.masks.prunable import kernel_name, prunable_layers, prunable_weights
+from tost_tf.masks.prunable import kernel_name, present_masks, prunable_layers, prunable_weights
+from tost_tf.models.copy import copy_graph, copy_layer, inside
 from tost_tf.sparsity.fixed_mask import FixedMask
 
 
@@ -28,8 +27,7 @@ def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
 
 def masks_of(model: keras.Model) -> Masks:
     """The masks a model made by `sparsify` holds."""
-    wrappers = ((path, layer) for path, layer in prunable_layers(model) if isinstance(layer, FixedMask))
-    return Masks({f"{path}/{wrapper.kernel_name}": wrapper.mask.numpy() for path, wrapper in wrappers})
+    return Masks(present_masks(model))
 
 
 def unwrapped(model: keras.Model) -> keras.Model:
@@ -38,29 +36,4 @@ def unwrapped(model: keras.Model) -> keras.Model:
     Unlike tensorflow-model-optimization's `strip_pruning`, which also works, the copy shares no layer with `model`,
     and no constraint stays on its kernels.
     """
-    return copy_graph(model, lambda layer: copy_layer(_inside(layer)))
-
-
-def copy_graph(model: keras.Model, copy: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model:
-    """A copy of a graph model, its layers made by `copy`, nested models copied likewise, with the same weights."""
-
-    def copy_any(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return copy_graph(layer, copy) if is_graph_model(layer) else copy(layer)
-
-    require_graph_model(model)
-    result = keras.models.clone_model(model, clone_function=copy_any)
-    result.trainable = model.trainable
-    for old, new in zip(model.layers, result.layers, strict=True):
-        if not is_graph_model(old):
-            _inside(new).set_weights(_inside(old).get_weights())
-            _inside(new).trainable = _inside(old).trainable
-    return result
-
-
-def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A fresh layer with the same config."""
-    return type(layer).from_config(layer.get_config())
-
-
-def _inside(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return layer.layer if isinstance(layer, PruneLowMagnitude) else layer
+    return copy_graph(model, lambda layer: copy_layer(inside(layer)))

@@ -39,6 +39,8 @@ class RunDirectory:
         self.config = self.path / "config.flags"
         self.mask = self.path / "mask.npz"
         self.mask_report = self.path / "mask.json"
+        self.ticket_weights = self.path / "ticket_weights.npz"
+        self.lottery = self.path / "lottery"
         self.metrics = self.path / "metrics.csv"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"

@@ -1,0 +1,98 @@
+"""The main job: from a config to a trained, exported and reported sparse network."""
+
+import sys
+from typing import Any
+
+from tost_tf.compat import keras, tf
+from tost_tf.config.learning_rate import step_drops
+from tost_tf.config.run_config import RunConfig
+from tost_tf.data.images import ImageData
+from tost_tf.data.load import load
+from tost_tf.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from tost_tf.errors import TostError
+from tost_tf.ghost.model import GhostModel
+from tost_tf.ghost.schedule import GhostSchedule
+from tost_tf.job.finish import finish
+from tost_tf.job.mask_search import find_mask
+from tost_tf.train.callbacks import EpochTable, NonFiniteLoss, SaveCheckpoints, StopOnNonFiniteLoss
+from tost_tf.train.checkpoints import Checkpoints
+from tost_tf.train.network import build_model, haunt_and_compile
+from tost_tf.train.run_directory import RunDirectory
+from tost_tf.train.strategy import distribution_strategy
+
+
+def train(config: RunConfig) -> dict[str, Any]:
+    """Trains the network of `config` in its run directory and exports it, or goes on with the run found there.
+
+    Returns:
+      The content of `result.json`.
+
+    Raises:
+      TostError: the run directory cannot be used, the data is not there, the mask does not fit, the loss is no longer
+        finite, or the export fails its check. What was written before stays.
+    """
+    directory = RunDirectory(config.machine.run_dir)
+    directory.claim(config)
+    try:
+        result = directory.read_result()
+        return result if result is not None else _run(config, directory)
+    finally:
+        directory.release()
+
+
+def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
+    if config.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    data = load(config.data)
+    with distribution_strategy(config.machine.distribution).scope():
+        dense = build_model(config, data)
+        found = find_mask(config, dense, data, directory)
+        model = haunt_and_compile(config, dense, found.masks)
+        checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)
+        done = checkpoints.restore_latest()
+        if done < config.training.epochs:
+            _fit(config, data, directory, model, checkpoints, done)
+        if not config.recipe.keeps_ghosts:
+            model.remove_ghosts()
+        return finish(config, data, directory, model, checkpoints, found)
+
+
+def _fit(
+    config: RunConfig,
+    data: ImageData,
+    directory: RunDirectory,
+    model: GhostModel,
+    checkpoints: Checkpoints,
+    done: int,
+) -> None:
+    training, recipe = config.training, config.recipe
+    if done:
+        print(f"going on after epoch {done} of {training.epochs}", flush=True)
+    steps = steps_per_epoch(len(data.train), training.batch_size)
+    schedule = GhostSchedule(recipe.ghost_end_epoch, steps, recipe.ghost_schedule, recipe.beta_start, recipe.beta_end)
+
+    def rate(epoch: int, _: float) -> float:
+        return step_drops(epoch, training.learning_rate, training.lr_drop_epochs, training.lr_drop_factor)
+
+    callbacks = [
+        keras.callbacks.LearningRateScheduler(rate),
+        schedule,
+        StopOnNonFiniteLoss(),
+        EpochTable(directory, model.plain, training.epochs),
+        SaveCheckpoints(checkpoints, lambda epoch: epoch > recipe.passing_ghost_epochs),
+        keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False, profile_batch=0),
+    ]
+    try:
+        model.fit(
+            training_batches(data, training.batch_size, training.seed, training.epochs, done, config.data.augment),
+            epochs=training.epochs,
+            initial_epoch=done,
+            steps_per_epoch=steps,
+            validation_data=evaluation_batches(data, data.validation),
+            callbacks=callbacks,
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+    except NonFiniteLoss as error:
+        last = checkpoints.path(error.epoch - 1)
+        kept = f"the last good checkpoint is {last}" if error.epoch > 1 else "there is no checkpoint yet"
+        raise TostError(f"training stopped, {error}: {kept}; a lower --learning_rate may help") from None

@@ -1,0 +1,1 @@
+"""Lottery tickets: masks found by training, pruning and rewinding."""

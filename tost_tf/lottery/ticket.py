@@ -1,0 +1,169 @@
+"""Lottery tickets by iterative magnitude pruning (Frankle and Carbin 2019; rewinding: Frankle et al. 2019).
+
+Round by round: train, prune a share of what is left by magnitude, put the remaining weights back to what they were at
+an earlier epoch. The mask and the rewound weights together are the ticket.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError, unknown_name
+from tost_tf.masks.find import magnitude, random
+from tost_tf.masks.mask import Masks
+from tost_tf.models.weights import load_weights, save_weights
+from tost_tf.sparsity.sparsify import sparsify, unwrapped
+
+MODES = ("rewind", "lr_rewind")
+
+# Trains a sparse model in place from one epoch to another and gives its accuracy.
+Trainer = Callable[[keras.Model, int, int], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class LotteryPlan:
+    """How a ticket is looked for.
+
+    Attributes:
+      sparsity: of the ticket.
+      epochs: of training in each round.
+      fraction: of the remaining weights pruned after each round.
+      rewind_epoch: whose weights are gone back to, 0 for the initialisation.
+      mode: "rewind", or "lr_rewind": the trained weights stay and only the learning rates start again (Renda et al.
+        2020).
+      dense_layers: regular expression of layers left dense.
+    """
+
+    sparsity: float
+    epochs: int
+    fraction: float = 0.2
+    rewind_epoch: int = 0
+    mode: str = "rewind"
+    dense_layers: str = ""
+
+    def __post_init__(self):
+        if not 0 <= self.sparsity < 1:
+            raise TostError(f"sparsity is {self.sparsity:g}, it must be at least 0 and below 1")
+        if not 0 < self.fraction < 1:
+            raise TostError(f"fraction is {self.fraction:g}, it must be above 0 and below 1")
+        if not 0 <= self.rewind_epoch < self.epochs:
+            raise TostError(
+                f"rewind_epoch is {self.rewind_epoch}, it must be at least 0 and below epochs={self.epochs}"
+            )
+        if self.mode not in MODES:
+            raise unknown_name("lottery mode", self.mode, MODES)
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds it takes to reach the sparsity; the last prunes what is missing."""
+        return math.ceil(round(math.log(1 - self.sparsity) / math.log(1 - self.fraction), 9))
+
+    def sparsity_after(self, rounds: int) -> float:
+        """The sparsity after that many rounds."""
+        return self.sparsity if rounds >= self.rounds else 1 - (1 - self.fraction) ** rounds
+
+
+class LotterySearch:
+    """Looks for a ticket; with a folder, what each round finds is kept there and a stopped search goes on.
+
+    Args:
+      plan: how.
+      train: trains a round.
+      folder: where rounds are kept, `None` for nowhere.
+    """
+
+    def __init__(self, plan: LotteryPlan, train: Trainer, folder: Path | None = None):
+        self.plan, self.train, self.folder = plan, train, folder
+
+    def find(self, model: keras.Model) -> Masks:
+        """Finds the masks and leaves `model` with the ticket's weights (those the masks drop are set to zero)."""
+        done, masks = self._resume(model)
+        start = time.perf_counter()
+        for number in range(done + 1, self.plan.rounds + 1):
+            sparse = sparsify(model, masks)
+            first = 0
+            if self.plan.rewind_epoch and number == 1:
+                self.train(sparse, 0, self.plan.rewind_epoch)
+                model.set_weights(unwrapped(sparse).get_weights())
+                first = self.plan.rewind_epoch
+            elif self.plan.mode == "rewind":
+                first = self.plan.rewind_epoch
+            accuracy = self.train(sparse, first, self.plan.epochs)
+            masks = self._pruned(sparse, number)
+            if self.plan.mode == "lr_rewind":
+                model.set_weights(unwrapped(sparse).get_weights())
+            self._keep(number, masks, model)
+            left = (time.perf_counter() - start) / (number - done) * (self.plan.rounds - number)
+            print(
+                f"round {number} of {self.plan.rounds}: accuracy {100 * accuracy:.2f}%, then density "
+                f"{1 - masks.sparsity:.4f}, about {left / 60:.1f} min left",
+                flush=True,
+            )
+        model.set_weights(unwrapped(sparsify(model, masks)).get_weights())
+        return masks
+
+    def _pruned(self, sparse: keras.Model, number: int) -> Masks:
+        return magnitude(sparse, sparsity=self.plan.sparsity_after(number), dense_layers=self.plan.dense_layers)
+
+    def _resume(self, model: keras.Model) -> tuple[int, Masks]:
+        """The number of rounds done and the masks after them; `model` gets the weights the next round starts from."""
+        for number in range(self.plan.rounds, 0, -1) if self.folder is not None else ():
+            if self._file("mask", number).exists():  # written last
+                load_weights(model, self._file("weights", number))
+                print(f"going on after round {number} of {self.plan.rounds}", flush=True)
+                return number, Masks.load(self._file("mask", number))
+        return 0, random(model, sparsity=0.0)
+
+    def _keep(self, number: int, masks: Masks, model: keras.Model) -> None:
+        if self.folder is None:
+            return
+        save_weights(model, self._file("weights", number))
+        masks.save(self._file("mask", number))
+        # The masks of all rounds stay: each is a ticket of its own sparsity. The weights are large.
+        self._file("weights", number - 1).unlink(missing_ok=True)
+
+    def _file(self, kind: str, number: int) -> Path:
+        return self.folder / f"{kind}-{number}.npz"
+
+
+def lottery(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    *,
+    sparsity: float,
+    epochs: int,
+    fraction: float = 0.2,
+    rewind_epoch: int = 0,
+    mode: str = "rewind",
+    dense_layers: str = "",
+    compile: Callable[[keras.Model], None] | None = None,
+    folder: Path | None = None,
+) -> Masks:
+    """Finds a lottery ticket: the masks are returned, and `model` is left with the weights they belong to.
+
+    Args:
+      model: freshly initialised.
+      dataset: batches of images and one-hot labels, one epoch of them.
+      sparsity, epochs, fraction, rewind_epoch, mode, dense_layers: as in `LotteryPlan`.
+      compile: compiles a model for a round, with an "accuracy" metric; by default SGD with momentum 0.9, learning rate
+        0.1 and cross-entropy.
+      folder: keeps each round, so that a stopped search goes on.
+
+    Raises:
+      TostError: a value is out of range.
+    """
+    plan = LotteryPlan(sparsity, epochs, fraction, rewind_epoch, mode, dense_layers)
+
+    def default_compile(sparse: keras.Model) -> None:
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        sparse.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, metrics=["accuracy"])
+
+    def train(sparse: keras.Model, first: int, last: int) -> float:
+        (compile or default_compile)(sparse)
+        history = sparse.fit(dataset, initial_epoch=first, epochs=last, verbose=0).history
+        return float(history["accuracy"][-1])
+
+    return LotterySearch(plan, train, Path(folder) if folder else None).find(model)

@@ -1,0 +1,102 @@
+"""Scores from gradients of the training loss at the model's present weights: SNIP and GraSP.
+
+Both sum over the examples of all batches, so that without BatchNormalization it does not matter how the examples are
+divided. BatchNormalization uses the statistics of each batch; its running ones are as before afterwards.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from tost_tf.compat import keras, tf
+from tost_tf.masks.select import require_finite
+
+GRASP_TEMPERATURE = 200.0
+
+# Images and one-hot labels.
+Batch = tuple[tf.Tensor, tf.Tensor]
+
+
+def snip_scores(
+    model: keras.Model, weights: Mapping[str, tf.Variable], batches: Sequence[Batch]
+) -> dict[str, np.ndarray]:
+    """|g·θ| with g the summed gradient of the cross-entropy (Lee et al. 2019, "SNIP", Section 4.1)."""
+    kernels = list(weights.values())
+
+    @tf.function(reduce_retracing=True)
+    def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+        return _loss_gradients(model, kernels, images, labels, 1.0)
+
+    with _statistics_kept(model):
+        sums = _summed(gradients, weights, batches, "SNIP")
+    return {path: np.abs(total * weights[path].numpy()) for path, total in sums.items()}
+
+
+def grasp_scores(
+    model: keras.Model, weights: Mapping[str, tf.Variable], batches: Sequence[Batch]
+) -> dict[str, np.ndarray]:
+    """θ·Hg of the cross-entropy with logits divided by 200; the LARGEST stay (Wang et al. 2020, Section 4).
+
+    In that paper's words, the weights with the highest -θ·Hg are removed. g is the gradient summed over all batches
+    and held fixed; Hg is gathered batch by batch, as the gradient of g's product with the batch's own gradient.
+    """
+    kernels = list(weights.values())
+
+    @tf.function(reduce_retracing=True)
+    def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+        return _loss_gradients(model, kernels, images, labels, GRASP_TEMPERATURE)
+
+    with _statistics_kept(model):
+        sums = _summed(gradients, weights, batches, "GraSP, first pass")
+        fixed = [tf.constant(sums[path], weight.dtype) for path, weight in weights.items()]
+
+        @tf.function(reduce_retracing=True)
+        def hessian_times_fixed(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(kernels)
+                own = _loss_gradients(model, kernels, images, labels, GRASP_TEMPERATURE)
+                product = tf.add_n([tf.reduce_sum(one * other) for one, other in zip(fixed, own, strict=True)])
+            return tape.gradient(product, kernels, unconnected_gradients="zero")
+
+        products = _summed(hessian_times_fixed, weights, batches, "GraSP, second pass")
+    return {path: total * weights[path].numpy() for path, total in products.items()}
+
+
+def _loss_gradients(
+    model: keras.Model, kernels: list[tf.Variable], images: tf.Tensor, labels: tf.Tensor, temperature: float
+) -> list[tf.Tensor]:
+    """Gradients of the sum of the examples' cross-entropies."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(kernels)
+        logits = model(images, training=True) / temperature
+        loss = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
+    return tape.gradient(loss, kernels, unconnected_gradients="zero")
+
+
+def _summed(
+    function: Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]],
+    weights: Mapping[str, tf.Variable],
+    batches: Sequence[Batch],
+    title: str,
+) -> dict[str, np.ndarray]:
+    """The sum of `function` over the batches, in double precision, by weight path."""
+    sums = {path: np.zeros(tuple(weight.shape)) for path, weight in weights.items()}
+    for number, (images, labels) in enumerate(tqdm(batches, title, leave=False, disable=None), 1):
+        values = {path: tensor.numpy() for path, tensor in zip(sums, function(images, labels), strict=True)}
+        require_finite(values, f" in batch {number} ({title})")
+        for path, value in values.items():
+            sums[path] += value
+    return sums
+
+
+@contextlib.contextmanager
+def _statistics_kept(model: keras.Model) -> Iterator[None]:
+    """Puts back what a forward pass in training mode changes beside the weights."""
+    before = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
+    try:
+        yield
+    finally:
+        for variable, value in before:
+            variable.assign(value)

@@ -1,0 +1,84 @@
+"""SynFlow (Tanaka et al. 2020): pruning without data, by the flow of absolute weights through the network."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from tqdm import tqdm
+
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+from tost_tf.masks.mask import Masks
+from tost_tf.masks.prunable import prunable_weights
+from tost_tf.models.copy import copy_graph, inside
+
+
+class SynapticFlow:
+    """The scores |∂R/∂θ · θ| of a network, R the sum of its outputs for one all-ones input.
+
+    Computed on a copy in double precision (the flow through a deep network overflows single precision), in which every
+    parameter and every BatchNormalization statistic is made absolute and BatchNormalization is in inference mode, as
+    in the original; in training mode the scores would be differences of nearly equal numbers. The model itself is not
+    touched.
+
+    Args:
+      model: whose weights are scored.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._copy = copy_graph(model, _in_double_precision)
+        for variable in self._copy.variables:
+            variable.assign(tf.abs(variable))
+        self._kernels = prunable_weights(self._copy)
+        self._absolute = {path: kernel.numpy() for path, kernel in self._kernels.items()}
+        kernels = list(self._kernels.values())
+        shapes = [tensor.shape[1:] for tensor in self._copy.inputs]
+        if not all(shape.is_fully_defined() for shape in shapes):
+            raise TostError(f"{model.name} takes inputs of any size: SynFlow needs a model with a fixed input shape")
+        ones = [tf.ones((1, *shape), tf.float64) for shape in shapes]
+
+        @tf.function
+        def gradients() -> list[tf.Tensor]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(kernels)
+                outputs = tf.nest.flatten(self._copy(ones if len(ones) > 1 else ones[0], training=False))
+                flow = tf.add_n([tf.reduce_sum(output) for output in outputs])
+            return tape.gradient(flow, kernels, unconnected_gradients="zero")
+
+        self._gradients = gradients
+
+    def scores(self, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The scores by weight path, with only the weights the masks keep in place."""
+        for path, kernel in self._kernels.items():
+            kernel.assign(self._absolute[path] * masks[path] if path in masks else self._absolute[path])
+        return {
+            path: np.abs(gradient.numpy() * kernel.numpy())
+            for (path, kernel), gradient in zip(self._kernels.items(), self._gradients(), strict=True)
+        }
+
+
+def prune_iteratively(
+    score: Callable[[Masks], dict[str, np.ndarray]],
+    select: Callable[[dict[str, np.ndarray], float, Masks], Masks],
+    masks: Masks,
+    sparsity: float,
+    iterations: int,
+) -> Masks:
+    """Scores and selects again and again, the density falling exponentially from that of `masks` to its end.
+
+    Args:
+      score: from the present masks to scores.
+      select: from scores, a sparsity and the present masks to masks inside those.
+      masks: to start from.
+      sparsity: to end at.
+      iterations: how many steps.
+    """
+    start = masks.kept / masks.size
+    for step in tqdm(range(1, iterations + 1), "SynFlow", leave=False, disable=None):
+        density = start * ((1 - sparsity) / start) ** (step / iterations)
+        masks = select(score(masks), sparsity if step == iterations else 1 - density, masks)
+    return masks
+
+
+def _in_double_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
+    layer = inside(layer)
+    return type(layer).from_config(layer.get_config() | {"dtype": "float64"})

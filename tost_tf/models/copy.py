@@ -1,0 +1,39 @@
+"""Copies of graph models, layer by layer."""
+
+from collections.abc import Callable
+
+from tost_tf.compat import PruneLowMagnitude, is_graph_model, keras, require_graph_model
+
+
+def copy_graph(model: keras.Model, copy: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model:
+    """A copy of a graph model, its layers made by `copy`, nested models copied likewise, with the same weights.
+
+    Args:
+      model: a functional or Sequential tf_keras model.
+      copy: from a layer to a fresh one; it may add a pruning wrapper or take one away.
+
+    Raises:
+      TostError: `model` is of another kind.
+    """
+
+    def copy_any(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return copy_graph(layer, copy) if is_graph_model(layer) else copy(layer)
+
+    require_graph_model(model)
+    result = keras.models.clone_model(model, clone_function=copy_any)
+    result.trainable = model.trainable
+    for old, new in zip(model.layers, result.layers, strict=True):
+        if not is_graph_model(old):
+            inside(new).set_weights(inside(old).get_weights())
+            inside(new).trainable = inside(old).trainable
+    return result
+
+
+def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A fresh layer with the same config."""
+    return type(layer).from_config(layer.get_config())
+
+
+def inside(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """The layer in a pruning wrapper, any other layer itself."""
+    return layer.layer if isinstance(layer, PruneLowMagnitude) else layer

@@ -1,0 +1,39 @@
+"""All weights of a model in an `.npz` file, by name, without Keras."""
+
+import os
+
+from tost_tf.compat import keras
+from tost_tf.errors import TostError
+from tost_tf.files import read_arrays, write_arrays
+
+
+def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
+    """Writes every weight of `model`, BatchNormalization's statistics included, whole or not at all."""
+    write_arrays(path, {_key(index, weight): weight.numpy() for index, weight in enumerate(model.weights)})
+
+
+def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
+    """Puts the weights `save_weights` wrote into a model of the same architecture.
+
+    Raises:
+      TostError: there is no such file, it cannot be read, or it holds the weights of another model.
+    """
+    try:
+        arrays = read_arrays(path)
+    except FileNotFoundError:
+        raise TostError(f"there is no weights file {str(path)!r}") from None
+    except ValueError as error:
+        raise TostError(f"{str(path)!r} cannot be read as a weights file (.npz): {error}") from None
+    expected = {_key(index, weight): tuple(weight.shape) for index, weight in enumerate(model.weights)}
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != expected:
+        names = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+        raise TostError(
+            f"the weights in {str(path)!r} are not those of {model.name}: {len(names)} of them differ in name or "
+            f"shape, the first is {names[0]}"
+        )
+    model.set_weights([arrays[name] for name in expected])
+
+
+def _key(index: int, weight) -> str:
+    return f"{index:04d} {weight.name.removesuffix(':0')}"
