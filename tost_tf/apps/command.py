@@ -10,6 +10,11 @@ from tost_tf.errors import TostError
 INTERRUPTED = 130
 
 
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether `--help`, or a spelling of it, is among the arguments."""
+    return not {"--help", "-help", "-h", "--helpfull", "--helpshort"}.isdisjoint(arguments)
+
+
 def run_command(name: str, main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:
     """Runs `main` on the arguments of the command line and returns the exit code.
 

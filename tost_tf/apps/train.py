@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from tost_tf.apps.command import run_command
+from tost_tf.apps.command import asks_for_help, run_command
 from tost_tf.config import flags
 
 SUMMARY = "Trains a network with a fixed sparse mask by the ToST recipe, and exports it as a SavedModel."
@@ -12,7 +12,7 @@ SUMMARY = "Trains a network with a fixed sparse mask by the ToST recipe, and exp
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command. The arguments are checked before TensorFlow is imported."""
-    if {"--help", "-h", "-help", "--helpfull"} & set(arguments):
+    if asks_for_help(arguments):
         print(flags.help_text("tost-train", SUMMARY))
         return
     config = flags.parse(arguments)

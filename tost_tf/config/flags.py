@@ -4,14 +4,16 @@ import dataclasses
 import os
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from absl import flags
 
-from tost_tf.config.options import Allowed, option
+from tost_tf.config.options import Allowed, check_options, option
 from tost_tf.config.recipe import RECIPES
 from tost_tf.config.run_config import GROUPS, RunConfig
 from tost_tf.errors import TostError
+
+Options = TypeVar("Options")
 
 # Not part of a dataclass: it says which recipe the tweaks not given one by one are taken from.
 RECIPE_OPTION = option("tost", "sets all tweaks at once; each can then be set by itself", names=tuple(RECIPES))
@@ -26,15 +28,28 @@ def parse(arguments: Sequence[str]) -> RunConfig:
     Raises:
       TostError: a flag is unknown or its value is not allowed, or a flagfile cannot be read.
     """
-    values = _define(flags.FlagValues())
+    return RunConfig.make(**_given(arguments, ()))
+
+
+def parse_with(arguments: Sequence[str], command_options: type[Options]) -> tuple[RunConfig, Options]:
+    """As `parse`, for a command that has options of its own, in a dataclass like those of a run."""
+    given = _given(arguments, (command_options,))
+    own = {field.name: given.pop(field.name) for field in dataclasses.fields(command_options) if field.name in given}
+    options = command_options(**own)
+    check_options(options)
+    return RunConfig.make(**given), options
+
+
+def _given(arguments: Sequence[str], more: Sequence[type]) -> dict[str, Any]:
+    """The options that are given, by name, with values of their types."""
+    values = _define(flags.FlagValues(), more)
     try:
         rest = values(["tost", *arguments])[1:]
     except (flags.Error, OSError) as error:
         raise TostError(" ".join(str(error).split())) from None
     if rest:
         raise TostError(f"{rest[0]!r} is no flag: flags are written --name=value")
-    given = {name: values[name].value for name in values if values[name].value is not None}
-    return RunConfig.make(**{name: _from_flag(name, value) for name, value in given.items()})
+    return {name: _from_flag(name, values[name].value) for name in values if values[name].value is not None}
 
 
 def to_flagfile(config: RunConfig) -> str:
@@ -60,10 +75,10 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
     ]
 
 
-def help_text(command: str, summary: str) -> str:
-    """The answer to `--help`: every flag by group, with its default, names and range."""
+def help_text(command: str, summary: str, *more: type) -> str:
+    """The answer to `--help`: every flag by group, those of the dataclasses `more` first."""
     lines = [summary, "", f"usage: {command} [--flagfile=FILE] [--name=value ...]", ""]
-    for title, fields in _groups():
+    for title, fields in _groups(more):
         lines.append(f"{title}:")
         for field in fields:
             allowed: Allowed = field.metadata["allowed"]
@@ -80,18 +95,18 @@ def help_text(command: str, summary: str) -> str:
     return "\n".join(lines)
 
 
-def _groups() -> list[tuple[str, list[dataclasses.Field]]]:
+def _groups(more: Sequence[type] = ()) -> list[tuple[str, list[dataclasses.Field]]]:
     recipe_field = dataclasses.make_dataclass("_", [("recipe", str, RECIPE_OPTION)]).__dataclass_fields__["recipe"]
-    groups = []
+    groups = [(group.__doc__.splitlines()[0].rstrip("."), list(dataclasses.fields(group))) for group in more]
     for title, group in GROUPS.items():
         fields = list(dataclasses.fields(group))
         groups.append((title, [recipe_field, *fields] if title == "recipe" else fields))
     return groups
 
 
-def _define(values: flags.FlagValues) -> flags.FlagValues:
+def _define(values: flags.FlagValues, more: Sequence[type]) -> flags.FlagValues:
     """Defines a flag for each option. None has a default: what is not given is left to the dataclasses."""
-    for _, fields in _groups():
+    for _, fields in _groups(more):
         for field in fields:
             text = field.metadata["allowed"].help
             kinds = str(field.type)

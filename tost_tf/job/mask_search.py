@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import time
+from pathlib import Path
 
 from tost_tf.compat import keras
 from tost_tf.config.learning_rate import default_drops, step_drops
@@ -51,7 +52,7 @@ def find_mask(config: RunConfig, model: keras.Model, data: ImageData, directory:
             load_weights(model, directory.ticket_weights)
         return _warned(FoundMask(masks, json.loads(directory.mask_report.read_text())["mask_seconds"]))
     start = time.perf_counter()
-    masks = search_mask(config, model, data, directory)
+    masks = search_mask(config, model, data, directory.lottery)
     found = FoundMask(masks, time.perf_counter() - start)
     report = {"mask_seconds": found.seconds, "sparsity": masks.sparsity, "layer_sparsity": masks.layer_sparsity}
     # The mask last: where it is, everything that belongs to it is.
@@ -62,13 +63,13 @@ def find_mask(config: RunConfig, model: keras.Model, data: ImageData, directory:
     return _warned(found)
 
 
-def search_mask(config: RunConfig, model: keras.Model, data: ImageData, directory: RunDirectory) -> Masks:
-    """Reads `--mask_file` or finds new masks; a lottery ticket keeps its rounds in the run directory."""
+def search_mask(config: RunConfig, model: keras.Model, data: ImageData, lottery_folder: Path) -> Masks:
+    """Reads `--mask_file` or finds new masks; a search for a lottery ticket keeps its rounds in a folder."""
     if config.mask.mask_file:
         masks = Masks.load(config.mask.mask_file)
         require_fit(masks, model)
     elif config.mask.mask == "lottery":
-        masks = _find_ticket(config, model, data, directory)
+        masks = _find_ticket(config, model, data, lottery_folder)
     else:
         masks = _find(config, model, data)
     return masks.shuffled(config.training.seed) if config.mask.mask_shuffle else masks
@@ -95,7 +96,7 @@ def _find(config: RunConfig, model: keras.Model, data: ImageData) -> Masks:
     return function(model, sample, **{name: value for name, value in options.items() if name in parameters})
 
 
-def _find_ticket(config: RunConfig, model: keras.Model, data: ImageData, directory: RunDirectory) -> Masks:
+def _find_ticket(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> Masks:
     """Every round trains by the default recipe, as the original does, whatever the run's own recipe is."""
     mask, training = config.mask, config.training
     plan = LotteryPlan(
@@ -121,7 +122,7 @@ def _find_ticket(config: RunConfig, model: keras.Model, data: ImageData, directo
         validation = evaluation_batches(data, data.validation)
         return sparse.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
 
-    return LotterySearch(plan, train, directory.lottery).find(model)
+    return LotterySearch(plan, train, folder).find(model)
 
 
 def _warned(found: FoundMask) -> FoundMask:

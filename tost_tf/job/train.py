@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from tost_tf.compat import keras, tf
+from tost_tf.compat import keras
 from tost_tf.config.learning_rate import step_drops
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
@@ -41,8 +41,6 @@ def train(config: RunConfig) -> dict[str, Any]:
 
 
 def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
-    if config.training.deterministic:
-        tf.config.experimental.enable_op_determinism()
     data = load(config.data)
     with distribution_strategy(config.machine.distribution).scope():
         dense = build_model(config, data)

@@ -1,7 +1,7 @@
 """The network of a run: built, masked, haunted and compiled, all from its config."""
 
 from tost_tf import models
-from tost_tf.compat import keras
+from tost_tf.compat import keras, tf
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.errors import TostError
@@ -20,6 +20,8 @@ def build_model(config: RunConfig, data: ImageData) -> keras.Model:
     Raises:
       TostError: the weights file cannot be read or is of another model.
     """
+    if config.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(derive_seed(config.training.seed, "weights"))
     model = models.build(config.model.model, data.image_shape, data.num_classes, config.model.width_multiplier)
     if config.mask.initial_weights:

@@ -1,0 +1,15 @@
+"""A mask as a table."""
+
+from tost_tf.masks.mask import Masks
+
+
+def mask_table(masks: Masks) -> str:
+    """A line a layer: shape, weights kept, density, and whether the layer has collapsed; last, all together."""
+    width = max(len(path) for path in masks)
+    lines = [f"{'layer':{width}}  {'shape':>18}  {'kept':>10}  {'density':>7}"]
+    for path, mask in masks.items():
+        shape, kept = "×".join(map(str, mask.shape)), int(mask.sum())
+        note = "" if kept else "  collapsed"
+        lines.append(f"{path:{width}}  {shape:>18}  {kept:10,}  {kept / mask.size:7.4f}{note}")
+    lines.append(f"{'all':{width}}  {'':>18}  {masks.kept:10,}  {masks.kept / masks.size:7.4f}")
+    return "\n".join(lines)
