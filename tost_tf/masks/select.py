@@ -44,13 +44,12 @@ def _highest(score: np.ndarray, count: int) -> np.ndarray:
     values = score.ravel()
     mask = np.zeros(values.size, np.uint8)
     if count:
-        # Partitioning is linear, unlike sorting, and SynFlow selects a hundred times.
-        threshold = np.partition(values, values.size - count)[values.size - count]
+        # Partitioning is linear, unlike sorting, but slow on many equal values: weights pruned before are left out.
+        left = values[values > -np.inf]
+        if count > left.size:
+            raise TostError(f"{count} weights cannot be kept: only {left.size} are not pruned already")
+        threshold = np.partition(left, left.size - count)[left.size - count]
         mask[values > threshold] = 1
         ties = np.flatnonzero(values == threshold)
         mask[ties[: count - int(mask.sum())]] = 1
-        if threshold == -np.inf:
-            raise TostError(
-                f"{count} weights cannot be kept: only {int((values > threshold).sum())} are not pruned already"
-            )
     return mask.reshape(score.shape)
