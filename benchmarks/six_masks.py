@@ -2,9 +2,9 @@
 
     python benchmarks/six_masks.py [--flags ...]
 
-By default ResNet-32 on real CIFAR-10 at 98%, the default recipe: 5,000 training images, 6 epochs, the lottery ticket with
-one epoch a round; a size for two CPU cores, which says that all masks train and how they spread their weights, and
-nothing about which is best. Runs are resumed when the command is given again. Writes a table of layer densities.
+By default ResNet-32 on real CIFAR-10 at 98%, the default recipe: 5,000 training images, 6 epochs, the lottery ticket
+with one epoch a round; a size for two CPU cores, which says that all masks train and how they spread their weights,
+and nothing about which is best. Runs are resumed when the command is given again. Writes a table of layer densities.
 """
 
 import argparse

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
-from tost_tf.compat import keras
+from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.masks.allocate import erdos_renyi_kernel, kept_count
-from tost_tf.masks.prunable import prunable_weights
+from tost_tf.masks.prunable import prunable_layers, prunable_weights
 
 SIZES = {
     "stem/kernel": 54,
@@ -88,3 +88,28 @@ def test_bad_requests_are_refused(small_model):
     small_model.get_layer("conv1").kernel.assign_add(np.full((3, 3, 3, 5), np.nan))
     with pytest.raises(TostError, match="the score of conv1/kernel is not finite"):
         tost.masks.magnitude(small_model, sparsity=0.5)
+
+
+@pytest.mark.parametrize("find", [tost.masks.random, tost.masks.magnitude, tost.masks.synflow])
+def test_sparsity_at_which_a_layer_must_be_empty_is_refused(small_model, find):
+    with pytest.raises(TostError, match=r"only 4 of 269 weights stay, fewer than there are layers \(5\)"):
+        find(small_model, sparsity=1 - 4 / 269)
+    assert find(small_model, sparsity=1 - 5 / 269).kept == 5
+    with pytest.raises(TostError, match="in each layer no weight would be left in shortcut/kernel"):
+        find(small_model, sparsity=0.97, scope="layer")
+
+
+@pytest.mark.parametrize("find", [tost.masks.snip, tost.masks.grasp, tost.masks.synflow])
+def test_masks_are_found_once_and_are_the_same_on_every_replica(small_model, small_images, two_replicas, find):
+    dataset = [tuple(map(tf.constant, small_images))]
+    masks = find(small_model, dataset, sparsity=0.8)
+    with two_replicas.scope():
+        sparse = tost.sparsify(small_model, masks)
+        with pytest.raises(TostError, match="call sparsify inside it"):
+            find(small_model, dataset, sparsity=0.8)
+    for path, layer in prunable_layers(sparse):
+        assert len(layer.mask.values) == 2
+        for replica in layer.mask.values:
+            np.testing.assert_array_equal(replica, masks[f"{path}/{layer.kernel_name}"])
+    with pytest.raises(TostError, match="is looked for under a distribution strategy"):
+        find(sparse, dataset, sparsity=0.9)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tost_tf.errors import TostError
 from tost_tf.masks.allocate import kept_count
-from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite
+from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite, without_pruned
 
 
 def test_highest_of_all_by_hand():
@@ -45,3 +45,22 @@ def test_counts_are_exact_and_sparser_masks_lie_inside(values, cut, sparsity, ot
 def test_scores_that_are_no_numbers_are_refused():
     with pytest.raises(TostError, match="the score of b is not finite"):
         require_finite({"a": np.ones(2), "b": np.array([1, np.nan])})
+
+
+@settings(deadline=None)
+@given(st.permutations(range(4)), st.floats(0, 0.99), st.integers(0, 2**31))
+def test_order_of_layers_does_not_matter_beyond_ties(order, sparsity, seed):
+    generator = np.random.default_rng(seed)
+    scores = {f"layer{number}": generator.random((number + 1, 5)) for number in range(4)}
+    expected = highest_of_all(scores, sparsity)
+    found = highest_of_all({f"layer{number}": scores[f"layer{number}"] for number in order}, sparsity)
+    for path in scores:
+        np.testing.assert_array_equal(found[path], expected[path])
+
+
+def test_pruned_weights_are_never_kept_even_if_all_scores_are_negative():
+    scores = {"a": np.array([-3.0, -1.0, 0.0, -2.0])}
+    masks = highest_of_all(without_pruned(scores, {"a": np.array([1, 1, 0, 1])}), 0.5)
+    assert masks["a"].tolist() == [0, 1, 0, 1]
+    with pytest.raises(TostError, match="4 weights cannot be kept: only 3 are not pruned already"):
+        highest_of_all(without_pruned(scores, {"a": np.array([1, 1, 0, 1])}), 0.0)

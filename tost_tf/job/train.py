@@ -42,9 +42,9 @@ def train(config: RunConfig) -> dict[str, Any]:
 
 def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     data = load(config.data)
+    dense = build_model(config, data)
+    found = find_mask(config, dense, data, directory)
     with distribution_strategy(config.machine.distribution).scope():
-        dense = build_model(config, data)
-        found = find_mask(config, dense, data, directory)
         model = haunt_and_compile(config, dense, found.masks)
         checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)
         done = checkpoints.restore_latest()
@@ -52,7 +52,7 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
             _fit(config, data, directory, model, checkpoints, done)
         if not config.recipe.keeps_ghosts:
             model.remove_ghosts()
-        return finish(config, data, directory, model, checkpoints, found)
+    return finish(config, data, directory, model, checkpoints, found)
 
 
 def _fit(

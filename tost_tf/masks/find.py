@@ -15,7 +15,7 @@ import numpy as np
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError, unknown_name
 from tost_tf.masks import gradient_scores, scores
-from tost_tf.masks.allocate import erdos_renyi_kernel, uniform
+from tost_tf.masks.allocate import erdos_renyi_kernel, kept_count, uniform
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import present_masks, prunable_weights
 from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite, without_pruned
@@ -77,6 +77,7 @@ def snip(
     batches: int | None = None,
 ) -> Masks:
     """SNIP (Lee et al. 2019) on the first `batches` batches (all by default) of images and one-hot labels."""
+    _require_one_copy(model)
     taken = _take(dataset, batches)
     return _find(
         model, lambda weights: gradient_scores.snip_scores(model, weights, taken), sparsity, scope, dense_layers
@@ -93,6 +94,7 @@ def grasp(
     batches: int | None = None,
 ) -> Masks:
     """GraSP (Wang et al. 2020) on the first `batches` batches (all by default) of images and one-hot labels."""
+    _require_one_copy(model)
     taken = _take(dataset, batches)
     return _find(
         model, lambda weights: gradient_scores.grasp_scores(model, weights, taken), sparsity, scope, dense_layers
@@ -113,6 +115,7 @@ def synflow(
     if iterations < 1:
         raise TostError(f"iterations is {iterations}, it must be at least 1")
     _require_sparsity(sparsity)
+    _require_one_copy(model)
     flow = SynapticFlow(model)
 
     def select(found: Scores, step_sparsity: float, before: Masks) -> Masks:
@@ -122,6 +125,7 @@ def synflow(
     weights = _ranked_weights(model, dense_layers)
     present = present_masks(model)
     start = Masks({path: present.get(path, np.ones(tuple(weight.shape))) for path, weight in weights.items()})
+    _require_room(dict(start), sparsity, scope)
     masks = prune_iteratively(flow.scores, select, start, sparsity, iterations)
     return _with_dense_layers(model, masks)
 
@@ -135,6 +139,7 @@ def _find(
         raise unknown_name("mask scope", scope, SCOPES)
     found = score(_ranked_weights(model, dense_layers))
     require_finite(found)
+    _require_room(found, sparsity, scope)
     masks = _select(without_pruned(found, present_masks(model)), sparsity, scope)
     return _with_dense_layers(model, masks)
 
@@ -159,6 +164,21 @@ def _ranked_weights(model: keras.Model, dense_layers: str) -> dict[str, tf.Varia
     return ranked
 
 
+def _require_room(found: Scores, sparsity: float, scope: str) -> None:
+    """Raises `TostError` where some layer would have to be empty, whatever the scores are."""
+    sizes = {path: score.size for path, score in found.items()}
+    if scope == "layer":
+        empty = [path for path, size in sizes.items() if not kept_count(size, sparsity)]
+        if empty:
+            raise TostError(f"at sparsity {sparsity:g} in each layer no weight would be left in {', '.join(empty)}")
+    kept = kept_count(sum(sizes.values()), sparsity)
+    if kept < len(sizes):
+        raise TostError(
+            f"at sparsity {sparsity:g} only {kept} of {sum(sizes.values())} weights stay, fewer than there are layers "
+            f"({len(sizes)}): some would be empty"
+        )
+
+
 def _with_dense_layers(model: keras.Model, masks: Masks) -> Masks:
     return Masks(
         {path: masks.get(path, np.ones(tuple(weight.shape))) for path, weight in prunable_weights(model).items()}
@@ -170,6 +190,15 @@ def _take(dataset: Iterable[gradient_scores.Batch], batches: int | None) -> list
     if not taken or (batches is not None and len(taken) < batches):
         raise TostError(f"{batches or 'some'} batches are needed to find the mask, the dataset gave {len(taken)}")
     return taken
+
+
+def _require_one_copy(model: keras.Model) -> None:
+    mirrored = any(isinstance(variable, tf.distribute.DistributedValues) for variable in model.variables)
+    if mirrored or tf.distribute.has_strategy():
+        raise TostError(
+            f"the mask of {model.name} is looked for under a distribution strategy: make the model and find its mask "
+            "outside the strategy's scope, and call sparsify inside it"
+        )
 
 
 def _require_sparsity(sparsity: float) -> None:

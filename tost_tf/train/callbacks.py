@@ -64,7 +64,7 @@ class EpochTable(keras.callbacks.Callback):
         row = {name: float(logs[name]) for name in names}
         row |= {
             "epoch": epoch + 1,
-            "learning_rate": float(self.model.optimizer.learning_rate),
+            "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
             "sparsity": measured_sparsity(self.plain),
             "seconds": round(seconds, 3),
         }

@@ -54,7 +54,7 @@ class Checkpoints:
           accuracy: on validation; the first epoch that reaches the highest is the best.
           may_be_best: whether this epoch's weights may be exported.
         """
-        if may_be_best and accuracy > float(self.best_accuracy):
+        if may_be_best and accuracy > float(self.best_accuracy.numpy()):
             self.best_epoch.assign(epoch)
             self.best_accuracy.assign(accuracy)
             self._weights.write(str(self.best_path(epoch)))
@@ -85,7 +85,7 @@ class Checkpoints:
 
     def restore_best(self) -> int:
         """Puts the weights of the best epoch into the model and returns its number."""
-        epoch = int(self.best_epoch)
+        epoch = int(self.best_epoch.numpy())
         self._weights.read(str(self.best_path(epoch))).assert_existing_objects_matched()
         return epoch
 

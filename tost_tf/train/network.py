@@ -8,6 +8,7 @@ from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.losses import cross_entropy
 from tost_tf.masks.mask import Masks
+from tost_tf.models.copy import copy_graph, copy_layer
 from tost_tf.models.weights import load_weights
 from tost_tf.seeds import derive_seed
 from tost_tf.sparsity.sparsify import sparsify
@@ -30,9 +31,13 @@ def build_model(config: RunConfig, data: ImageData) -> keras.Model:
 
 
 def haunt_and_compile(config: RunConfig, model: keras.Model, masks: Masks | None) -> GhostModel:
-    """The sparse model with its ghosts, compiled, its optimizer built for every weight it will ever train."""
+    """The sparse model with its ghosts, compiled, its optimizer built for every weight it will ever train.
+
+    To be called in the scope of the run's distribution strategy: the model itself is made outside it, where its mask
+    is found, and copied here.
+    """
     recipe, training = config.recipe, config.training
-    sparse = model if masks is None else sparsify(model, masks)
+    sparse = copy_graph(model, copy_layer) if masks is None else sparsify(model, masks)
     haunted = GhostModel(
         sparse, recipe.ghost_neurons, recipe.ghost_skips, recipe.ghost_skip_initializer, recipe.beta_start
     )
