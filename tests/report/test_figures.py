@@ -46,3 +46,11 @@ def test_sparsity_by_layer_shows_the_numbers(tmp_path, drawn):
     assert axes.patches[0].get_facecolor() != axes.patches[1].get_facecolor()  # the second layer has collapsed
     assert axes.get_lines()[0].get_xdata() == [0.7, 0.7]
     assert (tmp_path / "sparsity.png").exists()
+
+
+def test_scales_show_the_numbers(tmp_path, drawn):
+    scales = {"a/kernel": 0.7, "bn/gamma": 1.3, "bn/beta": 1.0, "b/kernel": 2.0}
+    figures.scales_by_tensor(scales, tmp_path / "scales.png", "a title")
+    points = {line.get_label(): list(zip(*line.get_data(), strict=True)) for line in drawn[0].axes[0].get_lines()}
+    assert points["kernel"] == [(0, 0.7), (3, 2.0)] and points["gamma"] == [(1, 1.3)] and points["beta"] == [(2, 1.0)]
+    assert (tmp_path / "scales.png").exists()

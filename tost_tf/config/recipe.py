@@ -15,7 +15,8 @@ class Recipe:
     The paper gives the tweaks and when ghosts are gone, but neither the shape of the schedule, nor the last β,
     nor the smoothing ratio. Linear is the plainest schedule; at β = 20 PSwish is within 0.014 of ReLU
     everywhere (0.2785 / β), so that the change to ReLU goes unnoticed; the ratio 0.1 and the constant
-    initialisation of the skips are those of the authors' released code.
+    initialisation of the skips are those of the authors' released code, as are the settings of the rescaled
+    initialisation.
     """
 
     ghost_neurons: str = option(
@@ -37,6 +38,8 @@ class Recipe:
     )
     beta_start: float = option(1.0, "β of the ghost neurons at the start", minimum=0)
     beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0)
+    rescale_init: bool = option(False, "rescale the initial weights layer by layer (LRsI) before training")
+    rescale_steps: int = option(180, "iterations of that", minimum=1)
     label_smoothing: float = option(0.0, "smooth ratio a of the labels y(1-a) + a/K", minimum=0, below=1)
 
     @property
@@ -56,5 +59,5 @@ class Recipe:
 
 RECIPES = {
     "default": Recipe(),
-    "tost": Recipe(ghost_neurons="pswish", ghost_skips="projection", label_smoothing=0.1),
+    "tost": Recipe(ghost_neurons="pswish", ghost_skips="projection", rescale_init=True, label_smoothing=0.1),
 }

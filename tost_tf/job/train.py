@@ -14,6 +14,7 @@ from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.job.finish import finish
 from tost_tf.job.mask_search import find_mask
+from tost_tf.job.rescale import rescale
 from tost_tf.train.callbacks import EpochTable, NonFiniteLoss, SaveCheckpoints, StopOnNonFiniteLoss
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.network import build_model, haunt_and_compile
@@ -44,6 +45,7 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     data = load(config.data)
     dense = build_model(config, data)
     found = find_mask(config, dense, data, directory)
+    rescale(config, dense, found.masks, data, directory)
     with distribution_strategy(config.machine.distribution).scope():
         model = haunt_and_compile(config, dense, found.masks)
         checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)

@@ -4,14 +4,14 @@ Both sum over the examples of all batches, so that without BatchNormalization it
 divided. BatchNormalization uses the statistics of each batch; its running ones are as before afterwards.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.masks.select import require_finite
+from tost_tf.models.statistics import statistics_kept
 
 GRASP_TEMPERATURE = 200.0
 
@@ -29,7 +29,7 @@ def snip_scores(
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
         return _loss_gradients(model, kernels, images, labels, 1.0)
 
-    with _statistics_kept(model):
+    with statistics_kept(model):
         sums = _summed(gradients, weights, batches, "SNIP")
     return {path: np.abs(total * weights[path].numpy()) for path, total in sums.items()}
 
@@ -48,7 +48,7 @@ def grasp_scores(
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
         return _loss_gradients(model, kernels, images, labels, GRASP_TEMPERATURE)
 
-    with _statistics_kept(model):
+    with statistics_kept(model):
         sums = _summed(gradients, weights, batches, "GraSP, first pass")
         fixed = [tf.constant(sums[path], weight.dtype) for path, weight in weights.items()]
 
@@ -89,14 +89,3 @@ def _summed(
         for path, value in values.items():
             sums[path] += value
     return sums
-
-
-@contextlib.contextmanager
-def _statistics_kept(model: keras.Model) -> Iterator[None]:
-    """Puts back what a forward pass in training mode changes beside the weights."""
-    before = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
-    try:
-        yield
-    finally:
-        for variable, value in before:
-            variable.assign(value)

@@ -71,6 +71,24 @@ def sparsity_by_layer(layer_sparsity: Mapping[str, float], overall: float, path:
     _save(figure, path)
 
 
+def scales_by_tensor(scales: Mapping[str, float], path: Path, title: str) -> None:
+    """Draws what the initialisation was rescaled by: a point a parameter tensor, in the order of the network."""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    kinds = {"kernel": (BLUE, "o"), "gamma": (ORANGE, "s"), "beta": (GREEN, "^"), "bias": (GREY, "v")}
+    for kind, (colour, marker) in kinds.items():
+        points = [(place, scale) for place, (name, scale) in enumerate(scales.items()) if name.endswith(kind)]
+        if points:
+            axes.plot(*zip(*points, strict=True), color=colour, marker=marker, ls="", ms=4, label=kind)
+    axes.axhline(1, color="black", lw=1, ls="--")
+    axes.set_xlabel("parameter tensor, from the image to the logits")
+    axes.set_ylabel("scale (1: as initialised)")
+    axes.set_title(title)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
 def _lines(axes, epochs, rows, names: Mapping[str, tuple[str, str, str]], marker: str | None) -> None:
     for name, (label, colour, style) in names.items():
         axes.plot(epochs, [row[name] for row in rows], color=colour, ls=style, marker=marker, label=label)

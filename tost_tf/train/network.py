@@ -30,13 +30,13 @@ def build_model(config: RunConfig, data: ImageData) -> keras.Model:
     return model
 
 
-def haunt_and_compile(config: RunConfig, model: keras.Model, masks: Masks | None) -> GhostModel:
-    """The sparse model with its ghosts, compiled, its optimizer built for every weight it will ever train.
+def haunt(config: RunConfig, model: keras.Model, masks: Masks | None) -> GhostModel:
+    """A sparse copy of the model, with the ghosts of the run's recipe as they start.
 
-    To be called in the scope of the run's distribution strategy: the model itself is made outside it, where its mask
-    is found, and copied here.
+    Raises:
+      TostError: no ghost fits the model.
     """
-    recipe, training = config.recipe, config.training
+    recipe = config.recipe
     sparse = copy_graph(model, copy_layer) if masks is None else sparsify(model, masks)
     haunted = GhostModel(
         sparse, recipe.ghost_neurons, recipe.ghost_skips, recipe.ghost_skip_initializer, recipe.beta_start
@@ -46,7 +46,20 @@ def haunt_and_compile(config: RunConfig, model: keras.Model, masks: Masks | None
             f"{model.name} has no ReLU and no spatial convolution behind another layer, so no ghost fits it: "
             "use --recipe=default"
         )
+    return haunted
+
+
+def haunt_and_compile(config: RunConfig, model: keras.Model, masks: Masks | None) -> GhostModel:
+    """As `haunt`, compiled, its optimizer built for every weight it will ever train.
+
+    To be called in the scope of the run's distribution strategy: the model itself is made outside it, where its mask
+    is found, and copied here.
+    """
+    training = config.training
+    # The ghosts' own weights are the same whether or not something random was drawn before.
+    keras.utils.set_random_seed(derive_seed(training.seed, "ghosts"))
+    haunted = haunt(config, model, masks)
     optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
-    haunted.compile(optimizer, cross_entropy(recipe.label_smoothing), metrics=["accuracy"])
+    haunted.compile(optimizer, cross_entropy(config.recipe.label_smoothing), metrics=["accuracy"])
     optimizer.build(haunted.trainable_weights)
     return haunted

@@ -40,6 +40,8 @@ class RunDirectory:
         self.mask = self.path / "mask.npz"
         self.mask_report = self.path / "mask.json"
         self.ticket_weights = self.path / "ticket_weights.npz"
+        self.scales = self.path / "scales.json"
+        self.rescaled_weights = self.path / "rescaled_weights.npz"
         self.lottery = self.path / "lottery"
         self.metrics = self.path / "metrics.csv"
         self.checkpoints = self.path / "checkpoints"

@@ -1,0 +1,194 @@
+"""One iteration of each kind against finite differences in NumPy, and what must hold whatever the scales are."""
+
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+from tost_tf.masks.prunable import prunable_weights
+from tost_tf.rescale.gradinit import GradInit
+
+GENERATOR = np.random.default_rng(8)
+ORIGINAL = [GENERATOR.normal(size=shape) for shape in ((4, 6), (6,), (6, 3), (3,))]
+MASKS = [GENERATOR.integers(0, 2, (4, 6)), np.ones(6), GENERATOR.integers(0, 2, (6, 3)), np.ones(3)]
+ORIGINAL = [weight * mask for weight, mask in zip(ORIGINAL, MASKS, strict=True)]
+ORIGINAL[3] = np.zeros(3)
+LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
+
+
+def half(size):
+    return GENERATOR.normal(size=(size, 4)), np.eye(3)[GENERATOR.integers(0, 3, size)]
+
+
+HALVES = [half(5), half(5), half(5)]
+
+
+def mean_loss(weights, x, y):
+    first, bias, second, last = weights
+    logits = np.log1p(np.exp(x @ first + bias)) @ second + last
+    return -np.mean(np.sum(y * (logits - np.log(np.exp(logits).sum(1, keepdims=True))), axis=1))
+
+
+def masked_gradient(weights, x, y, step=1e-6):
+    gradients = []
+    for position, weight in enumerate(weights):
+        gradient = np.zeros_like(weight)
+        for index in np.ndindex(weight.shape):
+            values = []
+            for sign in (1, -1):
+                changed = [value.copy() for value in weights]
+                changed[position][index] += sign * step
+                values.append(mean_loss(changed, x, y))
+            gradient[index] = (values[0] - values[1]) / (2 * step)
+        gradients.append(gradient * MASKS[position])
+    return gradients
+
+
+def norm(gradients):
+    return np.sqrt(sum(np.sum(gradient**2) for gradient in gradients))
+
+
+def joined(one, other):
+    return np.concatenate([HALVES[one][0], HALVES[other][0]]), np.concatenate([HALVES[one][1], HALVES[other][1]])
+
+
+def scaled(scales):
+    return [weight * scale for weight, scale in zip(ORIGINAL, scales, strict=True)]
+
+
+def derivative(function):
+    """Of a function of the four scales, at 1."""
+    result = []
+    for position in range(4):
+        values = []
+        for sign in (1, -1):
+            scales = np.ones(4)
+            scales[position] += sign * 1e-4
+            values.append(function(scales))
+        result.append((values[0] - values[1]) / 2e-4)
+    return np.array(result)
+
+
+@pytest.fixture
+def sparse():
+    keras.backend.set_floatx("float64")
+    layers = [keras.layers.Dense(6, "softplus", name="a", input_shape=(4,)), keras.layers.Dense(3, name="b")]
+    model = keras.Sequential(layers)
+    model.set_weights(ORIGINAL)
+    masked = tost.sparsify(model, tost.Masks({"a/kernel": MASKS[0], "b/kernel": MASKS[2]}))
+    keras.backend.set_floatx("float32")
+    return masked
+
+
+def recorded(search, halves=HALVES):
+    """The gradients of the scales that an iteration gives to Adam, and what the iteration was."""
+    seen = []
+    search._adam.step = lambda gradient, kind: seen.append((gradient, kind))
+    done = search.iterate(*[tuple(map(tf.constant, pair)) for pair in halves])
+    return seen[0][0], done
+
+
+def test_norm_step_against_finite_differences(sparse):
+    gradient, done = recorded(GradInit(sparse, LOSS, gamma=0.01))
+    assert done.kind == "norm"
+    assert done.loss == pytest.approx(mean_loss(ORIGINAL, *joined(0, 1)), rel=1e-7)
+    assert done.gradient_norm == pytest.approx(norm(masked_gradient(ORIGINAL, *joined(0, 1))), rel=1e-6)
+    expected = derivative(lambda scales: norm(masked_gradient(scaled(scales), *joined(0, 1))))
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-6)
+    assert gradient[3] == 0  # all zero
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_loss_step_against_finite_differences(sparse, normalise):
+    gradient, done = recorded(GradInit(sparse, LOSS, eta=0.3, gamma=100.0, normalise=normalise))
+    assert done.kind == "loss"
+    first = masked_gradient(ORIGINAL, *joined(0, 1))
+    length = 0.3 / norm(first) if normalise else 0.3
+    moved = [length * part for part in first]  # a constant: it does not change with the scales
+
+    def after_step(scales):
+        weights = [weight - step for weight, step in zip(scaled(scales), moved, strict=True)]
+        return mean_loss(weights, *joined(0, 2)) / 0.3
+
+    expected = derivative(after_step)
+    expected[3] = 0
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_parameters_are_the_original_ones_times_their_scale(sparse):
+    search = GradInit(sparse, LOSS, gamma=0.5)
+    kinds = {search.iterate(*[tuple(map(tf.constant, pair)) for pair in HALVES]).kind for _ in range(40)}
+    assert kinds == {"norm", "loss"}
+    assert search.scales[3] == 1 and np.all(search.scales[:3] != 1)
+    for parameter, original, scale in zip(sparse.trainable_weights, ORIGINAL, search.scales, strict=True):
+        np.testing.assert_array_equal(parameter, original * scale)
+
+
+def test_first_step_lowers_the_loss_more_after_rescaling(small_model, small_images):
+    dataset = tf.data.Dataset.from_tensor_slices(small_images).batch(10)
+    sparse = tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.5))
+    statistics = [weight.numpy() for weight in sparse.non_trainable_weights]
+    zeros = {path: weight.numpy() == 0 for path, weight in prunable_weights(sparse).items()}
+
+    def loss_after_a_step():
+        with tf.GradientTape() as tape:
+            value = LOSS(small_images[1], sparse(small_images[0], training=True))
+        gradients = tape.gradient(value, sparse.trainable_weights)
+        before = [weight.numpy() for weight in sparse.trainable_weights]
+        for weight, gradient in zip(sparse.trainable_weights, gradients, strict=True):
+            weight.assign_sub(0.1 * gradient / tf.linalg.global_norm(gradients))
+        after = float(LOSS(small_images[1], sparse(small_images[0], training=True)))
+        for weight, value in zip(sparse.trainable_weights, before, strict=True):
+            weight.assign(value)
+        return after
+
+    before = loss_after_a_step()
+    for weight, value in zip(sparse.non_trainable_weights, statistics, strict=True):
+        weight.assign(value)
+    scales = tost.rescale_init(sparse, dataset, steps=40)
+    for weight, value in zip(sparse.non_trainable_weights, statistics, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    assert loss_after_a_step() < before
+    for path, weight in prunable_weights(sparse).items():
+        np.testing.assert_array_equal(weight.numpy() == 0, zeros[path])
+    assert len(scales) == len(sparse.trainable_weights) and min(scales.values()) >= 0
+
+
+def test_a_kernel_before_batch_normalization_can_be_scaled_without_changing_the_loss(small_model, small_images):
+    logits = small_model(small_images[0], training=True).numpy()
+    kernel = small_model.get_layer("conv1").kernel
+    kernel.assign(3.7 * kernel)
+    np.testing.assert_allclose(small_model(small_images[0], training=True), logits, rtol=1e-2, atol=1e-3)
+    search = GradInit(small_model, LOSS, gamma=1e9)
+    gradient, _ = recorded(search, [tuple(map(np.asarray, small_images))] * 3)
+    position = next(index for index, name in enumerate(search.names) if name == "conv1/kernel")
+    assert abs(gradient[position]) < 0.02 * np.abs(gradient).max()
+
+
+def test_ghosts_are_there_and_are_not_scaled(small_model, small_images):
+    ghosted = tost.GhostModel(
+        tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.5)), skips="projection"
+    )
+    own = {id(weight) for weight in ghosted.plain.trainable_weights}
+    ghosts = [(weight, weight.numpy()) for weight in ghosted.trainable_weights if id(weight) not in own]
+    dataset = tf.data.Dataset.from_tensor_slices(small_images).batch(10)
+    search = GradInit(ghosted, LOSS)
+    batch = tuple(map(tf.constant, small_images))
+    expected = LOSS(small_images[1], ghosted.haunted(small_images[0], training=True))
+    assert search.iterate(batch, batch, batch).loss == pytest.approx(float(expected), rel=1e-5)
+    scales = tost.rescale_init(ghosted, dataset, steps=4)
+    assert len(scales) == len(ghosted.plain.trainable_weights) and len(ghosts) == 6
+    for weight, value in ghosts:
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_bad_requests_are_refused(small_model, small_images):
+    dataset = tf.data.Dataset.from_tensor_slices(small_images).batch(10)
+    with pytest.raises(TostError, match="steps is 0"):
+        tost.rescale_init(small_model, dataset, steps=0)
+    with pytest.raises(TostError, match="is empty"):
+        tost.rescale_init(small_model, [], steps=3)
+    bad = tf.data.Dataset.from_tensor_slices((np.full_like(small_images[0], np.nan), small_images[1])).batch(10)
+    with pytest.raises(TostError, match="gives loss nan"):
+        tost.rescale_init(small_model, bad, steps=3)

@@ -1,0 +1,1 @@
+"""Layer-wise rescaled initialisation (LRsI)."""

@@ -1,0 +1,177 @@
+"""LRsI: one scalar for each parameter tensor, learned so that the first step of training lowers the loss most.
+
+ToST, Section 2.3, after GradInit (Zhu et al. 2021), whose settings the authors' released code uses.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable
+
+import numpy as np
+from tqdm import tqdm
+
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+from tost_tf.ghost.model import GhostModel
+from tost_tf.masks.prunable import present_masks, prunable_weights
+from tost_tf.models.statistics import statistics_kept
+from tost_tf.rescale.adam import ScaleAdam
+
+WEIGHT_BOUND, BIAS_BOUND = 0.01, 0.0
+BIAS_NAMES = ("bias", "beta")
+
+Half = tuple[tf.Tensor, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class RescaleStep:
+    """What one iteration did: its kind ("loss" or "norm"), the loss and the gradient norm before it."""
+
+    kind: str
+    loss: float
+    gradient_norm: float
+
+
+class GradInit:
+    """The search for scales.
+
+    The parameters that are scaled are those of the masked network: kernels, BatchNormalization's gamma and beta, and
+    biases. With a `GhostModel` the loss is that of the view in use, so ghosts are there as the run starts with them;
+    their own weights are neither scaled nor counted. Gradients count kept weights only: with those of pruned weights,
+    as in the released code, the norm would mostly be theirs, and `gamma` mean something else. BatchNormalization uses
+    the statistics of the batch.
+
+    Args:
+      model: a model made by `sparsify`, a `GhostModel`, or a dense functional model.
+      loss: of labels and logits.
+      eta: size of the first step.
+      gamma: gradient norm above which the norm itself is lowered.
+      normalise: whether the first step has length `eta`, or is `eta` times the gradient.
+      learning_rate, clip: of Adam on the scales.
+
+    Attributes:
+      names: of the scaled tensors.
+      scales: what they are scaled by, all 1 at the start.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        loss: keras.losses.Loss,
+        eta: float = 0.1,
+        gamma: float = 1.0,
+        normalise: bool = True,
+        learning_rate: float = 1e-2,
+        clip: float = 1.0,
+    ):
+        self.model, self.loss, self.eta, self.gamma, self.normalise = model, loss, eta, gamma, normalise
+        network = model.plain if isinstance(model, GhostModel) else model
+        self.parameters: list[tf.Variable] = list(network.trainable_weights)
+        self.names = [parameter.name.removesuffix(":0") for parameter in self.parameters]
+        self._original = [parameter.numpy() for parameter in self.parameters]
+        masks, paths = present_masks(network), prunable_weights(network)
+        by_kernel = {id(kernel): masks[path] for path, kernel in paths.items() if path in masks}
+        self._masks = [
+            tf.constant(by_kernel.get(id(parameter), np.ones(())), parameter.dtype) for parameter in self.parameters
+        ]
+        bounds = [BIAS_BOUND if name.endswith(BIAS_NAMES) else WEIGHT_BOUND for name in self.names]
+        self._adam = ScaleAdam(np.array(bounds), learning_rate, clip)
+        # A tensor that is all zero is the same at any scale.
+        self._movable = np.array([bool(np.any(original)) for original in self._original])
+        self._gradients = tf.function(self._loss_and_gradients, reduce_retracing=True)
+        self._norm_gradients = tf.function(self._gradients_of_the_norm, reduce_retracing=True)
+
+    @property
+    def scales(self) -> np.ndarray:
+        return np.where(self._movable, self._adam.scales, 1.0)
+
+    def iterate(self, first: Half, second: Half, fresh: Half) -> RescaleStep:
+        """One iteration: the gradient on `first` and `second`, the loss after a step on `first` and `fresh`.
+
+        Raises:
+          TostError: the loss or the gradient is no longer finite.
+        """
+        images, labels = _joined(first, second)
+        loss, gradients = self._gradients(images, labels)
+        norm = float(tf.linalg.global_norm(gradients))
+        if not np.isfinite(norm) or not np.isfinite(loss):
+            raise TostError(f"rescaling the initialisation gives loss {float(loss)} and gradient norm {norm}")
+        if norm > self.gamma:
+            self._update(self._norm_gradients(images, labels), "norm")
+            return RescaleStep("norm", float(loss), norm)
+        length = self.eta / norm if self.normalise and norm > 0 else self.eta
+        before = [parameter.numpy() for parameter in self.parameters]
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.assign_sub(length * gradient)
+        _, after_step = self._gradients(*_joined(first, fresh))
+        for parameter, value in zip(self.parameters, before, strict=True):
+            parameter.assign(value)
+        self._update([gradient / self.eta for gradient in after_step], "loss")
+        return RescaleStep("loss", float(loss), norm)
+
+    def _loss_and_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.parameters)
+            loss = self.loss(labels, self.model(images, training=True))
+        gradients = tape.gradient(loss, self.parameters, unconnected_gradients="zero")
+        return loss, [mask * gradient for mask, gradient in zip(self._masks, gradients, strict=True)]
+
+    def _gradients_of_the_norm(self, images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.parameters)
+            norm = tf.linalg.global_norm(self._loss_and_gradients(images, labels)[1])
+        return tape.gradient(norm, self.parameters, unconnected_gradients="zero")
+
+    def _update(self, gradients: list[tf.Tensor], kind: str) -> None:
+        # The parameter is original·scale (minus a constant step), so a scale's derivative is the inner product.
+        products = [
+            float(np.sum(gradient.numpy() * original))
+            for gradient, original in zip(gradients, self._original, strict=True)
+        ]
+        self._adam.step(np.where(self._movable, products, 0.0), kind)
+        for parameter, original, scale in zip(self.parameters, self._original, self.scales, strict=True):
+            parameter.assign(original * scale.astype(original.dtype))
+
+
+def rescale_init(
+    model: keras.Model,
+    dataset: Iterable[Half],
+    *,
+    steps: int = 180,
+    loss: keras.losses.Loss | None = None,
+    eta: float = 0.1,
+    gamma: float = 1.0,
+    normalise: bool = True,
+    learning_rate: float = 1e-2,
+) -> dict[str, float]:
+    """Rescales the initial weights of `model` in place; directions and masks stay as they are.
+
+    Args:
+      model: a model made by `sparsify`, a `GhostModel`, or a dense functional model, freshly initialised.
+      dataset: batches of images and one-hot labels, each taken as half of a batch; gone through again when it ends.
+      steps: iterations.
+      loss: cross-entropy of logits by default.
+      eta, gamma, normalise, learning_rate: as in `GradInit`.
+
+    Returns:
+      The scale of each parameter tensor, by name.
+
+    Raises:
+      TostError: the dataset is empty or `steps` below 1, or the loss is no longer finite.
+    """
+    if steps < 1:
+        raise TostError(f"steps is {steps}, it must be at least 1")
+    search = GradInit(
+        model, loss or keras.losses.CategoricalCrossentropy(from_logits=True), eta, gamma, normalise, learning_rate
+    )
+    halves = itertools.chain.from_iterable(itertools.repeat(dataset))
+    if next(iter(dataset), None) is None:
+        raise TostError("the dataset to rescale the initialisation with is empty")
+    with statistics_kept(model):
+        for _ in tqdm(range(steps), "rescaling the initialisation", leave=False, disable=None):
+            search.iterate(next(halves), next(halves), next(halves))
+    return dict(zip(search.names, search.scales.tolist(), strict=True))
+
+
+def _joined(one: Half, other: Half) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.concat([one[0], other[0]], axis=0), tf.concat([one[1], other[1]], axis=0)
