@@ -16,10 +16,10 @@ _EXPORTED = {
     "Masks": "tost_tf.masks.mask",
     "RunConfig": "tost_tf.config.run_config",
     "TostError": "tost_tf.errors",
+    "launch": "tost_tf.job.train",
     "rescale_init": "tost_tf.rescale.gradinit",
     "sparsify": "tost_tf.sparsity.sparsify",
     "strip": "tost_tf.export.strip",
-    "train": "tost_tf.job.train",
 }
 _PACKAGES = ("export", "masks", "models")
 

@@ -73,10 +73,10 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
                 return load_file(path)
             except SafetensorError as error:
                 raise ValueError(str(error)) from None
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array")
-        with archive:
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no whole .npz archive")
+        with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise

@@ -40,6 +40,34 @@ def test_written_flags_repeat_the_run(tmp_path):
     assert flags.read_flagfile(tmp_path / "config.flags") == config
 
 
+def test_another_recipe_after_written_flags_sets_its_tweaks(tmp_path):
+    tost = flags.parse(["--recipe=tost", "--epochs=7", "--beta_end=50"])
+    (tmp_path / "config.flags").write_text(flags.to_flagfile(tost))
+    default = flags.parse([f"--flagfile={tmp_path}/config.flags", "--recipe=default"])
+    assert not default.recipe.has_ghosts and default.recipe.label_smoothing == 0 and default.recipe.beta_end == 50
+
+
+def test_flagfile_is_found_beside_the_one_that_names_it(tmp_path, monkeypatch):
+    (tmp_path / "flags").mkdir()
+    (tmp_path / "flags/base.flags").write_text("--epochs=20\n")
+    (tmp_path / "flags/top.flags").write_text("--flagfile=base.flags\n--sparsity=0.97\n")
+    monkeypatch.chdir("/")
+    assert flags.parse([f"--flagfile={tmp_path}/flags/top.flags"]).training.epochs == 20
+    assert flags.parse(["--flagfile", f"{tmp_path}/flags/top.flags"]).mask.sparsity == 0.97
+
+
+def test_flagfiles_that_cannot_be_read_are_refused(tmp_path):
+    (tmp_path / "loop.flags").write_text("--flagfile=loop.flags\n")
+    with pytest.raises(TostError, match="include each other without end"):
+        flags.read_flagfile(tmp_path / "loop.flags")
+    (tmp_path / "binary.flags").write_bytes(b"\xff\xfe--epochs=3")
+    with pytest.raises(TostError, match="cannot be read"):
+        flags.read_flagfile(tmp_path / "binary.flags")
+    (tmp_path / "config.flags").write_text(flags.to_flagfile(RunConfig.make())[:-30])
+    with pytest.raises(TostError, match="it is cut off"):
+        flags.read_config(tmp_path / "config.flags")
+
+
 def test_differences_name_the_options_that_change_a_run():
     old, new = RunConfig.make(seed=1), RunConfig.make(seed=2, run_dir="elsewhere", data_dir="/data")
     assert flags.differences(old, new) == ["--seed was 1, now 2"]
@@ -53,7 +81,7 @@ def test_differences_name_the_options_that_change_a_run():
         (["--epochs=many"], "--epochs=many"),
         (["--lr_drop_epochs=3,x"], "--lr_drop_epochs=3,x must be whole numbers"),
         (["--deterministic=perhaps"], "--deterministic=perhaps"),
-        (["--flagfile=/no/such.flags"], "Unable to open flagfile"),
+        (["--flagfile=/no/such.flags"], "there is no flagfile '/no/such.flags'"),
         (["digits"], "'digits' is no flag"),
         (["--sparsity=1.5"], "--sparsity is 1.5"),
     ],
@@ -73,8 +101,9 @@ def test_help_names_every_option():
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=str)
 def test_flagfiles_of_the_project_are_whole(path):
-    assert path.read_text().startswith("# ")
     flags.read_flagfile(path)
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert len(header) >= 3, "the command, the hardware, how long, the accuracy to expect and its source"
 
 
 def test_there_are_flagfiles():

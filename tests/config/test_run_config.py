@@ -76,6 +76,11 @@ def test_config_cannot_be_changed():
         ({"ghost_schedule": "lineal"}, "unknown --ghost_schedule 'lineal': did you mean 'linear'?"),
         ({"sparcity": 0.5}, "unknown option 'sparcity': did you mean 'sparsity'?"),
         ({"epochs": 5, "lr_drop_epochs": (2, 5)}, "--lr_drop_epochs has 5, but the run ends after --epochs=5"),
+        ({"ghost_end_epoch": 0}, "--ghost_end_epoch is 0"),
+        ({"epochs": 1}, "--epochs=1 leaves no epoch after the ghosts: train at least 2"),
+        ({"epochs": 10**30}, "--epochs is 1e\\+30, it must be at least 1"),
+        ({"epochs": "4"}, "--epochs is the text '4', it must be a number"),
+        ({"epochs": 4.5}, "--epochs is 4.5, it must be a whole number"),
         ({"epochs": 5, "ghost_end_epoch": 5}, "--ghost_end_epoch=5 with --epochs=5 leaves no epoch without ghosts"),
         ({"beta_start": 3.0, "beta_end": 2.0}, "--beta_end=2 is below --beta_start=3"),
         ({"dense_layers": "("}, "--dense_layers='\\(' is no regular expression"),
@@ -88,7 +93,12 @@ def test_bad_values_are_refused(options, message):
 
 
 def test_dataset_prepared_in_the_data_folder_is_known(tmp_path):
-    (tmp_path / "my_images").mkdir()
+    (tmp_path / "my_images/1.0.0").mkdir(parents=True)
+    (tmp_path / "my_images/1.0.0/dataset_info.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", ".", str(tmp_path / "my_images")):
+        with pytest.raises(TostError, match="unknown --dataset"):
+            RunConfig.make(dataset=name, data_dir=str(tmp_path))
     assert RunConfig.make(dataset="my_images", data_dir=str(tmp_path)).data.dataset == "my_images"
     with pytest.raises(TostError, match="unknown --dataset 'your_images'"):
         RunConfig.make(dataset="your_images", data_dir=str(tmp_path))
@@ -105,3 +115,17 @@ def test_range_is_told_in_words():
     assert Allowed("", above=0.5, maximum=2).range_text() == "above 0.5 and at most 2"
     assert not Allowed("", above=0.5).contains(0.5)
     assert Allowed("", minimum=0.5).contains(0.5)
+
+
+def test_recipe_label_says_what_was_set_otherwise():
+    assert RunConfig.make(recipe="tost", epochs=8).recipe_label == "tost"
+    assert RunConfig.make(recipe="default", epochs=8, ghost_end_epoch=5).recipe_label == "default"
+    label = RunConfig.make(recipe="default", ghost_skips="identity", label_smoothing=0.2).recipe_label
+    assert label == "default ghost_skips=identity label_smoothing=0.2"
+    assert RunConfig.make(recipe="tost", epochs=8, ghost_end_epoch=3).recipe_label == "tost ghost_end_epoch=3"
+    assert RunConfig.make(recipe="tost", ghost_end_epoch=-1).recipe_label == "tost ghost_end_epoch=-1"
+
+
+def test_lists_are_taken_and_home_is_found():
+    config = RunConfig.make(epochs=9, lr_drop_epochs=[3, 5], run_dir="~/runs/a")
+    assert config.training.lr_drop_epochs == (3, 5) and not config.machine.run_dir.startswith("~")

@@ -160,3 +160,57 @@ def test_unknown_kinds_are_refused(small_model):
         tost.GhostModel(small_model, neurons="relu")
     with pytest.raises(TostError, match="unknown ghost skip 'residual'"):
         tost.GhostModel(small_model, skips="residual")
+
+
+def test_activations_inside_layers_are_split_off():
+    layers = keras.layers
+    image = keras.Input((6, 6, 2))
+    x = layers.Conv2D(3, 3, padding="same", activation="relu", name="stem")(image)
+    x = layers.Conv2D(4, 3, padding="same", activation="relu", name="inner")(x)
+    x = layers.Conv2D(4, 3, padding="same", activation="tanh", name="other")(x)
+    x = layers.Dense(3, activation="relu", name="dense")(tf.nn.relu(layers.Flatten()(x)))
+    model = keras.Model(image, layers.Dense(2, name="logits")(x))
+    ghosted = tost.GhostModel(sparse_copy(model), skips="identity")
+    placed = sorted((ghost.layer, ghost.kind) for ghost in ghosted.ghosts)
+    assert placed == [
+        *(("dense", "pswish"), ("inner", "identity"), ("inner", "pswish"), ("other", "identity")),
+        *(("stem", "pswish"), ("tf.nn.relu", "pswish")),
+    ]
+    skip = ghosted.haunted.get_layer("inner_ghost_skip")
+    assert [node.layer.name for node in skip._outbound_nodes] == ["inner_ghost"]
+    pixels = tf.random.normal((2, 6, 6, 2))
+    assert np.abs(ghosted.haunted(pixels) - ghosted.plain(pixels)).max() > 1e-3
+    set_ghosts(ghosted, 0.0, 1e6)
+    np.testing.assert_allclose(ghosted.haunted(pixels), ghosted.plain(pixels), atol=1e-5)
+    ghosted.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    before = ghosted.plain.get_layer("fixed_mask_inner").kernel.numpy()
+    ghosted.fit(pixels, np.eye(2), verbose=0)
+    assert np.any(ghosted.plain.get_layer("fixed_mask_inner").kernel.numpy() != before)
+    assert tost.strip(ghosted).get_config() == model.get_config()
+
+
+def test_nested_models_may_use_the_same_names():
+    layers = keras.layers
+    image = keras.Input((6, 6, 3))
+
+    def inner(name):
+        parts = [layers.Conv2D(3, 3, padding="same", name="conv", input_shape=(6, 6, 3)), layers.ReLU(name="relu")]
+        return keras.Sequential(parts, name=name)
+
+    first, second = inner("first"), inner("second")
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(second(first(image)))))
+    ghosted = tost.GhostModel(sparse_copy(model), skips="identity")
+    assert [(ghost.layer, ghost.kind) for ghost in ghosted.ghosts].count(("conv", "identity")) == 1  # not the stem
+    set_ghosts(ghosted, 0.0, 1e6)
+    pixels = tf.random.normal((2, 6, 6, 3))
+    np.testing.assert_allclose(ghosted.haunted(pixels), ghosted.plain(pixels), atol=1e-5)
+
+
+def test_channels_first_is_refused():
+    layers = keras.layers
+    image = keras.Input((2, 6, 6))
+    x = image
+    for _ in range(2):
+        x = layers.Conv2D(3, 3, data_format="channels_first")(x)
+    with pytest.raises(TostError, match="is channels_first, for which there is no ghost skip"):
+        tost.GhostModel(keras.Model(image, x))

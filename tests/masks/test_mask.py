@@ -112,3 +112,8 @@ def test_safetensors_are_read_and_pickles_never(masks, tmp_path):
         (tmp_path / name).write_bytes(b"\x80\x04.")
         with pytest.raises(TostError, match=r"is a pickle, which is never read: convert it .*save_file"):
             Masks.load(tmp_path / name)
+
+
+def test_equality(masks):
+    assert masks == Masks(dict(masks)) and masks != Masks({"a/kernel": masks["a/kernel"]})
+    assert masks != Masks(dict(masks) | {"a/kernel": 1 - masks["a/kernel"]}) and masks != 3

@@ -165,3 +165,25 @@ def test_models_of_other_kinds_are_refused_in_one_sentence(small_model):
             tost.sparsify(model, masks)
         with pytest.raises(TostError, match=message):
             tost.GhostModel(model)
+
+
+def test_frozen_nested_models_stay_frozen(small_model):
+    small_model.trainable = False
+    image = keras.Input((6, 6, 2))
+    model = keras.Model(image, keras.layers.Dense(2, name="head")(small_model(image)))
+    sparse = tost.sparsify(model, tost.masks.random(model, sparsity=0.4))
+    assert (
+        len(model.trainable_weights) == len(sparse.trainable_weights) == len(unwrapped(sparse).trainable_weights) == 2
+    )
+
+
+def test_weights_put_into_the_whole_model_are_masked_when_it_is_stripped(small_model):
+    masks = tost.masks.random(small_model, sparsity=0.6)
+    sparse = tost.sparsify(small_model, masks)
+    sparse.set_weights(
+        [
+            np.full(weight.shape, 3.0) if "mask" not in name else weight.numpy()
+            for name, weight in ((w.name.split("/")[-1], w) for w in sparse.weights)
+        ]
+    )
+    assert_masked(tost.strip(sparse), masks)

@@ -28,3 +28,21 @@ def test_measured_sparsity_counts_zeros_of_kernels():
     weights[0][:3] = 0
     model.set_weights(weights)  # 6 of 10 + 6 are zero, biases do not count
     assert measured_sparsity(model) == pytest.approx(6 / 16)
+
+
+def test_weights_that_became_no_numbers_in_the_last_step_are_found_by_validation():
+    model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))])
+    model.compile(keras.optimizers.SGD(1e38), "mse")
+    inputs = np.ones((12, 2), np.float32)
+    seen = []
+    after = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    with pytest.raises(NonFiniteLoss, match="in epoch 1, step 1"):
+        model.fit(
+            inputs,
+            np.ones(12),
+            batch_size=12,
+            verbose=0,
+            validation_data=(inputs, np.ones(12)),
+            callbacks=[StopOnNonFiniteLoss(), after],
+        )
+    assert seen == []

@@ -84,3 +84,14 @@ def test_old_files_are_removed(tmp_path):
     save(tmp_path, [0.1, 0.2, 0.3, 0.9, 0.5, 0.5, 0.5])
     names = {file.name.split(".")[0] for file in tmp_path.iterdir()}
     assert names == {"best-4", "epoch-6", "epoch-7", "checkpoint"}
+
+
+@pytest.mark.parametrize("content", ["", "model_checkpoint_path: ", b"\xff\xfe"])
+def test_damaged_list_of_checkpoints_is_begun_anew(tmp_path, content):
+    save(tmp_path, [0.5, 0.6, 0.7])
+    (tmp_path / "checkpoint").write_bytes(content if isinstance(content, bytes) else content.encode())
+    _, checkpoints = make(tmp_path)
+    assert checkpoints.restore_latest() == 3
+    cut(tmp_path, "epoch-2")
+    checkpoints.save(4, 0.9, True)
+    assert make(tmp_path)[1].restore_latest() == 4

@@ -1,12 +1,65 @@
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
+from tost_tf.config.flags import LAST_LINE
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
 from tost_tf.train.run_directory import METRICS, RunDirectory
+
+
+def begin(path, **options) -> RunDirectory:
+    """A run that has found its mask and stopped."""
+    directory = RunDirectory(path)
+    directory.claim(RunConfig.make(**options))
+    directory.mask.write_text("a mask")
+    directory.release()
+    return directory
+
+
+def test_launch_that_failed_before_it_began_binds_nobody(tmp_path):
+    for seed in (3, 4):
+        directory = RunDirectory(tmp_path)
+        directory.claim(RunConfig.make(seed=seed))
+        directory.release()
+    assert "--seed=4\n" in (tmp_path / "config.flags").read_text()
+
+
+def test_refused_claim_gives_the_folder_back(tmp_path):
+    begin(tmp_path, seed=3)
+    refused = RunDirectory(tmp_path)
+    with pytest.raises(TostError):
+        refused.claim(RunConfig.make(seed=4))
+    RunDirectory(tmp_path).claim(RunConfig.make(seed=3))
+
+
+def test_what_a_killed_process_was_writing_is_swept_away(tmp_path):
+    directory = begin(tmp_path)
+    (tmp_path / ".mask-abc.npz").write_text("half")
+    (tmp_path / "export/.saved_model-abc/new").mkdir(parents=True)
+    directory.claim(RunConfig.make())
+    assert {path.name for path in tmp_path.rglob("*")} == {".lock", "config.flags", "mask.npz", "export"}
+
+
+def test_damaged_results_count_as_none(tmp_path, caplog):
+    directory = begin(tmp_path)
+    assert directory.read_result() is None and not caplog.records
+    (tmp_path / "export/saved_model").mkdir(parents=True)
+    (tmp_path / "export/saved_model/saved_model.pb").write_text("")
+    for content in ("", "{", "{}", "[]"):
+        directory.result.write_text(content)
+        assert directory.read_result() is None
+    directory.result.write_text(json.dumps({"versions": {}}))
+    assert directory.read_result() == {"versions": {}}
+    (tmp_path / "export/saved_model/saved_model.pb").unlink()
+    assert directory.read_result() is None and "are made again" in caplog.text
+    directory.mask_report.write_text('{"mask_seconds": 1')
+    assert directory.read_mask_seconds() == 0
+    directory.metrics.write_text("epoch,loss\n1,0.")
+    assert directory.read_metrics() == []
 
 
 def test_claimed_again_by_the_same_run(tmp_path):
@@ -18,9 +71,7 @@ def test_claimed_again_by_the_same_run(tmp_path):
 
 
 def test_another_runs_folder_is_refused_with_the_difference(tmp_path):
-    directory = RunDirectory(tmp_path)
-    directory.claim(RunConfig.make(seed=3))
-    directory.release()
+    begin(tmp_path, seed=3)
     before = (tmp_path / "config.flags").read_bytes()
     with pytest.raises(TostError, match=r"other options \(--sparsity was 0.95, now 0.9; --seed was 3, now 4\)"):
         RunDirectory(tmp_path).claim(RunConfig.make(seed=4, sparsity=0.9))
@@ -28,9 +79,7 @@ def test_another_runs_folder_is_refused_with_the_difference(tmp_path):
 
 
 def test_noresume_refuses_a_run_that_is_there(tmp_path):
-    directory = RunDirectory(tmp_path)
-    directory.claim(RunConfig.make())
-    directory.release()
+    begin(tmp_path)
     with pytest.raises(TostError, match="holds a run already and --noresume was given"):
         RunDirectory(tmp_path).claim(RunConfig.make(resume=False))
 
@@ -42,7 +91,8 @@ def test_folder_with_other_files_is_refused(tmp_path):
 
 
 def test_unreadable_config_is_told(tmp_path):
-    (tmp_path / "config.flags").write_text("--nonsense=1\n")
+    begin(tmp_path)
+    (tmp_path / "config.flags").write_text(f"--nonsense=1\n{LAST_LINE}\n")
     with pytest.raises(TostError, match="cannot be understood: Unknown command line flag 'nonsense'"):
         RunDirectory(tmp_path).claim(RunConfig.make())
 

@@ -18,14 +18,15 @@ def main(arguments: Sequence[str]) -> None:
     config = flags.parse(arguments)
     print(f"run directory: {config.machine.run_dir}", flush=True)
 
-    from tost_tf.job.train import train
+    from tost_tf.job.train import launch
     from tost_tf.report.summary import summary
     from tost_tf.train.run_directory import RunDirectory
 
-    result = train(config)
+    result = launch(config)
     print(summary(result, RunDirectory(config.machine.run_dir)))
     other = "default" if config.recipe_name == "tost" else "tost"
-    options = [*arguments, f"--recipe={other}", f"--run_dir={config.machine.run_dir}_{other}"]
+    kept = [argument for argument in arguments if not argument.startswith(("--recipe=", "--run_dir="))]
+    options = [*kept, f"--recipe={other}", f"--run_dir={config.machine.run_dir}_{other}"]
     print(f"\nnext: compare with the {other} recipe:\n  {shlex.join(['tost-train', *options])}")
 
 

@@ -2,8 +2,10 @@
 
 import dataclasses
 import os
+import re
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from absl import flags
@@ -20,6 +22,9 @@ RECIPE_OPTION = option("tost", "sets all tweaks at once; each can then be set by
 
 # Options that may differ between a launch and the one that resumes it: they do not change the result.
 NOT_COMPARED = ("run_dir", "resume", "data_dir")
+
+LAST_LINE = "# end of the options"
+MOST_NESTED = 20
 
 
 def parse(arguments: Sequence[str]) -> RunConfig:
@@ -44,8 +49,8 @@ def _given(arguments: Sequence[str], more: Sequence[type]) -> dict[str, Any]:
     """The options that are given, by name, with values of their types."""
     values = _define(flags.FlagValues(), more)
     try:
-        rest = values(["tost", *arguments])[1:]
-    except (flags.Error, OSError) as error:
+        rest = values(["tost", *_expanded(arguments, Path())])[1:]
+    except flags.Error as error:
         raise TostError(" ".join(str(error).split())) from None
     if rest:
         raise TostError(f"{rest[0]!r} is no flag: flags are written --name=value")
@@ -53,16 +58,21 @@ def _given(arguments: Sequence[str], more: Sequence[type]) -> dict[str, Any]:
 
 
 def to_flagfile(config: RunConfig) -> str:
-    """The text of a flagfile that describes `config` completely: launching it repeats the run."""
+    """The text of a flagfile that describes `config` completely: launching it repeats the run.
+
+    Tweaks that are as the recipe sets them stand in comments, so that another `--recipe` after it sets them anew.
+    """
     lines = ["# The complete options of this run. To repeat it elsewhere: tost-train --flagfile=FILE --run_dir=NEW"]
+    from_recipe = dataclasses.asdict(RECIPES[config.recipe_name])
     for name, value in config.options().items():
         if isinstance(value, bool):
-            lines.append(f"--{name}" if value else f"--no{name}")
+            line = f"--{name}" if value else f"--no{name}"
         elif isinstance(value, tuple):
-            lines.append(f"--{name}={','.join(map(str, value))}")
+            line = f"--{name}={','.join(map(str, value))}"
         else:
-            lines.append(f"--{name}={value}")
-    return "\n".join(lines) + "\n"
+            line = f"--{name}={value}"
+        lines.append(f"# {line}" if name in from_recipe and from_recipe[name] == value else line)
+    return "\n".join([*lines, LAST_LINE, ""])
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
@@ -136,3 +146,38 @@ def _from_flag(name: str, value: Any) -> Any:
 def read_flagfile(path: str | os.PathLike) -> RunConfig:
     """The run a flagfile describes."""
     return parse([f"--flagfile={os.fspath(path)}"])
+
+
+def read_config(path: str | os.PathLike) -> RunConfig:
+    """The run that `to_flagfile` wrote. Raises `TostError` if the file is cut off or cannot be understood."""
+    if not Path(path).read_text(errors="replace").rstrip().endswith(LAST_LINE):
+        raise TostError("it is cut off")
+    return read_flagfile(path)
+
+
+def _expanded(arguments: Sequence[str], folder: Path, depth: int = 0) -> list[str]:
+    """The arguments with the lines of flagfiles in their place.
+
+    A flagfile named in a flagfile is looked for beside that one, then in the working folder; absl itself knows only
+    the latter.
+    """
+    if depth > MOST_NESTED:
+        raise TostError("flagfiles include each other without end")
+    result, rest = [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        match = re.fullmatch(r"--?flagfile(?:=(.*))?", argument)
+        if not match:
+            result.append(argument)
+            continue
+        name = match[1] or (rest.pop(0) if match[1] is None and rest else "")
+        path = next((file for file in (folder / name, Path(name)) if name and file.is_file()), None)
+        if path is None:
+            raise TostError(f"there is no flagfile {name!r}")
+        try:
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise TostError(f"the flagfile {name!r} cannot be read: {error}") from None
+        kept = [line for line in lines if line and not line.startswith(("#", "//"))]
+        result += _expanded(kept, path.parent, depth + 1)
+    return result

@@ -1,7 +1,6 @@
 """One option of a run: a dataclass field that knows its help text, its known names and its range."""
 
 import dataclasses
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,7 +37,7 @@ class Allowed:
     def contains(self, number: float) -> bool:
         """Whether a number is finite and inside the range."""
         return (
-            math.isfinite(number)
+            abs(number) < float("inf")
             and (self.minimum is None or number >= self.minimum)
             and (self.above is None or number > self.above)
             and (self.maximum is None or number <= self.maximum)
@@ -59,7 +58,11 @@ def check_options(group: Any) -> None:
         if isinstance(value, str):
             if allowed.known_names() and value not in allowed.known_names():
                 raise unknown_name(f"--{field.name}", value, allowed.known_names())
+            if "str" not in str(field.type):
+                raise TostError(f"--{field.name} is the text {value!r}, it must be a number")
         elif value is not None and not isinstance(value, bool):
             for number in value if isinstance(value, Iterable) else (value,):
+                if isinstance(number, float) and "float" not in str(field.type):
+                    raise TostError(f"--{field.name} is {number:g}, it must be a whole number")
                 if not allowed.contains(number):
-                    raise TostError(f"--{field.name} is {number:g}, it must be {allowed.range_text() or 'finite'}")
+                    raise TostError(f"--{field.name} is {number:.6g}, it must be {allowed.range_text() or 'finite'}")

@@ -36,7 +36,7 @@ class ModelConfig:
     """Which network."""
 
     model: str = option("resnet32", "the network", names=MODELS)
-    width_multiplier: float = option(1.0, "factor on the number of channels", above=0)
+    width_multiplier: float = option(1.0, "factor on the number of channels", above=0, maximum=100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +75,8 @@ class MaskConfig:
 class TrainingConfig:
     """The training loop. The defaults are the paper's, Section 3.1."""
 
-    epochs: int = option(180, "passes over the training images", minimum=1)
-    batch_size: int = option(128, "images a step, over all devices together", minimum=1)
+    epochs: int = option(180, "passes over the training images", minimum=1, maximum=10**6)
+    batch_size: int = option(128, "images a step, over all devices together", minimum=1, maximum=10**6)
     learning_rate: float = option(0.1, "learning rate at the start", above=0)
     lr_drop_epochs: tuple[int, ...] | None = option(
         None, "epochs at which the learning rate drops (by default at 1/2 and 3/4 of all)", minimum=1
@@ -130,12 +130,25 @@ class RunConfig:
         groups = {}
         for group_name, group in GROUPS.items():
             given = {f.name: options[f.name] for f in dataclasses.fields(group) if f.name in options}
+            given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
             base = RECIPES[recipe_name] if group is Recipe else group()
             groups[group_name] = dataclasses.replace(base, **given)
             check_options(groups[group_name])
         config = _completed(cls(recipe_name=recipe_name, **groups))
         _check_together(config)
         return config
+
+    @property
+    def recipe_label(self) -> str:
+        """The recipe's name, and what was set otherwise: "default", "tost", "default ghost_skips=identity"."""
+        base = dataclasses.asdict(RECIPES[self.recipe_name])
+        own = dataclasses.asdict(self.recipe)
+        # By default an epoch of the learning rate's schedule; without ghosts it means nothing.
+        base["ghost_end_epoch"] = _ghost_end(self.training) if own["ghost_end_epoch"] != -1 else None
+        if not self.recipe.has_ghosts:
+            own["ghost_end_epoch"] = base["ghost_end_epoch"]
+        changed = [f"{name}={value}" for name, value in own.items() if value != base[name]]
+        return " ".join([self.recipe_name, *changed])
 
     def options(self) -> dict[str, Any]:
         """All options by name, as `RunConfig.make` takes them."""
@@ -166,13 +179,16 @@ def _completed(config: RunConfig) -> RunConfig:
     )
     if data.augment is None:
         data = dataclasses.replace(data, augment=data.dataset not in CHARACTER_DATASETS)
+    mask = dataclasses.replace(
+        mask, mask_file=os.path.expanduser(mask.mask_file), initial_weights=os.path.expanduser(mask.initial_weights)
+    )
+    machine = dataclasses.replace(machine, run_dir=os.path.expanduser(machine.run_dir))
     if mask.mask == "none":
         mask = dataclasses.replace(mask, sparsity=0.0)
     if training.lr_drop_epochs is None:
         training = dataclasses.replace(training, lr_drop_epochs=default_drops(training.epochs))
     if recipe.ghost_end_epoch is None:
-        end = min(training.lr_drop_epochs, default=max(1, training.epochs // 2))
-        recipe = dataclasses.replace(recipe, ghost_end_epoch=end)
+        recipe = dataclasses.replace(recipe, ghost_end_epoch=_ghost_end(training))
     if not machine.run_dir:
         mask_name = Path(mask.mask_file).stem if mask.mask_file else f"{mask.mask}{100 * mask.sparsity:g}"
         name = f"{config.model.model}_{data.dataset}_{mask_name}_{config.recipe_name}_seed{training.seed}"
@@ -180,11 +196,21 @@ def _completed(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
 
 
+def _is_prepared(data: DataConfig) -> bool:
+    """Whether tensorflow-datasets has prepared the dataset in the data folder."""
+    return any((Path(data.data_dir).expanduser() / data.dataset).rglob("dataset_info.json"))
+
+
+def _ghost_end(training: TrainingConfig) -> int:
+    """Where ghosts end by default: the first drop of the learning rate."""
+    return min(training.lr_drop_epochs, default=max(1, training.epochs // 2))
+
+
 def _check_together(config: RunConfig) -> None:
     """Raises `TostError` for options that are fine alone but not together."""
     data, mask, training, recipe = config.data, config.mask, config.training, config.recipe
-    prepared = os.path.isdir(os.path.join(os.path.expanduser(data.data_dir), data.dataset))
-    if data.dataset not in (*DATASETS, *TFDS_DATASETS) and not (data.dataset and prepared):
+    known = data.dataset in (*DATASETS, *TFDS_DATASETS)
+    if not known and not (re.fullmatch(r"\w+", data.dataset) and _is_prepared(data)):
         raise unknown_name("--dataset", data.dataset, (*DATASETS, *TFDS_DATASETS))
     if mask.mask == "none" and mask.mask_file:
         raise TostError(f"--mask=none and --mask_file={mask.mask_file} contradict each other: leave one out")
@@ -203,6 +229,10 @@ def _check_together(config: RunConfig) -> None:
             f"--lr_drop_epochs has {late[0]}, but the run ends after --epochs={training.epochs}: "
             "drop earlier, or leave the option out (the default is 1/2 and 3/4 of all epochs)"
         )
+    if recipe.ghost_end_epoch == 0:
+        raise TostError("--ghost_end_epoch is 0, it must be at least 1, or -1 to keep the ghosts")
+    if recipe.has_ghosts and training.epochs == 1 and not recipe.keeps_ghosts:
+        raise TostError("--epochs=1 leaves no epoch after the ghosts: train at least 2, or use --recipe=default")
     if recipe.has_ghosts and not recipe.keeps_ghosts and recipe.ghost_end_epoch >= training.epochs:
         raise TostError(
             f"--ghost_end_epoch={recipe.ghost_end_epoch} with --epochs={training.epochs} leaves no epoch without "

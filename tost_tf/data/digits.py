@@ -4,6 +4,7 @@ import numpy as np
 
 from tost_tf.config.run_config import DataConfig
 from tost_tf.data.images import SPLIT_SEED, ImageData, LabelledImages, split
+from tost_tf.data.resize import resized
 
 
 def load_digits(config: DataConfig) -> ImageData:
@@ -13,6 +14,8 @@ def load_digits(config: DataConfig) -> ImageData:
     digits = bundled_digits()
     # Grey values are 0 to 16.
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    if config.image_size:
+        images = resized(images, config.image_size).numpy()
     labels = digits.target.astype(np.int32)
     order = np.random.default_rng(SPLIT_SEED + 1).permutation(len(images))
     cut = len(images) // 5

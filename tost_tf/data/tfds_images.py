@@ -9,6 +9,7 @@ import numpy as np
 from tost_tf.compat import tf
 from tost_tf.config.run_config import DataConfig
 from tost_tf.data.images import ImageData, LabelledImages, split
+from tost_tf.data.resize import resized
 from tost_tf.errors import TostError
 
 
@@ -25,8 +26,14 @@ def load_tfds(config: DataConfig) -> ImageData:
 
     name = config.dataset
     data_dir = str(Path(config.data_dir).expanduser())
-    tfds.disable_progress_bar() if not os.isatty(2) else None
-    builder = tfds.builder(name, data_dir=data_dir)
+    if not os.isatty(2):
+        tfds.disable_progress_bar()
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except Exception as error:  # of many kinds: a broken folder, a name it does not know, ...
+        raise TostError(
+            f"tensorflow-datasets cannot open {name} in {data_dir}: {str(error).splitlines()[0]}"
+        ) from error
     _require_classification(tfds, builder)
     if not Path(builder.data_dir).exists():
         _download(builder, data_dir)
@@ -86,8 +93,7 @@ def _decode(builder: Any, part: str, image_key: str, label_key: str, image_size:
     def to_pair(example):
         image = example[image_key]
         if image_size:
-            image = tf.image.resize(image, (height, width), antialias=True)
-            image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
+            image = resized(image, image_size)
         return image, tf.cast(example[label_key], tf.int32)
 
     dataset = builder.as_dataset(split=part, shuffle_files=False)
@@ -95,10 +101,13 @@ def _decode(builder: Any, part: str, image_key: str, label_key: str, image_size:
     images = np.empty((count, height, width, channels), np.uint8)
     labels = np.empty(count, np.int32)
     position = 0
-    for image_batch, label_batch in dataset.as_numpy_iterator():
-        stop = position + len(label_batch)
-        images[position:stop], labels[position:stop] = image_batch, label_batch
-        position = stop
+    try:
+        for image_batch, label_batch in dataset.as_numpy_iterator():
+            stop = position + len(label_batch)
+            images[position:stop], labels[position:stop] = image_batch, label_batch
+            position = stop
+    except tf.errors.OpError as error:
+        raise TostError(f"the {part} split of {builder.name} cannot be read: {error.message.splitlines()[0]}") from None
     if count and labels.min() < 0:
         raise TostError(f"the labels of the {part} split of {builder.name} are not published")
     return LabelledImages(images, labels)

@@ -7,6 +7,7 @@ import numpy as np
 from tost_tf.compat import tf
 from tost_tf.config.run_config import DataConfig
 from tost_tf.data.images import ImageData, LabelledImages, split
+from tost_tf.data.resize import resized
 from tost_tf.errors import TostError
 
 FOLDER = "tiny-imagenet-200"
@@ -56,8 +57,7 @@ def _decode(files: list[tuple[Path, int]], size: int) -> LabelledImages:
     def read(path):
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)  # a few files are greyscale
         if size != DEFAULT_SIZE:
-            image = tf.image.resize(image, (size, size), antialias=True)
-            image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
+            image = resized(image, size)
         return tf.ensure_shape(image, (size, size, 3))
 
     paths = tf.data.Dataset.from_tensor_slices([str(path) for path, _ in files])

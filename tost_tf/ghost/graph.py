@@ -2,15 +2,19 @@
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Callable
 
 from tost_tf.compat import call_arguments, graph_nodes, is_graph_model, keras, tf
 from tost_tf.config.recipe import NO_GHOST
+from tost_tf.errors import TostError
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.models.copy import inside
 
 WEIGHTED = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
 WEIGHTED += (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+# Functions that are a ReLU, and their caps.
+RELUS = {keras.activations.relu: None, tf.nn.relu: None, tf.nn.relu6: 6.0}
 SPATIAL = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
@@ -24,13 +28,37 @@ class Ghost:
     extra_parameters: int
 
 
+class BeforeActivation(keras.layers.Layer):
+    """A layer called without its own activation. It holds the layer itself, so the weights are the same."""
+
+    def __init__(self, layer: keras.layers.Layer, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def call(self, inputs):
+        own = inside(self.layer)
+        activation, own.activation = own.activation, keras.activations.linear
+        try:
+            return self.layer(inputs)
+        finally:
+            own.activation = activation
+
+    def get_config(self):
+        return super().get_config() | {"layer": keras.layers.serialize(self.layer)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**(config | {"layer": keras.layers.deserialize(config["layer"])}))
+
+
 class HauntedGraph:
     """Builds the ghosted view of a functional or Sequential model.
 
     Each ReLU becomes a `GhostActivation`. Each spatial convolution (kernel of at least 2) gets a `GhostSkip` from its
     input to its output, after the BatchNormalization that follows it where it feeds nothing else; convolutions that
-    read the model's input (the stem) get none. Layers with weights are called again, never copied, so the view
-    trains the same weights.
+    read the model's input (the stem) get none. A layer's own activation (`Conv2D(activation="relu")`) is split off in
+    this view, so that the skip comes before it and a ReLU becomes a ghost. Layers with weights are called again, never
+    copied, so the view trains the same weights.
 
     Args:
       model: the plain view.
@@ -46,7 +74,8 @@ class HauntedGraph:
     def __init__(self, model: keras.Model, neurons: str, skips: str, skip_initializer: str, beta: float):
         self.neurons, self.skips, self.skip_initializer, self.beta = neurons, skips, skip_initializer, beta
         self.ghosts: list[Ghost] = []
-        self._ghost_layers: dict[int, keras.layers.Layer] = {}  # by the id of the layer they stand in for
+        # By what they are and the id of the layer they stand in for.
+        self._ghost_layers: dict[tuple[str, int], keras.layers.Layer] = {}
         self._past_weights: dict[int, tf.Tensor] = {}  # tensors computed from a layer with weights, by id
         outputs = self._walk(model, tf.nest.flatten(model.inputs))
         outputs = tf.nest.pack_sequence_as(model.output, outputs)
@@ -63,9 +92,14 @@ class HauntedGraph:
         waiting = {}  # output of a convolution -> the skip to add after its BatchNormalization
         for node in nodes:
             arguments, keywords = call_arguments(node, tensors)
+            skip = self._skip_for(node.layer, arguments)
+            if has_activation(inside(node.layer)) and (skip or self._becomes_ghost(inside(node.layer).activation)):
+                outputs = self._split(node.layer, arguments[0], skip)
+                self._note_depth(node.layer, (arguments, keywords), outputs)
+                tensors[node.flat_output_ids[0]] = outputs
+                continue
             outputs = self._call(node.layer, arguments, keywords)
             key = node.flat_output_ids[0]
-            skip = self._skip_for(node.layer, arguments)
             if skip and key not in model_outputs and _normalization_only(readers[key]):
                 waiting[key] = skip
             else:
@@ -77,15 +111,46 @@ class HauntedGraph:
 
     def _call(self, layer: keras.layers.Layer, arguments: tuple, keywords: dict) -> tf.Tensor | list[tf.Tensor]:
         if is_graph_model(layer):
-            return self._walk(layer, tf.nest.flatten(arguments))
+            return self._nested(layer, tf.nest.flatten(arguments))
         if self.neurons == NO_GHOST or not is_relu(layer):
             return layer(*arguments, **keywords)
-        if id(layer) not in self._ghost_layers:
-            cap = _cap(layer)
-            ghost = GhostActivation(self.neurons, self.beta, cap, name=f"{layer.name}_ghost")
-            self._ghost_layers[id(layer)] = ghost
-            self.ghosts.append(Ghost(layer.name, self.neurons, tuple(arguments[0].shape[1:]), 0))
-        return self._ghost_layers[id(layer)](arguments[0])
+        return self._activate(layer, arguments[0], _cap(layer))
+
+    def _activate(self, layer: keras.layers.Layer, x: tf.Tensor, cap: float | None) -> tf.Tensor:
+        """The ghost in place of a ReLU layer, or of the ReLU in a layer."""
+        key = ("neuron", id(layer))
+        if key not in self._ghost_layers:
+            self._ghost_layers[key] = GhostActivation(self.neurons, self.beta, cap, name=f"{inside(layer).name}_ghost")
+            self.ghosts.append(Ghost(inside(layer).name, self.neurons, tuple(x.shape[1:]), 0))
+        return self._ghost_layers[key](x)
+
+    def _nested(self, model: keras.Model, inputs: list[tf.Tensor]) -> tf.Tensor | list[tf.Tensor]:
+        """A nested model has a view of its own, so that its layers' names need to differ in it only."""
+        key = ("model", id(model))
+        if key not in self._ghost_layers:
+            fresh = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in inputs]
+            self._past_weights |= {
+                id(own): own for own, given in zip(fresh, inputs, strict=True) if id(given) in self._past_weights
+            }
+            outputs = tf.nest.pack_sequence_as(model.output, self._walk(model, fresh))
+            self._ghost_layers[key] = keras.Model(fresh, outputs, name=model.name)
+        return self._ghost_layers[key](inputs if len(inputs) > 1 else inputs[0])
+
+    def _becomes_ghost(self, activation: Callable) -> bool:
+        return self.neurons != NO_GHOST and activation in RELUS
+
+    def _split(self, layer: keras.layers.Layer, x: tf.Tensor, skip: tuple | None) -> tf.Tensor:
+        """A layer with an activation of its own: what comes before it, the skip, and the activation or its ghost."""
+        own = inside(layer)
+        key = ("before", id(layer))
+        if key not in self._ghost_layers:
+            self._ghost_layers[key] = BeforeActivation(layer, name=f"{own.name}_before_activation")
+        outputs = self._ghost_layers[key](x)
+        if skip:
+            outputs = self._add_skip(*skip, outputs)
+        if self._becomes_ghost(own.activation):
+            return self._activate(layer, outputs, RELUS[own.activation])
+        return keras.layers.Activation(own.activation)(outputs)
 
     def _skip_for(self, layer: keras.layers.Layer, arguments: tuple) -> tuple | None:
         """The convolution and its input, if it gets a skip."""
@@ -93,11 +158,17 @@ class HauntedGraph:
         spatial = isinstance(convolution, SPATIAL) and not isinstance(convolution, keras.layers.Conv2DTranspose)
         if self.skips == NO_GHOST or not spatial or max(convolution.kernel_size) < 2:
             return None
+        if convolution.data_format == "channels_first":
+            raise TostError(
+                f"the convolution {convolution.name!r} is channels_first, for which there is no ghost skip: use "
+                "channels_last, or no ghost skips"
+            )
         is_stem = id(arguments[0]) not in self._past_weights
         return None if is_stem else (convolution, arguments[0])
 
     def _add_skip(self, convolution: keras.layers.Layer, block_input: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        if id(convolution) not in self._ghost_layers:
+        key = ("skip", id(convolution))
+        if key not in self._ghost_layers:
             crop = (0, 0)
             if convolution.padding == "valid":
                 sizes = zip(convolution.kernel_size, convolution.dilation_rate, strict=True)
@@ -109,16 +180,17 @@ class HauntedGraph:
                 self.skip_initializer,
                 name=f"{convolution.name}_ghost_skip",
             )
-            self._ghost_layers[id(convolution)] = ghost
+            self._ghost_layers[key] = ghost
             result = ghost([block_input, outputs])
             parameters = sum(int(tf.size(weight)) for weight in ghost.trainable_weights)
             self.ghosts.append(Ghost(convolution.name, self.skips, tuple(outputs.shape[1:]), parameters))
             return result
-        return self._ghost_layers[id(convolution)]([block_input, outputs])
+        return self._ghost_layers[key]([block_input, outputs])
 
     def _note_depth(self, layer: keras.layers.Layer, call: tuple, outputs: tf.Tensor | list[tf.Tensor]) -> None:
         past = any(id(value) in self._past_weights for value in tf.nest.flatten(call))
-        if past or isinstance(inside(layer), WEIGHTED):
+        parts = layer.submodules if is_graph_model(layer) else (inside(layer),)
+        if past or any(isinstance(part, WEIGHTED) for part in parts):
             self._past_weights |= {id(tensor): tensor for tensor in tf.nest.flatten(outputs)}
 
 
@@ -126,16 +198,20 @@ def is_relu(layer: keras.layers.Layer) -> bool:
     """Whether `layer` is a ReLU, capped or not, without leak or threshold."""
     if isinstance(layer, keras.layers.ReLU):
         return not layer.negative_slope and not layer.threshold
-    return isinstance(layer, keras.layers.Activation) and layer.activation in (
-        keras.activations.relu,
-        tf.nn.relu6,
-    )
+    # `tf.nn.relu(x)` in a graph is a layer too, which holds the function.
+    function = getattr(layer, "activation", None) if isinstance(layer, keras.layers.Activation) else None
+    return (function or getattr(layer, "function", None)) in RELUS
+
+
+def has_activation(layer: keras.layers.Layer) -> bool:
+    """Whether `layer` has weights and, behind them, an activation of its own."""
+    return isinstance(layer, WEIGHTED) and layer.activation not in (None, keras.activations.linear)
 
 
 def _cap(layer: keras.layers.Layer) -> float | None:
     if isinstance(layer, keras.layers.ReLU):
         return None if layer.max_value is None else float(layer.max_value)
-    return 6.0 if layer.activation is tf.nn.relu6 else None
+    return RELUS[getattr(layer, "activation", None) or layer.function]
 
 
 def _normalization_only(readers: list[keras.layers.Layer]) -> bool:

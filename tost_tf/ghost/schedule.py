@@ -47,7 +47,7 @@ class GhostSchedule(keras.callbacks.Callback):
         self.end_epoch, self.steps_per_epoch, self.schedule = end_epoch, steps_per_epoch, schedule
         self.beta_start, self.beta_end = float(beta_start), float(beta_end)
         self._first_step = 0
-        self._assign = None
+        self._assign = self._assigned = None
 
     def get_config(self) -> dict:
         """All arguments."""
@@ -79,6 +79,7 @@ class GhostSchedule(keras.callbacks.Callback):
                 variable.assign(tf.cast(beta, variable.dtype))
 
         self._assign = assign if alphas or betas else None
+        self._assigned = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._first_step = epoch * self.steps_per_epoch
@@ -97,11 +98,13 @@ class GhostSchedule(keras.callbacks.Callback):
         return self.end_epoch != -1 and step >= self.end_epoch * self.steps_per_epoch
 
     def _set(self, step: int) -> None:
-        over = self._is_over(step)
-        if self._assign is None or (over and step > self._first_step):
+        if self._assign is None:
             return
-        alpha, beta = self.values(step)
-        self._assign(tf.constant(alpha), tf.constant(beta))
+        over = self._is_over(step)
+        values = self.values(step)
+        if values != self._assigned:
+            self._assign(*map(tf.constant, values))
+            self._assigned = values
         if isinstance(self.model, GhostModel):
             if over:
                 self.model.remove_ghosts()

@@ -65,7 +65,7 @@ def _export(config: RunConfig, data: ImageData, directory: RunDirectory, final: 
         "mean": data.mean,
         "deviation": data.deviation,
         "mask": _mask_name(config),
-        "recipe": config.recipe_name,
+        "recipe": config.recipe_label,
         "versions": _versions(),
     }
     write_json(directory.export / "manifest.json", {"saved_model": exported})
@@ -86,6 +86,7 @@ def _result(
     prunable = sum(kernel.size for kernel in kernels.values())
     parameters = final.count_params()
     seconds = sum(row["seconds"] for row in directory.read_metrics())
+    images = config.training.epochs * len(data.train)
     return {
         "test_accuracy": best.accuracy,
         "test_accuracy_last": last.accuracy,
@@ -95,7 +96,7 @@ def _result(
         "layer_sparsity": {path: 1 - nonzero[path] / kernels[path].size for path in kernels},
         "parameters": parameters,
         "nonzero_parameters": parameters - prunable + sum(nonzero.values()),
-        "recipe": config.recipe_name,
+        "recipe": config.recipe_label,
         "mask": _mask_name(config),
         "model": config.model.model,
         "dataset": config.data.dataset,
@@ -103,7 +104,7 @@ def _result(
         "seed": config.training.seed,
         "train_seconds": round(seconds, 3),
         "mask_seconds": round(found.seconds, 3),
-        "images_per_second": round(config.training.epochs * len(data.train) / seconds, 1),
+        "images_per_second": round(images / seconds, 1) if seconds else 0.0,
         "collapsed_layers": found.collapsed_layers,
         "versions": _versions(),
     }

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import json
 import logging
 import time
 from pathlib import Path
@@ -14,12 +13,13 @@ from tost_tf.config.recipe import RECIPES
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import balanced_batches, evaluation_batches, steps_per_epoch, training_batches
+from tost_tf.errors import TostError
 from tost_tf.losses import cross_entropy
 from tost_tf.lottery.ticket import LotteryPlan, LotterySearch
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import prunable_weights
 from tost_tf.models.weights import load_weights, save_weights
-from tost_tf.train.callbacks import StopOnNonFiniteLoss
+from tost_tf.train.callbacks import NonFiniteLoss, StopOnNonFiniteLoss
 from tost_tf.train.optimizer import CoupledSGD
 from tost_tf.train.run_directory import RunDirectory, write_json
 
@@ -50,7 +50,7 @@ def find_mask(config: RunConfig, model: keras.Model, data: ImageData, directory:
         require_fit(masks, model)
         if is_ticket:
             load_weights(model, directory.ticket_weights)
-        return _warned(FoundMask(masks, json.loads(directory.mask_report.read_text())["mask_seconds"]))
+        return _warned(FoundMask(masks, directory.read_mask_seconds()))
     start = time.perf_counter()
     masks = search_mask(config, model, data, directory.lottery)
     found = FoundMask(masks, time.perf_counter() - start)
@@ -122,7 +122,10 @@ def _find_ticket(config: RunConfig, model: keras.Model, data: ImageData, folder:
         validation = evaluation_batches(data, data.validation)
         return sparse.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
 
-    return LotterySearch(plan, train, folder).find(model)
+    try:
+        return LotterySearch(plan, train, folder).find(model)
+    except NonFiniteLoss as error:
+        raise TostError(f"the search for a ticket stopped, {error}: a lower --learning_rate may help") from None
 
 
 def _warned(found: FoundMask) -> FoundMask:

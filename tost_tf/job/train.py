@@ -22,7 +22,7 @@ from tost_tf.train.run_directory import RunDirectory
 from tost_tf.train.strategy import distribution_strategy
 
 
-def train(config: RunConfig) -> dict[str, Any]:
+def launch(config: RunConfig) -> dict[str, Any]:
     """Trains the network of `config` in its run directory and exports it, or goes on with the run found there.
 
     Returns:
@@ -46,7 +46,9 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     dense = build_model(config, data)
     found = find_mask(config, dense, data, directory)
     rescale(config, dense, found.masks, data, directory)
-    with distribution_strategy(config.machine.distribution).scope():
+    strategy = distribution_strategy(config.machine.distribution)
+    _require_full_replicas(len(data.train), config.training.batch_size, strategy.num_replicas_in_sync)
+    with strategy.scope():
         model = haunt_and_compile(config, dense, found.masks)
         checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)
         done = checkpoints.restore_latest()
@@ -55,6 +57,15 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
         if not config.recipe.keeps_ghosts:
             model.remove_ghosts()
     return finish(config, data, directory, model, checkpoints, found)
+
+
+def _require_full_replicas(examples: int, batch_size: int, replicas: int) -> None:
+    last = examples % batch_size or min(batch_size, examples)
+    if last < replicas:
+        raise TostError(
+            f"the last batch of an epoch has {last} of the {examples} training images for {replicas} devices: "
+            "choose another --batch_size or --train_examples"
+        )
 
 
 def _fit(

@@ -34,7 +34,7 @@ class Masks(Mapping[str, np.ndarray]):
             is_number = values.dtype.kind in "buif"
             others = values[(values != 0) & (values != 1)] if is_number else values.ravel()
             if others.size or not values.size:
-                wrong.append(f"{path} holds {others[0]!r}" if others.size else f"{path} is empty")
+                wrong.append(f"{path} holds {others[0].item()!r}" if others.size else f"{path} is empty")
                 continue
             checked[path] = values.astype(np.uint8)
             checked[path].setflags(write=False)
@@ -50,6 +50,13 @@ class Masks(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._masks)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Masks):
+            return NotImplemented
+        return list(self) == list(other) and all(np.array_equal(self[path], other[path]) for path in self)
+
+    __hash__ = None
 
     def __repr__(self) -> str:
         return f"Masks({len(self)} layers, {self.kept} of {self.size} weights kept, sparsity {self.sparsity:.4f})"

@@ -21,7 +21,8 @@ def copy_graph(model: keras.Model, copy: Callable[[keras.layers.Layer], keras.la
 
     require_graph_model(model)
     result = keras.models.clone_model(model, clone_function=copy_any)
-    result.trainable = model.trainable
+    if not model.trainable:
+        result.trainable = False  # for all it holds; True would also unfreeze what is frozen inside
     for old, new in zip(model.layers, result.layers, strict=True):
         if not is_graph_model(old):
             inside(new).set_weights(inside(old).get_weights())

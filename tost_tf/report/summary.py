@@ -13,7 +13,7 @@ def summary(result: dict[str, Any], directory: RunDirectory) -> str:
         f"test accuracy  {100 * result['test_accuracy']:.2f}% (epoch {result['best_epoch']}, best on validation; "
         f"last epoch {100 * result['test_accuracy_last']:.2f}%)",
         f"sparsity       {100 * result['sparsity']:.2f}%: {result['nonzero_parameters']:,} of "
-        f"{result['parameters']:,} parameters are not zero",
+        f"{result['parameters']:,} parameters are left",
         f"training       {result['train_seconds']:.0f} s, {result['images_per_second']:.0f} images a second",
         f"SavedModel     {directory.export / 'saved_model'}",
         f"figures        {directory.figures / 'learning_curves.png'}",

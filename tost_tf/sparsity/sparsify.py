@@ -1,6 +1,6 @@
 """From a dense model and its masks to a sparse model, and back to a plain one."""
 
-from tost_tf.compat import keras
+from tost_tf.compat import keras, tf
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import kernel_name, present_masks, prunable_layers, prunable_weights
 from tost_tf.models.copy import copy_graph, copy_layer, inside
@@ -36,4 +36,9 @@ def unwrapped(model: keras.Model) -> keras.Model:
     Unlike tensorflow-model-optimization's `strip_pruning`, which also works, the copy shares no layer with `model`,
     and no constraint stays on its kernels.
     """
-    return copy_graph(model, lambda layer: copy_layer(inside(layer)))
+    plain = copy_graph(model, lambda layer: copy_layer(inside(layer)))
+    weights = prunable_weights(plain)
+    for path, mask in present_masks(model).items():
+        # Weights put into the whole model by `set_weights` pass no wrapper.
+        weights[path].assign(tf.where(mask > 0, weights[path], tf.zeros_like(weights[path])))
+    return plain

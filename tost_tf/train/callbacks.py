@@ -27,7 +27,10 @@ class NonFiniteLoss(ArithmeticError):
 
 
 class StopOnNonFiniteLoss(keras.callbacks.TerminateOnNaN):
-    """Raises `NonFiniteLoss` at the step it happens, so that nothing of that epoch is kept."""
+    """Raises `NonFiniteLoss` at the step it happens, so that nothing of that epoch is kept.
+
+    The last step's update shows in no training loss of the epoch, but in that of validation.
+    """
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -36,6 +39,12 @@ class StopOnNonFiniteLoss(keras.callbacks.TerminateOnNaN):
         loss = float(logs["loss"])
         if not math.isfinite(loss):
             raise NonFiniteLoss(self._epoch + 1, batch + 1, loss)
+        self._steps = batch + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss = float(logs.get("val_loss", logs["loss"]))
+        if not math.isfinite(loss):
+            raise NonFiniteLoss(epoch + 1, self._steps, loss)
 
 
 class EpochTable(keras.callbacks.Callback):

@@ -36,7 +36,16 @@ class Checkpoints:
             best_accuracy=self.best_accuracy,
         )
         self._weights = tf.train.Checkpoint(model=model)
-        self._manager = tf.train.CheckpointManager(self._state, str(folder), KEPT, checkpoint_name="epoch")
+        self._manager = self._open_manager()
+
+    def _open_manager(self) -> tf.train.CheckpointManager:
+        """The manager, whose list of checkpoints is begun anew where it cannot be read; the files tell more."""
+        try:
+            return tf.train.CheckpointManager(self._state, str(self.folder), KEPT, checkpoint_name="epoch")
+        except (ValueError, UnicodeDecodeError) as error:
+            logging.warning("the list of checkpoints in %s cannot be read and is begun anew: %s", self.folder, error)
+            (self.folder / "checkpoint").unlink()
+            return tf.train.CheckpointManager(self._state, str(self.folder), KEPT, checkpoint_name="epoch")
 
     def path(self, epoch: int) -> Path:
         """Where the checkpoint after `epoch` epochs is (the prefix of its files)."""
@@ -90,7 +99,8 @@ class Checkpoints:
         return epoch
 
     def _remove_old_bests(self) -> None:
-        needed = {self.best_path(_best_epoch(str(self.path(epoch)))).name for epoch in self._epochs_on_disk()}
+        whole = [str(self.path(epoch)) for epoch in self._epochs_on_disk()]
+        needed = {self.best_path(_best_epoch(path)).name for path in whole if _problem(path) is None}
         for file in self.folder.glob("best-*"):
             if file.name.split(".")[0] not in needed:
                 file.unlink()

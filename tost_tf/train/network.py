@@ -37,6 +37,8 @@ def haunt(config: RunConfig, model: keras.Model, masks: Masks | None) -> GhostMo
       TostError: no ghost fits the model.
     """
     recipe = config.recipe
+    # The ghosts' own weights are the same whether or not something random was drawn before.
+    keras.utils.set_random_seed(derive_seed(config.training.seed, "ghosts"))
     sparse = copy_graph(model, copy_layer) if masks is None else sparsify(model, masks)
     haunted = GhostModel(
         sparse, recipe.ghost_neurons, recipe.ghost_skips, recipe.ghost_skip_initializer, recipe.beta_start
@@ -56,8 +58,6 @@ def haunt_and_compile(config: RunConfig, model: keras.Model, masks: Masks | None
     is found, and copied here.
     """
     training = config.training
-    # The ghosts' own weights are the same whether or not something random was drawn before.
-    keras.utils.set_random_seed(derive_seed(training.seed, "ghosts"))
     haunted = haunt(config, model, masks)
     optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
     haunted.compile(optimizer, cross_entropy(config.recipe.label_smoothing), metrics=["accuracy"])

@@ -4,11 +4,13 @@ import csv
 import fcntl
 import io
 import json
+import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
-from tost_tf.config.flags import differences, read_flagfile, to_flagfile
+from tost_tf.config.flags import differences, read_config, to_flagfile
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
 from tost_tf.files import write_text
@@ -65,18 +67,41 @@ class RunDirectory:
         except OSError as error:
             raise TostError(f"the run directory {str(self.path)!r} cannot be written: {error.strerror}") from None
         try:
+            self._take(config)
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self, config: RunConfig) -> None:
+        try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise TostError(f"another process is training in {str(self.path)!r}: give this one a --run_dir") from None
-        if self.config.exists():
+        except OSError:
+            logging.warning("%s is on a file system without locks: see that only one process trains there", self.path)
+        self._sweep()
+        if self.config.exists() and self._has_begun():
             self._require_same(config)
-        elif any(entry.name != ".lock" and not entry.name.startswith(".config") for entry in self.path.iterdir()):
+        elif not self.config.exists() and any(entry.name != ".lock" for entry in self.path.iterdir()):
             raise TostError(
                 f"{str(self.path)!r} holds files but no config.flags, so it is no run's folder: "
                 "choose another --run_dir"
             )
         else:
             write_text(self.config, to_flagfile(config))
+
+    def _has_begun(self) -> bool:
+        """Whether anything that depends on the options is there: a launch that failed before that binds nobody."""
+        return any(entry.name not in (".lock", self.config.name) for entry in self.path.iterdir())
+
+    def _sweep(self) -> None:
+        """Removes what a killed process had not finished writing."""
+        for name in (".config-*", ".mask-*", ".metrics-*", ".result-*", ".scales-*", ".*_weights-*"):
+            for file in self.path.glob(name):
+                file.unlink()
+        for folder in (self.figures, self.export, self.lottery):
+            for entry in folder.glob(".*-*"):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def release(self) -> None:
         """Lets other processes have the folder."""
@@ -90,7 +115,7 @@ class RunDirectory:
                 f"{str(self.path)!r} holds a run already and --noresume was given: choose another --run_dir"
             )
         try:
-            old = read_flagfile(self.config)
+            old = read_config(self.config)
         except TostError as error:
             raise TostError(f"{str(self.config)!r} cannot be understood: {error}") from None
         changed = differences(old, config)
@@ -101,16 +126,28 @@ class RunDirectory:
             )
 
     def read_result(self) -> dict[str, Any] | None:
-        """`result.json` of a finished run, `None` if it is not finished."""
-        return json.loads(self.result.read_text()) if self.result.exists() else None
+        """`result.json` of a finished run, `None` if it is not finished or its result or export is damaged."""
+        result = _read_json(self.result)
+        whole = "versions" in result and (self.export / "saved_model" / "saved_model.pb").exists()
+        if not whole and self.result.exists():
+            logging.warning("the result or the export in %s is not whole: they are made again", self.path)
+        return result if whole else None
+
+    def read_mask_seconds(self) -> float:
+        """How long the mask was searched for, 0 if that is not known any more."""
+        return float(_read_json(self.mask_report).get("mask_seconds", 0.0))
 
     def read_metrics(self) -> list[dict[str, float]]:
         """The rows of `metrics.csv`, one an epoch, all numbers."""
         if not self.metrics.exists():
             return []
         with open(self.metrics, newline="") as file:
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-        return [row | {"epoch": int(row["epoch"])} for row in rows]
+            rows = list(csv.DictReader(file))
+        try:
+            return [{name: float(row[name]) for name in METRICS} | {"epoch": int(row["epoch"])} for row in rows]
+        except (KeyError, TypeError, ValueError):
+            logging.warning("%s cannot be read, its rows so far are lost", self.metrics)
+            return []
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
         """Writes `metrics.csv` anew."""
@@ -119,6 +156,15 @@ class RunDirectory:
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.metrics, text.getvalue())
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, an empty one if there is none or it cannot be read."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

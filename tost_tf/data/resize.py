@@ -1,0 +1,9 @@
+"""Images of another size."""
+
+from tost_tf.compat import tf
+
+
+def resized(images: tf.Tensor, size: int) -> tf.Tensor:
+    """uint8 images [..., height, width, channels] at `size` pixels a side; they are smoothed where they shrink."""
+    scaled = tf.image.resize(images, (size, size), antialias=True)
+    return tf.cast(tf.round(tf.clip_by_value(scaled, 0, 255)), tf.uint8)
