@@ -16,6 +16,7 @@ SMALL_RUN = (
     "--width_multiplier=0.25",
     "--dense_layers=logits",
     "--sparsity=0.8",
+    "--rescale_steps=6",
     "--deterministic",
 )
 

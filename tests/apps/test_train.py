@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_run_directory_has_everything(finished):
     folder, _ = finished
     result = json.loads((folder / "result.json").read_text())
     assert list(result) == RESULT_KEYS.split()
-    assert (result["epochs"], result["mask"], result["recipe"]) == (EPOCHS, "random", "tost")
+    assert (result["epochs"], result["mask"], result["recipe"]) == (EPOCHS, "random", "tost rescale_steps=6")
     assert result["best_epoch"] > 3  # the ghosts are gone after the third
     rows = RunDirectory(folder).read_metrics()
     assert tuple(rows[0]) == METRICS and [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
@@ -108,22 +109,30 @@ def test_last_words_say_what_a_person_wants_to_know(finished):
 def test_killed_and_resumed_equals_never_killed(finished, tmp_path):
     folder, _ = finished
     run = tmp_path / "run"
-    # Killed while ghosts are there, then in the epoch after they are gone, each time after a checkpoint.
-    for epoch in (2, 4):
+    state = run / "checkpoints/checkpoint"
+
+    def reached(epoch):
+        return state.exists() and f'model_checkpoint_path: "epoch-{epoch}"' in state.read_text()
+
+    # Killed while the initialisation is rescaled, while ghosts are there, in the epoch after they are gone, and after
+    # the last epoch, before or in the export.
+    for moment in (
+        (run / "mask.npz").exists,
+        lambda: reached(2),
+        lambda: reached(4),
+        lambda: reached(EPOCHS),
+    ):
         process = start(*RUN, f"--run_dir={run}")
-        for line in process.stdout:
-            if line.strip().startswith(f"{epoch} of {EPOCHS} epochs"):
-                break
-        state = run / "checkpoints/checkpoint"
-        while not (state.exists() and f'model_checkpoint_path: "epoch-{epoch}"' in state.read_text()):
+        while not moment():
             assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
         assert not (run / "result.json").exists()
     process = start(*RUN, f"--run_dir={run}")
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert f"going on after epoch 4 of {EPOCHS}" in output
+    assert "Epoch" not in output and "test accuracy" in output  # only the end was left
     assert checkpoint_values(run, EPOCHS) == checkpoint_values(folder, EPOCHS)
     assert saved_weights(run) == saved_weights(folder)
     timing = ("seconds",)
