@@ -1,0 +1,44 @@
+"""README's Python is run as it stands, with fewer steps and a small dataset."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from tost_tf.compat import tf
+
+README = Path("README.md").read_text()
+
+
+def test_python_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2
+    train, load = blocks
+    for text, small in (
+        ("(32, 32, 3)", "(8, 8, 3)"),
+        ("steps=180", "steps=1"),
+        ("epochs=20", "epochs=2"),
+        ("end_epoch=10, steps_per_epoch=352", "end_epoch=1, steps_per_epoch=2"),
+    ):
+        assert text in train
+        train = train.replace(text, small)
+    images = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
+    names = {"dataset": tf.data.Dataset.from_tensor_slices((images, np.eye(10, dtype=np.float32)[:8])).batch(4)}
+    exec(train, names)
+    assert "ghost_skip" not in " ".join(layer.name for layer in names["final"].layers)
+    load = load.replace("runs/quickstart/export/saved_model", "out/").replace("(1, 8, 8, 1)", "(1, 8, 8, 3)")
+    exec(load, names)
+
+
+def test_commands_of_the_readme_are_known():
+    from tost_tf.apps.mask import MaskOptions
+    from tost_tf.config import flags
+
+    commands = re.findall(r"^(tost-train|tost-mask) (.*?)(?: +#.*)?$", README, re.MULTILINE)
+    assert len(commands) >= 8
+    for command, arguments in commands:
+        if command == "tost-train":
+            flags.parse(arguments.split())
+        else:
+            flags.parse_with(arguments.split(), MaskOptions)
