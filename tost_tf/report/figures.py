@@ -44,7 +44,7 @@ def learning_curves(rows: Sequence[Mapping[str, float]], ghost_epochs: int, path
     for axes in (loss, accuracy, ghosts):
         if ghost_epochs:
             axes.axvspan(0.5, ghost_epochs + 0.5, color=GREY, alpha=0.2, lw=0, label="ghosts")
-        axes.set_xlim(0.5, len(rows) + 0.5)
+        axes.set_xlim(0.5, max(1, len(rows)) + 0.5)
         axes.grid(alpha=0.3)
     for axes in (loss, accuracy):
         axes.legend()
