@@ -77,6 +77,7 @@ def test_config_cannot_be_changed():
         ({"sparcity": 0.5}, "unknown option 'sparcity': did you mean 'sparsity'?"),
         ({"epochs": 5, "lr_drop_epochs": (2, 5)}, "--lr_drop_epochs has 5, but the run ends after --epochs=5"),
         ({"ghost_end_epoch": 0}, "--ghost_end_epoch is 0"),
+        ({"mask": "lottery", "mask_shuffle": True}, "--mask_shuffle would move the mask of --mask=lottery"),
         ({"epochs": 1}, "--epochs=1 leaves no epoch after the ghosts: train at least 2"),
         ({"epochs": 10**30}, "--epochs is 1e\\+30, it must be at least 1"),
         ({"epochs": "4"}, "--epochs is the text '4', it must be a number"),

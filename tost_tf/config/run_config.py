@@ -218,6 +218,11 @@ def _check_together(config: RunConfig) -> None:
         re.compile(mask.dense_layers)
     except re.error as error:
         raise TostError(f"--dense_layers={mask.dense_layers!r} is no regular expression: {error}") from None
+    if mask.mask_shuffle and mask.mask == "lottery" and not mask.mask_file:
+        raise TostError(
+            "--mask_shuffle would move the mask of --mask=lottery to weights the ticket has set to zero: find it "
+            "with tost-mask, then train with its --mask_file and --mask_shuffle from the initialisation"
+        )
     if mask.rewind_epoch >= mask.lottery_epochs:
         raise TostError(
             f"--rewind_epoch={mask.rewind_epoch} must be below --lottery_epochs={mask.lottery_epochs}: "
