@@ -1,6 +1,6 @@
 """What training minimises."""
 
-from tost_tf.compat import keras
+from tost_tf.compat import keras, tf
 
 
 def cross_entropy(label_smoothing: float = 0.0) -> keras.losses.Loss:
@@ -12,3 +12,39 @@ def cross_entropy(label_smoothing: float = 0.0) -> keras.losses.Loss:
       label_smoothing: the smooth ratio a, in [0, 1).
     """
     return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+
+
+class Distillation(keras.losses.Loss):
+    """(1-w)·CE(y, student) + w·T²·KL(softmax(teacher/T) || softmax(student/T)), the loss of a KD ticket.
+
+    "Spending Your Winning Lottery Better After Drawing It" (Jaiswal et al. 2021; its first version is "Good Students
+    Play Big Lottery Better", Ma et al. 2021), after Hinton et al. 2015; T² keeps the gradient's size as T grows.
+
+    Args:
+      weight: w, in [0, 1].
+      temperature: T, above 0.
+      label_smoothing: smooth ratio of the labels of the first part, as in `cross_entropy`.
+
+    Calling it takes one-hot labels and the teacher's logits side by side, [batch, 2·classes], and the student's logits,
+    [batch, classes].
+    """
+
+    def __init__(
+        self, weight: float, temperature: float, label_smoothing: float = 0.0, name: str = "distillation", **kwargs
+    ):
+        super().__init__(name=name, **kwargs)
+        self.weight, self.temperature, self.label_smoothing = weight, temperature, label_smoothing
+
+    def call(self, y_true, y_pred):
+        labels, teacher = tf.split(tf.cast(y_true, y_pred.dtype), 2, axis=-1)
+        hard = keras.losses.categorical_crossentropy(
+            labels, y_pred, from_logits=True, label_smoothing=self.label_smoothing
+        )
+        expected = tf.nn.log_softmax(teacher / self.temperature)
+        given = tf.nn.log_softmax(y_pred / self.temperature)
+        divergence = tf.reduce_sum(tf.exp(expected) * (expected - given), axis=-1)
+        return (1 - self.weight) * hard + self.weight * self.temperature**2 * divergence
+
+    def get_config(self):
+        own = {"weight": self.weight, "temperature": self.temperature, "label_smoothing": self.label_smoothing}
+        return super().get_config() | own

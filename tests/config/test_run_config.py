@@ -46,6 +46,9 @@ def test_no_mask_means_no_sparsity():
 def test_run_directory_is_named_after_the_run():
     config = RunConfig.make(dataset="digits", model="resnet20", sparsity=0.975, seed=3)
     assert config.machine.run_dir == "runs/resnet20_digits_random97.5_tost_seed3"
+    tweaked = RunConfig.make(recipe="default", ghost_skips="identity", teacher="~/a b/c", epochs=8).machine.run_dir
+    assert tweaked.startswith("runs/resnet32_cifar10_random95_default_ghost_skips=identity_teacher=_")
+    assert tweaked.endswith("a_b_c_seed0") and "/" not in tweaked.removeprefix("runs/")
     assert RunConfig.make(mask_file="a/my.npz").machine.run_dir == "runs/resnet32_cifar10_my_tost_seed0"
 
 
@@ -65,10 +68,13 @@ def test_config_cannot_be_changed():
         ({"sparsity": 1.0}, "--sparsity is 1, it must be at least 0 and below 1"),
         ({"sparsity": -0.1}, "--sparsity is -0.1"),
         ({"sparsity": float("nan")}, "--sparsity is nan"),
+        ({"distill_weight": 0.5}, "--distill_weight is for learning from a teacher: name one with --teacher"),
+        ({"teacher": "t", "distill_weight": 1.5}, "--distill_weight is 1.5, it must be at least 0 and at most 1"),
+        ({"teacher": "t", "distill_temperature": 0.0}, "--distill_temperature is 0, it must be above 0"),
         ({"epochs": 0}, "--epochs is 0, it must be at least 1"),
         ({"learning_rate": 0.0}, "--learning_rate is 0, it must be above 0"),
         ({"lr_drop_epochs": (3, -4)}, "--lr_drop_epochs is -4"),
-        ({"model": "resnet33"}, "unknown --model 'resnet33': did you mean 'resnet32'?"),
+        ({"model": "resnet33"}, "unknown --model 'resnet33': did you mean 'resnet34'?"),
         ({"mask": "magnitudes"}, "unknown --mask 'magnitudes': did you mean 'magnitude'?"),
         ({"dataset": "cifer10"}, "unknown --dataset 'cifer10': did you mean 'cifar10'?"),
         ({"dataset": ""}, "unknown --dataset ''"),

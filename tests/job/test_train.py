@@ -107,7 +107,7 @@ def test_rescaled_initialisation_is_written_drawn_and_found_again(tmp_path, monk
 
     weights = []
 
-    def stop(config, dense, masks):
+    def stop(config, dense, masks, teacher):
         weights.append(dense.get_weights())
         raise Stopped
 
@@ -160,3 +160,30 @@ def test_learning_rate_drops():
         [0.3, 0.3, 0.15, 0.15, 0.075, 0.075]
     )
     assert default_drops(180) == (90, 135) and default_drops(2) == (1,) and default_drops(1) == ()
+
+
+def test_student_learns_from_an_earlier_run(tmp_path, monkeypatch):
+    teacher = tmp_path / "teacher"
+    tost.launch(RunConfig.make(**(SMALL | {"mask": "none", "recipe": "default"}), run_dir=str(teacher)))
+    losses = {}
+    original = train.haunt_and_compile
+
+    def spy(*arguments):
+        model = original(*arguments)
+        losses[model.loss.name] = model.loss.get_config()
+        return model
+
+    monkeypatch.setattr(train, "haunt_and_compile", spy)
+    options = SMALL | {"rescale_init": True, "rescale_steps": 2, "distill_weight": 0.3, "distill_temperature": 7.0}
+    config = RunConfig.make(**options, teacher=str(teacher), run_dir=str(tmp_path / "student"))
+    result = tost.launch(config)
+    assert losses["distillation"]["weight"] == 0.3 and losses["distillation"]["temperature"] == 7.0
+    assert losses["distillation"]["label_smoothing"] == 0.1
+    assert f"teacher={teacher}" in result["recipe"] and result["sparsity"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_teacher_that_is_not_there_is_refused_first(tmp_path):
+    config = RunConfig.make(**SMALL, teacher=str(tmp_path / "none"), run_dir=str(tmp_path / "run"))
+    with pytest.raises(TostError, match="is neither a SavedModel nor"):
+        tost.launch(config)
+    assert not (tmp_path / "run/mask.npz").exists()

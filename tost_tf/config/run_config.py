@@ -183,6 +183,7 @@ def _completed(config: RunConfig) -> RunConfig:
         mask, mask_file=os.path.expanduser(mask.mask_file), initial_weights=os.path.expanduser(mask.initial_weights)
     )
     machine = dataclasses.replace(machine, run_dir=os.path.expanduser(machine.run_dir))
+    recipe = dataclasses.replace(recipe, teacher=os.path.expanduser(recipe.teacher))
     if mask.mask == "none":
         mask = dataclasses.replace(mask, sparsity=0.0)
     if training.lr_drop_epochs is None:
@@ -191,7 +192,9 @@ def _completed(config: RunConfig) -> RunConfig:
         recipe = dataclasses.replace(recipe, ghost_end_epoch=_ghost_end(training))
     if not machine.run_dir:
         mask_name = Path(mask.mask_file).stem if mask.mask_file else f"{mask.mask}{100 * mask.sparsity:g}"
-        name = f"{config.model.model}_{data.dataset}_{mask_name}_{config.recipe_name}_seed{training.seed}"
+        completed = dataclasses.replace(config, training=training, recipe=recipe)
+        label = re.sub(r"[^\w.=-]+", "_", completed.recipe_label)
+        name = f"{config.model.model}_{data.dataset}_{mask_name}_{label}_seed{training.seed}"
         machine = dataclasses.replace(machine, run_dir=f"runs/{name}")
     return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
 
@@ -234,6 +237,10 @@ def _check_together(config: RunConfig) -> None:
             f"--lr_drop_epochs has {late[0]}, but the run ends after --epochs={training.epochs}: "
             "drop earlier, or leave the option out (the default is 1/2 and 3/4 of all epochs)"
         )
+    base = RECIPES[config.recipe_name]
+    for name in ("distill_weight", "distill_temperature"):
+        if not recipe.teacher and getattr(recipe, name) != getattr(base, name):
+            raise TostError(f"--{name} is for learning from a teacher: name one with --teacher, or leave it out")
     if recipe.ghost_end_epoch == 0:
         raise TostError("--ghost_end_epoch is 0, it must be at least 1, or -1 to keep the ghosts")
     if recipe.has_ghosts and training.epochs == 1 and not recipe.keeps_ghosts:

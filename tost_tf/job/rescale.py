@@ -6,21 +6,27 @@ from tost_tf.compat import keras
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import steps_per_epoch, training_batches
-from tost_tf.losses import cross_entropy
+from tost_tf.distill.model import with_soft_labels
+from tost_tf.distill.teacher import Teacher
 from tost_tf.masks.mask import Masks
 from tost_tf.models.weights import load_weights, save_weights
 from tost_tf.report.figures import scales_by_tensor
 from tost_tf.rescale.gradinit import rescale_init
 from tost_tf.seeds import derive_seed
 from tost_tf.sparsity.sparsify import unwrapped
-from tost_tf.train.network import haunt
+from tost_tf.train.network import haunt, training_loss
 from tost_tf.train.run_directory import RunDirectory, write_json
 
 HALVES_A_STEP = 3
 
 
 def rescale(
-    config: RunConfig, model: keras.Model, masks: Masks | None, data: ImageData, directory: RunDirectory
+    config: RunConfig,
+    model: keras.Model,
+    masks: Masks | None,
+    data: ImageData,
+    directory: RunDirectory,
+    teacher: Teacher | None = None,
 ) -> None:
     """Rescales the initial weights of `model` in place if the recipe says so, with the run's ghosts as they start.
 
@@ -39,8 +45,10 @@ def rescale(
     half = max(1, training.batch_size // 2)
     epochs = math.ceil(HALVES_A_STEP * recipe.rescale_steps / steps_per_epoch(len(data.train), half))
     halves = training_batches(data, half, derive_seed(training.seed, "rescale"), epochs, augment=config.data.augment)
+    if teacher:
+        halves = halves.map(lambda images, labels: (images, with_soft_labels(images, labels, teacher)))
     haunted = haunt(config, model, masks)
-    scales = rescale_init(haunted, halves, steps=recipe.rescale_steps, loss=cross_entropy(recipe.label_smoothing))
+    scales = rescale_init(haunted, halves, steps=recipe.rescale_steps, loss=training_loss(config))
     model.set_weights(unwrapped(haunted.plain).get_weights())
     names = [weight.name.removesuffix(":0") for weight in model.trainable_weights]
     by_name = dict(zip(names, scales.values(), strict=True))

@@ -9,6 +9,7 @@ from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.load import load
 from tost_tf.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from tost_tf.distill.teacher import Teacher
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.schedule import GhostSchedule
@@ -43,13 +44,16 @@ def launch(config: RunConfig) -> dict[str, Any]:
 
 def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     data = load(config.data)
+    # First, so that a teacher that does not fit is refused before anything long.
+    teacher = _teacher(config, data)
     dense = build_model(config, data)
     found = find_mask(config, dense, data, directory)
-    rescale(config, dense, found.masks, data, directory)
+    rescale(config, dense, found.masks, data, directory, teacher)
     strategy = distribution_strategy(config.machine.distribution)
     _require_full_replicas(len(data.train), config.training.batch_size, strategy.num_replicas_in_sync)
     with strategy.scope():
-        model = haunt_and_compile(config, dense, found.masks)
+        # Loaded again: its variables must be on every replica.
+        model = haunt_and_compile(config, dense, found.masks, _teacher(config, data))
         checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)
         done = checkpoints.restore_latest()
         if done < config.training.epochs:
@@ -57,6 +61,10 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
         if not config.recipe.keeps_ghosts:
             model.remove_ghosts()
     return finish(config, data, directory, model, checkpoints, found)
+
+
+def _teacher(config: RunConfig, data: ImageData) -> Teacher | None:
+    return Teacher(config.recipe.teacher, data) if config.recipe.teacher else None
 
 
 def _require_full_replicas(examples: int, batch_size: int, replicas: int) -> None:

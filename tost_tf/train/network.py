@@ -4,9 +4,11 @@ from tost_tf import models
 from tost_tf.compat import keras, tf
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
+from tost_tf.distill.model import DistilledModel
+from tost_tf.distill.teacher import Teacher
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
-from tost_tf.losses import cross_entropy
+from tost_tf.losses import Distillation, cross_entropy
 from tost_tf.masks.mask import Masks
 from tost_tf.models.copy import copy_graph, copy_layer
 from tost_tf.models.weights import load_weights
@@ -30,8 +32,16 @@ def build_model(config: RunConfig, data: ImageData) -> keras.Model:
     return model
 
 
-def haunt(config: RunConfig, model: keras.Model, masks: Masks | None) -> GhostModel:
-    """A sparse copy of the model, with the ghosts of the run's recipe as they start.
+def training_loss(config: RunConfig) -> keras.losses.Loss:
+    """What the run minimises; with a teacher it takes the teacher's logits beside the labels."""
+    recipe = config.recipe
+    if recipe.teacher:
+        return Distillation(recipe.distill_weight, recipe.distill_temperature, recipe.label_smoothing)
+    return cross_entropy(recipe.label_smoothing)
+
+
+def haunt(config: RunConfig, model: keras.Model, masks: Masks | None, teacher: Teacher | None = None) -> GhostModel:
+    """A sparse copy of the model, with the ghosts of the run's recipe as they start, and its teacher if it has one.
 
     Raises:
       TostError: no ghost fits the model.
@@ -40,9 +50,8 @@ def haunt(config: RunConfig, model: keras.Model, masks: Masks | None) -> GhostMo
     # The ghosts' own weights are the same whether or not something random was drawn before.
     keras.utils.set_random_seed(derive_seed(config.training.seed, "ghosts"))
     sparse = copy_graph(model, copy_layer) if masks is None else sparsify(model, masks)
-    haunted = GhostModel(
-        sparse, recipe.ghost_neurons, recipe.ghost_skips, recipe.ghost_skip_initializer, recipe.beta_start
-    )
+    ghosts = (recipe.ghost_neurons, recipe.ghost_skips, recipe.ghost_skip_initializer, recipe.beta_start)
+    haunted = DistilledModel(sparse, *ghosts, teacher=teacher) if teacher else GhostModel(sparse, *ghosts)
     if recipe.has_ghosts and not haunted.ghosts:
         raise TostError(
             f"{model.name} has no ReLU and no spatial convolution behind another layer, so no ghost fits it: "
@@ -51,15 +60,17 @@ def haunt(config: RunConfig, model: keras.Model, masks: Masks | None) -> GhostMo
     return haunted
 
 
-def haunt_and_compile(config: RunConfig, model: keras.Model, masks: Masks | None) -> GhostModel:
+def haunt_and_compile(
+    config: RunConfig, model: keras.Model, masks: Masks | None, teacher: Teacher | None = None
+) -> GhostModel:
     """As `haunt`, compiled, its optimizer built for every weight it will ever train.
 
     To be called in the scope of the run's distribution strategy: the model itself is made outside it, where its mask
     is found, and copied here.
     """
     training = config.training
-    haunted = haunt(config, model, masks)
+    haunted = haunt(config, model, masks, teacher)
     optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
-    haunted.compile(optimizer, cross_entropy(config.recipe.label_smoothing), metrics=["accuracy"])
+    haunted.compile(optimizer, training_loss(config), metrics=["accuracy"])
     optimizer.build(haunted.trainable_weights)
     return haunted

@@ -1,0 +1,71 @@
+"""Teachers are real SavedModels on disk."""
+
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.compat import keras, tf
+from tost_tf.data.pipeline import normalise
+from tost_tf.distill.teacher import Teacher
+from tost_tf.errors import TostError
+
+
+def network(shape, classes):
+    image = keras.Input(shape, name="image")
+    x = keras.layers.Conv2D(3, 3, activation="relu")(image)
+    x = keras.layers.BatchNormalization()(x)
+    return keras.Model(image, keras.layers.Dense(classes)(keras.layers.Flatten()(x)))
+
+
+@pytest.fixture
+def exported(small_data, tmp_path):
+    """A network for `small_data` and where it is exported, with a normalisation of its own in the file."""
+    model = network(small_data.image_shape, 4)
+    tost.export.saved_model(model, tmp_path / "teacher", (0.4, 0.5, 0.6), (0.3, 0.2, 0.1))
+    return model, tmp_path / "teacher"
+
+
+def test_teacher_sees_the_pixels_whatever_the_student_is_given(exported, small_data):
+    model, path = exported
+    pixels = small_data.test.images
+    expected = model((pixels / 255.0 - (0.4, 0.5, 0.6)) / (0.3, 0.2, 0.1)).numpy()
+    np.testing.assert_allclose(Teacher(path, small_data)(normalise(pixels, small_data)), expected, atol=1e-4)
+
+
+def test_teacher_is_in_inference_mode_and_gets_no_gradient(exported, small_data):
+    _, path = exported
+    teacher = Teacher(path, small_data)
+    images = normalise(small_data.test.images, small_data)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        logits = teacher(images)
+    assert tape.gradient(logits, images) is None
+    # In training mode BatchNormalization would make an image's logits depend on the others beside it.
+    np.testing.assert_allclose(teacher(images[:1]), logits[:1], atol=1e-5)
+
+
+def test_folder_of_a_run_is_a_teacher(exported, small_data, tmp_path):
+    _, path = exported
+    (tmp_path / "run/export").mkdir(parents=True)
+    path.rename(tmp_path / "run/export/saved_model")
+    assert Teacher(tmp_path / "run", small_data).path == tmp_path / "run/export/saved_model"
+
+
+def test_teachers_that_do_not_fit_are_refused(small_data, tmp_path):
+    with pytest.raises(TostError, match="nowhere' is neither a SavedModel nor the folder of a finished run"):
+        Teacher(tmp_path / "nowhere", small_data)
+    (tmp_path / "config.flags").write_text("--epochs=3")
+    with pytest.raises(TostError, match="is a run that is not finished"):
+        Teacher(tmp_path, small_data)
+    tost.export.saved_model(network((8, 8, 1), 4), tmp_path / "other")
+    with pytest.raises(TostError, match=r"takes images of shape \(8, 8, 1\), the dataset has \(6, 5, 3\)"):
+        Teacher(tmp_path / "other", small_data)
+    tost.export.saved_model(network((6, 5, 3), 7), tmp_path / "other")
+    with pytest.raises(TostError, match="tells 7 classes apart, the dataset has 4"):
+        Teacher(tmp_path / "other", small_data)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
+    with pytest.raises(TostError, match="from image to logits, it has none to none"):
+        Teacher(tmp_path / "empty", small_data)
+    (tmp_path / "other/saved_model.pb").write_bytes(b"broken")
+    with pytest.raises(TostError, match="cannot be loaded"):
+        Teacher(tmp_path / "other", small_data)

@@ -1,0 +1,1 @@
+"""KD tickets: a dense teacher's soft labels."""

@@ -1,0 +1,32 @@
+"""A model that learns from a teacher too."""
+
+from collections.abc import Callable
+
+from tost_tf.compat import keras, tf
+from tost_tf.ghost.model import GhostModel
+
+
+class DistilledModel(GhostModel):
+    """A `GhostModel` that asks its teacher at every step; to be compiled with a `Distillation` loss.
+
+    The loss is given the labels and the teacher's logits side by side, [batch, 2·classes]; metrics are given the
+    labels alone. The teacher sees the same augmented images as the student.
+
+    Args:
+      sparse, *args, **kwargs: as for `GhostModel`.
+      teacher: from images, as the student takes them, to logits; not part of the model: neither its weights, nor its
+        checkpoints, nor what is exported hold anything of it.
+    """
+
+    def __init__(self, sparse: keras.Model, *args, teacher: Callable[[tf.Tensor], tf.Tensor], **kwargs):
+        super().__init__(sparse, *args, **kwargs)
+        self._teacher = teacher
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+        return super().compute_loss(x, with_soft_labels(x, y, self._teacher), y_pred, sample_weight)
+
+
+def with_soft_labels(images: tf.Tensor, labels: tf.Tensor, teacher: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """One-hot labels and the teacher's logits side by side, as the loss `Distillation` takes them."""
+    logits = teacher(images)
+    return tf.concat([tf.cast(labels, logits.dtype), logits], axis=-1)

@@ -1,0 +1,70 @@
+"""A trained network that gives soft labels: a SavedModel, or the export of an earlier run."""
+
+import os
+from pathlib import Path
+
+from tost_tf.compat import tf
+from tost_tf.data.images import ImageData
+from tost_tf.errors import TostError
+
+
+class Teacher:
+    """A SavedModel as a function from normalised images to logits, in inference mode.
+
+    The SavedModel takes raw pixels (as those `tost_tf.export.saved_model` writes do), so it does not matter how its own
+    training images were normalised. To be loaded in the scope of the distribution strategy it is used under.
+
+    Args:
+      path: a SavedModel, or the folder of a finished run.
+      data: the dataset the student is trained on.
+
+    Raises:
+      TostError: nothing there is a SavedModel, or it takes other images or gives other classes than `data` has.
+    """
+
+    def __init__(self, path: str | os.PathLike, data: ImageData):
+        self.path = _saved_model_folder(Path(path).expanduser())
+        try:
+            # Kept: the loaded object owns the variables of its signature.
+            self._loaded = tf.saved_model.load(str(self.path))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise TostError(f"the teacher {str(self.path)!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+        self._signature = self._loaded.signatures.get("serving_default")
+        self._mean, self._deviation = data.mean, data.deviation
+        self._require_fit(data)
+
+    def _require_fit(self, data: ImageData) -> None:
+        inputs = self._signature.structured_input_signature[1] if self._signature is not None else {}
+        outputs = self._signature.structured_outputs if self._signature is not None else {}
+        if set(inputs) != {"image"} or "logits" not in outputs:
+            raise TostError(
+                f"the teacher {str(self.path)!r} needs a signature serving_default from image to logits, "
+                f"it has {sorted(inputs) or 'none'} to {sorted(outputs) or 'none'}"
+            )
+        image, logits = inputs["image"], outputs["logits"]
+        if not image.shape.is_compatible_with([None, *data.image_shape]):
+            raise TostError(
+                f"the teacher {str(self.path)!r} takes images of shape {image.shape[1:]}, "
+                f"the dataset has {data.image_shape}"
+            )
+        if not logits.shape.is_compatible_with([None, data.num_classes]):
+            raise TostError(
+                f"the teacher {str(self.path)!r} tells {logits.shape[-1]} classes apart, "
+                f"the dataset has {data.num_classes}"
+            )
+        self._pixel_type = image.dtype
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Logits, float32 [batch, classes], of normalised images [batch, height, width, channels]."""
+        mean, deviation = tf.constant(self._mean, tf.float32), tf.constant(self._deviation, tf.float32)
+        pixels = (tf.cast(images, tf.float32) * deviation + mean) * 255.0
+        return tf.stop_gradient(self._signature(image=tf.cast(pixels, self._pixel_type))["logits"])
+
+
+def _saved_model_folder(path: Path) -> Path:
+    for folder in (path, path / "export" / "saved_model"):
+        if (folder / "saved_model.pb").is_file():
+            return folder
+    if (path / "config.flags").is_file():
+        raise TostError(f"the teacher {str(path)!r} is a run that is not finished: launch it again first")
+    raise TostError(f"the teacher {str(path)!r} is neither a SavedModel nor the folder of a finished run")
