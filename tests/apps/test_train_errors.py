@@ -20,7 +20,10 @@ def one_sentence(result, words):
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("--model=resnet33", "unknown --model 'resnet33': did you mean 'resnet32'? known ones are resnet18"),
+        (
+            "--model=resnet33",
+            "unknown --model 'resnet33': did you mean 'resnet34'? known ones are mobilenet, resnet101",
+        ),
         ("--dataset=cifer10", "unknown --dataset 'cifer10': did you mean 'cifar10'?"),
         ("--mask=ranndom", "unknown --mask 'ranndom': did you mean 'random'?"),
         ("--sparsity=1.0", "--sparsity is 1, it must be at least 0 and below 1"),

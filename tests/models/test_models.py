@@ -4,6 +4,7 @@ import pytest
 from tost_tf import models
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
+from tost_tf.ghost.model import GhostModel
 
 
 def trainable(model) -> int:
@@ -12,16 +13,59 @@ def trainable(model) -> int:
 
 @pytest.mark.parametrize(
     ("name", "millions", "places"),
-    # He et al. 2016, Table 6 (0.27, 0.46); the CIFAR ResNet-18 with a 3x3 stem is widely given as 11.17.
-    [("resnet20", 0.27, 2), ("resnet32", 0.46, 2), ("resnet18", 11.17, 2)],
+    [
+        # He et al. 2016, Table 6.
+        ("resnet20", 0.27, 2),
+        ("resnet32", 0.46, 2),
+        ("resnet44", 0.66, 2),
+        ("resnet56", 0.85, 2),
+        ("resnet110", 1.7, 1),
+        # By hand: 6n+2 layers, 97,216·n - 21,926 weights for n blocks a stage (as for n = 3, 5 and 18 above).
+        ("resnet104", 1.63, 2),
+    ],
 )
-def test_published_numbers_of_parameters(name, millions, places):
-    model = models.build(name, (32, 32, 3), 10)
-    assert round(trainable(model) / 1e6, places) == millions
-    assert model.output_shape == (None, 10)
+def test_published_numbers_of_parameters_of_cifar_resnets(name, millions, places):
+    assert round(trainable(models.build(name, (32, 32, 3), 10)) / 1e6, places) == millions
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet18"])
+@pytest.mark.parametrize(
+    ("name", "cifar", "imagenet"),
+    [
+        # For ImageNet the numbers torchvision's documentation gives (resnet*, vgg*_bn), for MobileNet what
+        # keras.applications has without BatchNormalization's statistics (Howard et al. 2017, Table 4: 4.2 M).
+        # For CIFAR-10 the PyTorch networks everybody starts from (github.com/kuangliu/pytorch-cifar), same layers.
+        ("resnet18", 11_173_962, 11_689_512),
+        ("resnet34", 21_282_122, 21_797_672),
+        ("resnet50", 23_520_842, 25_557_032),
+        ("resnet101", 42_512_970, 44_549_160),
+        ("resnet152", 58_156_618, 60_192_808),
+        ("vgg16", 14_728_266, 138_365_992),
+        ("vgg19", 20_040_522, 143_678_248),
+        ("mobilenet", 3_217_226, 4_231_976),
+    ],
+)
+def test_published_numbers_of_parameters(name, cifar, imagenet):
+    small = models.build(name, (32, 32, 3), 10)
+    assert trainable(small) == cifar and small.output_shape == (None, 10)
+    assert trainable(models.build(name, (224, 224, 3), 1000)) == imagenet
+
+
+@pytest.mark.parametrize("name", ["resnet50", "vgg16", "mobilenet"])
+@pytest.mark.parametrize("size", [32, 64])
+def test_networks_of_the_paper_take_every_ghost(name, size):
+    model = models.build(name, (size, size, 3), 10, width_multiplier=0.25)
+    ghosts = GhostModel(model).ghosts
+    relus = [layer for layer in model.layers if isinstance(layer, keras.layers.ReLU)]
+    spatial = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D) and max(layer.kernel_size) > 1
+    ]
+    assert sum(ghost.kind == "pswish" for ghost in ghosts) == len(relus)
+    assert sum(ghost.kind == "projection" for ghost in ghosts) == len(spatial) - 1  # all but the stem
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet18", "vgg16", "mobilenet"])
 def test_other_images_classes_and_widths(name):
     model = models.build(name, (9, 12, 1), 7, width_multiplier=0.3)
     assert model.predict(np.zeros((2, 9, 12, 1), np.float32), verbose=0).shape == (2, 7)

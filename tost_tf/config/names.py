@@ -5,9 +5,20 @@ from tost_tf.registry import Registry
 MODELS = Registry(
     "model",
     {
-        "resnet18": "tost_tf.models.resnet18:resnet18",
+        "mobilenet": "tost_tf.models.mobilenet:mobilenet",
+        "resnet18": "tost_tf.models.resnet:resnet18",
         "resnet20": "tost_tf.models.cifar_resnet:resnet20",
         "resnet32": "tost_tf.models.cifar_resnet:resnet32",
+        "resnet34": "tost_tf.models.resnet:resnet34",
+        "resnet44": "tost_tf.models.cifar_resnet:resnet44",
+        "resnet50": "tost_tf.models.resnet:resnet50",
+        "resnet56": "tost_tf.models.cifar_resnet:resnet56",
+        "resnet101": "tost_tf.models.resnet:resnet101",
+        "resnet104": "tost_tf.models.cifar_resnet:resnet104",
+        "resnet110": "tost_tf.models.cifar_resnet:resnet110",
+        "resnet152": "tost_tf.models.resnet:resnet152",
+        "vgg16": "tost_tf.models.vgg:vgg16",
+        "vgg19": "tost_tf.models.vgg:vgg19",
     },
 )
 

@@ -8,21 +8,40 @@ from tost_tf.compat import keras, tf
 from tost_tf.models.layers import basic_block, channels, classifier, convolution, normalization, relu
 
 STAGE_CHANNELS = (16, 32, 64)
+Size = tuple[int, int, int]
 
 
-def resnet20(input_shape: tuple[int, int, int], num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
+def resnet20(input_shape: Size, num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
     """ResNet-20 (3 blocks a stage, 0.27 M parameters for CIFAR-10)."""
     return cifar_resnet(20, input_shape, num_classes, width_multiplier)
 
 
-def resnet32(input_shape: tuple[int, int, int], num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
+def resnet32(input_shape: Size, num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
     """ResNet-32 (5 blocks a stage, 0.46 M parameters for CIFAR-10)."""
     return cifar_resnet(32, input_shape, num_classes, width_multiplier)
 
 
-def cifar_resnet(
-    depth: int, input_shape: tuple[int, int, int], num_classes: int, width_multiplier: float = 1.0
-) -> keras.Model:
+def resnet44(input_shape: Size, num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
+    """ResNet-44 (7 blocks a stage, 0.66 M parameters for CIFAR-10)."""
+    return cifar_resnet(44, input_shape, num_classes, width_multiplier)
+
+
+def resnet56(input_shape: Size, num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
+    """ResNet-56 (9 blocks a stage, 0.85 M parameters for CIFAR-10)."""
+    return cifar_resnet(56, input_shape, num_classes, width_multiplier)
+
+
+def resnet104(input_shape: Size, num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
+    """ResNet-104 (17 blocks a stage)."""
+    return cifar_resnet(104, input_shape, num_classes, width_multiplier)
+
+
+def resnet110(input_shape: Size, num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
+    """ResNet-110 (18 blocks a stage, 1.7 M parameters for CIFAR-10)."""
+    return cifar_resnet(110, input_shape, num_classes, width_multiplier)
+
+
+def cifar_resnet(depth: int, input_shape: Size, num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
     """The ResNet of `depth` = 6n+2 layers: images [batch, *input_shape] to logits [batch, num_classes]."""
     blocks = (depth - 2) // 6
     inputs = keras.Input(input_shape, name="image")

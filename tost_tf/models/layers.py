@@ -6,22 +6,39 @@ from tost_tf.compat import keras, tf
 BATCH_NORMALIZATION = {"momentum": 0.9, "epsilon": 1e-5}
 
 
+# Images with at least this many pixels a side get the networks made for ImageNet.
+LARGE_IMAGE = 128
+
+
 def channels(base: int, width_multiplier: float) -> int:
     """The number of channels after scaling, at least 1."""
     return max(1, round(base * width_multiplier))
 
 
-def convolution(x: tf.Tensor, filters: int, kernel_size: int, strides: int, name: str) -> tf.Tensor:
-    """A convolution without bias, initialised as in He et al. 2015."""
+def convolution(
+    x: tf.Tensor,
+    filters: int,
+    kernel_size: int,
+    strides: int,
+    name: str,
+    padding: str = "same",
+    use_bias: bool = False,
+) -> tf.Tensor:
+    """A convolution initialised as in He et al. 2015, without bias where BatchNormalization has one."""
     return keras.layers.Conv2D(
         filters,
         kernel_size,
         strides=strides,
-        padding="same",
-        use_bias=False,
+        padding=padding,
+        use_bias=use_bias,
         kernel_initializer="he_normal",
         name=name,
     )(x)
+
+
+def torch_padding(x: tf.Tensor, pixels: int, name: str) -> tf.Tensor:
+    """The same padding on all sides, as PyTorch pads; Keras's "same" pads strided layers at the bottom and right."""
+    return keras.layers.ZeroPadding2D(pixels, name=name)(x)
 
 
 def normalization(x: tf.Tensor, name: str) -> tf.Tensor:
