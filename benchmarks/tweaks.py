@@ -9,7 +9,6 @@ Hyper-parameters are the paper's, but for the number of epochs: nothing was chos
 """
 
 import argparse
-import concurrent.futures
 import contextlib
 import csv
 import multiprocessing
@@ -38,17 +37,18 @@ STUDIES = {
 }
 
 
-def run(arguments: list[str], folder: Path) -> float:
+def run(task: tuple[tuple, list[str], Path]) -> tuple[tuple, float]:
     """Test accuracy in percent of one run, trained now or found finished."""
     from tost_tf.compat import keras
     from tost_tf.config.flags import parse
     from tost_tf.job.train import launch
 
+    cell, arguments, folder = task
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{folder}.log", "a") as log, contextlib.redirect_stdout(log):
         result = launch(parse([*arguments, f"--run_dir={folder}"]))
     keras.backend.clear_session()
-    return 100 * result["test_accuracy"]
+    return cell, 100 * result["test_accuracy"]
 
 
 def run_all(study: dict, runs: Path, jobs: int) -> dict[tuple, float]:
@@ -59,16 +59,15 @@ def run_all(study: dict, runs: Path, jobs: int) -> dict[tuple, float]:
         for mask, sparsity in study["masks"]
         for tweak in study["tweaks"]
     ]
-    spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, spawn, max_tasks_per_child=6) as pool:
-        futures = {}
-        for mask, sparsity, tweak, seed in cells:
-            tweak_flags = [f"--flagfile=flags/ablations/{tweak}.flags", f"--mask={mask}", f"--sparsity={sparsity}"]
-            arguments = [*shlex.split(study["flags"]), *tweak_flags, f"--seed={seed}"]
-            folder = runs / f"{mask}_{sparsity}_{tweak}_{seed}"
-            futures[pool.submit(run, arguments, folder)] = (mask, sparsity, tweak, seed)
-        done = tqdm(concurrent.futures.as_completed(futures), total=len(futures), unit="run")
-        return {futures[future]: future.result() for future in done}
+    tasks = [(cell, _arguments(study, *cell), runs / "_".join(map(str, cell))) for cell in cells]
+    # Fresh processes now and then: a process that has trained many networks grows.
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=6) as pool:
+        return dict(tqdm(pool.imap_unordered(run, tasks), total=len(tasks), unit="run"))
+
+
+def _arguments(study: dict, mask: str, sparsity: float, tweak: str, seed: int) -> list[str]:
+    tweak_flags = [f"--flagfile=flags/ablations/{tweak}.flags", f"--mask={mask}", f"--sparsity={sparsity}"]
+    return [*shlex.split(study["flags"]), *tweak_flags, f"--seed={seed}"]
 
 
 def table(study: dict, accuracy: dict[tuple, float]) -> list[dict]:
