@@ -1,20 +1,23 @@
 """README's Python is run as it stands, with fewer steps and a small dataset."""
 
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 
 from tost_tf.compat import tf
+from tost_tf.config.names import GHOST_NEURONS, GHOST_SKIPS
 
 README = Path("README.md").read_text()
 
 
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
-    train, load = blocks
+    train, load, _ = PYTHON
     for text, small in (
         ("(32, 32, 3)", "(8, 8, 3)"),
         ("steps=180", "steps=1"),
@@ -29,6 +32,20 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     assert "ghost_skip" not in " ".join(layer.name for layer in names["final"].layers)
     load = load.replace("runs/quickstart/export/saved_model", "out/").replace("(1, 8, 8, 1)", "(1, 8, 8, 3)")
     exec(load, names)
+
+
+def test_tweaks_of_ones_own_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for registry in (GHOST_NEURONS, GHOST_SKIPS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    _, _, own = PYTHON
+    small = "epochs=2, train_examples=40, width_multiplier=0.2, sparsity=0.5, rescale_init=False"
+    assert "epochs=60" in own
+    names = {}
+    exec(own.replace("epochs=60", small), names)
+    result = json.loads(next(tmp_path.rglob("result.json")).read_text())
+    assert "ghost_neurons=gelu ghost_skips=pooled" in result["recipe"]
+    assert float(names["gelu"](1.5, tf.constant(1000.0))) == 1.5 and float(names["gelu"](-1.5, tf.constant(1e3))) == 0
 
 
 def test_commands_of_the_readme_are_known():
