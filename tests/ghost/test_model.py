@@ -149,6 +149,13 @@ def test_activation_layers_that_are_no_relu_are_left_alone():
         assert not is_relu(layer)
 
 
+@pytest.mark.parametrize(("function", "cap"), [(tf.nn.relu, None), (tf.nn.relu6, 6.0)])
+def test_relu_operations_become_ghosts(function, cap):
+    image = keras.Input((3,))
+    ghosted = tost.GhostModel(keras.Model(image, function(keras.layers.Dense(2)(image))))
+    assert [layer.max_value for layer in ghosted.haunted.layers if isinstance(layer, tost.GhostActivation)] == [cap]
+
+
 def test_no_ghosts_on_request(small_model, small_images):
     ghosted = tost.GhostModel(sparse_copy(small_model), "none", "none")
     assert not ghosted.ghosts_active and ghosted.ghosts == []
@@ -163,6 +170,7 @@ def test_unknown_kinds_are_refused(small_model):
 
 
 def test_activations_inside_layers_are_split_off():
+    keras.backend.reset_uids()  # for the name of the operation
     layers = keras.layers
     image = keras.Input((6, 6, 2))
     x = layers.Conv2D(3, 3, padding="same", activation="relu", name="stem")(image)
@@ -206,11 +214,108 @@ def test_nested_models_may_use_the_same_names():
     np.testing.assert_allclose(ghosted.haunted(pixels), ghosted.plain(pixels), atol=1e-5)
 
 
-def test_channels_first_is_refused():
-    layers = keras.layers
+def faded_view_equals_plain_one(model, pixels, skips="projection"):
+    ghosted = tost.GhostModel(sparse_copy(model), skips=skips, skip_initializer="he_normal")
+    set_ghosts(ghosted, 1.0, 1.0)
+    assert np.abs(ghosted.haunted(pixels) - ghosted.plain(pixels)).max() > 1e-4
+    set_ghosts(ghosted, 0.0, 1e6)
+    np.testing.assert_allclose(ghosted.haunted(pixels), ghosted.plain(pixels), atol=1e-5)
+    assert tost.strip(ghosted).get_config() == model.get_config()
+    return ghosted
+
+
+@pytest.mark.parametrize("skips", ["identity", "projection"])
+@pytest.mark.parametrize(
+    ("shape", "make"),
+    [
+        ((7, 4), lambda strides: keras.layers.Conv1D(6, 3, strides, "causal", name="conv")),
+        ((7, 4), lambda strides: keras.layers.Conv1D(6, 3, strides, "valid", name="conv")),
+        ((7, 4), lambda strides: keras.layers.DepthwiseConv1D(3, strides, "same", name="conv")),
+        ((7, 4), lambda strides: keras.layers.SeparableConv1D(6, 3, strides, "same", name="conv")),
+        ((7, 5, 4), lambda strides: keras.layers.Conv2D(6, 3, strides, "same", groups=2, name="conv")),
+        ((7, 6, 4), lambda strides: keras.layers.SeparableConv2D(6, (2, 3), strides, "valid", name="conv")),
+        ((7, 5, 4), lambda strides: keras.layers.DepthwiseConv2D(3, strides, "same", depth_multiplier=2, name="conv")),
+        ((5, 7, 6, 4), lambda strides: keras.layers.Conv3D(6, 3, strides, "valid", name="conv")),
+        ((5, 7, 6, 4), lambda strides: keras.layers.Conv3D(3, (1, 2, 3), strides, "same", name="conv")),
+    ],
+)
+@pytest.mark.parametrize("strides", [1, 2])
+def test_every_convolution_gets_a_skip(shape, make, strides, skips):
+    data = keras.Input(shape)
+    before = keras.layers.Dense(4, name="stem")(data)
+    x = keras.layers.ReLU()(make(strides)(before))
+    model = keras.Model(data, keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(x)))
+    ghosted = faded_view_equals_plain_one(model, tf.random.normal((3, *shape)), skips)
+    assert [(ghost.layer, ghost.kind) for ghost in ghosted.ghosts if ghost.kind == skips] == [("conv", skips)]
+    assert any(path.startswith("conv/") for path in prunable_weights(model))
+
+
+def test_dilated_convolutions_get_a_skip():
+    image = keras.Input((9, 9, 3))
+    x = keras.layers.Dense(4)(image)
+    for padding in ("same", "valid"):
+        x = keras.layers.ReLU()(keras.layers.Conv2D(4, 3, padding=padding, dilation_rate=2)(x))
+    ghosted = faded_view_equals_plain_one(keras.Model(image, x), tf.random.normal((2, 9, 9, 3)))
+    assert sorted(ghost.kind for ghost in ghosted.ghosts) == ["projection"] * 2 + ["pswish"] * 2
+
+
+def test_transposed_convolutions_are_left_alone():
+    image = keras.Input((4, 4, 3))
+    x = keras.layers.Conv2DTranspose(4, 3, 2, activation="relu", name="up")(keras.layers.Dense(4)(image))
+    ghosted = tost.GhostModel(sparse_copy(keras.Model(image, x)))
+    assert [(ghost.layer, ghost.kind) for ghost in ghosted.ghosts] == [("up", "pswish")]
+
+
+def test_channels_first_is_haunted_as_channels_last_is():
+    # A CPU has no channels_first convolutions, but the skip itself can be compared anywhere.
+    x, block = tf.random.normal((4, 6, 5, 3)), tf.random.normal((4, 3, 3, 7))
+    last = tost.GhostSkip("projection", 2)([x, block], training=True)
+    to_first = (0, 3, 1, 2)
+    first = tost.GhostSkip("projection", 2, data_format="channels_first")(
+        [tf.transpose(x, to_first), tf.transpose(block, to_first)], training=True
+    )
+    np.testing.assert_allclose(first, tf.transpose(last, to_first), atol=1e-6)
     image = keras.Input((2, 6, 6))
-    x = image
+    y = image
     for _ in range(2):
-        x = layers.Conv2D(3, 3, data_format="channels_first")(x)
-    with pytest.raises(TostError, match="is channels_first, for which there is no ghost skip"):
-        tost.GhostModel(keras.Model(image, x))
+        y = keras.layers.Conv2D(3, 3, padding="same", data_format="channels_first", name=f"conv{_}")(y)
+    ghosted = tost.GhostModel(keras.Model(image, y))
+    assert [(ghost.layer, ghost.shape) for ghost in ghosted.ghosts] == [("conv1", (3, 6, 6))]
+    assert ghosted.haunted.output_shape == (None, 3, 6, 6)
+
+
+def test_shared_layers_several_inputs_and_outputs():
+    layers = keras.layers
+    one, two = keras.Input((6, 6, 3), name="one"), keras.Input((6, 6, 3), name="two")
+    stem, shared = layers.Conv2D(4, 3, padding="same", name="stem"), layers.Conv2D(4, 3, padding="same", name="shared")
+    relu = layers.ReLU(name="relu")
+    left, right = relu(shared(stem(one))), relu(shared(relu(shared(stem(two)))))
+    joined = layers.Concatenate()([left, right])
+    model = keras.Model({"one": one, "two": two}, [layers.Dense(2)(layers.Flatten()(joined)), left])
+    ghosted = tost.GhostModel(sparse_copy(model), skips="identity")
+    # Called three times each, one ghost each.
+    assert sorted(ghost.layer for ghost in ghosted.ghosts) == ["relu", "shared"]
+    inputs = {"one": tf.random.normal((4, 6, 6, 3)), "two": tf.random.normal((4, 6, 6, 3))}
+    set_ghosts(ghosted, 0.0, 1e6)
+    for faded, plain in zip(ghosted.haunted(inputs), ghosted.plain(inputs), strict=True):
+        np.testing.assert_allclose(faded, plain, atol=1e-5)
+    ghosted.compile("sgd", "mse")
+    zeros = {path: weight.numpy() == 0 for path, weight in prunable_weights(ghosted.plain).items()}
+    ghosted.fit(inputs, [np.ones((4, 2)), np.ones((4, 6, 6, 4))], verbose=0)
+    for path, weight in prunable_weights(ghosted.plain).items():
+        assert np.all(weight.numpy()[zeros[path]] == 0) and np.any(weight.numpy() != 0)
+
+
+def test_activations_left_alone_are_named():
+    layers = keras.layers
+    image = keras.Input((6, 6, 3))
+    x = layers.LeakyReLU(name="leaky")(layers.Dense(4)(image))
+    x = layers.Dense(4, activation="tanh", name="fused")(layers.Activation("gelu", name="gelu")(x))
+    x = layers.ReLU(negative_slope=0.1, name="sloped")(tf.nn.silu(x))
+    x = layers.Dense(2, activation="softmax", name="top")(layers.ReLU()(x))
+    ghosted = tost.GhostModel(sparse_copy(keras.Model(image, x)))
+    kinds = {name: kind for name, kind in ghosted.left_alone.items() if "silu" not in name}
+    assert kinds == {"leaky": "LeakyReLU", "fused": "tanh", "gelu": "gelu", "sloped": "ReLU"}
+    assert list(ghosted.left_alone.values()).count("nn.silu") == 1 and len(ghosted.left_alone) == 5
+    assert "left alone, as they are no ReLU: leaky (LeakyReLU), gelu (gelu)" in ghosted.describe()
+    assert tost.GhostModel(keras.Model(image, image)).left_alone == {}

@@ -6,16 +6,28 @@ from collections.abc import Callable
 
 from tost_tf.compat import call_arguments, graph_nodes, is_graph_model, keras, tf
 from tost_tf.config.recipe import NO_GHOST
-from tost_tf.errors import TostError
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.models.copy import inside
 
-WEIGHTED = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
-WEIGHTED += (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
-# Functions that are a ReLU, and their caps.
-RELUS = {keras.activations.relu: None, tf.nn.relu: None, tf.nn.relu6: 6.0}
-SPATIAL = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
+TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+WEIGHTED = (*CONVOLUTIONS, keras.layers.Dense)
+# Layers that are an activation and no ReLU.
+OTHER_ACTIVATIONS = (keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU, keras.layers.ThresholdedReLU)
+# What is a ReLU, and its cap: functions, and the symbols of TensorFlow's operations in a graph.
+RELUS = {keras.activations.relu: None, tf.nn.relu: None, tf.nn.relu6: 6.0, "nn.relu": None, "nn.relu6": 6.0}
+# Operations that are an activation and no ReLU.
+OTHER_SYMBOLS = {f"nn.{name}" for name in ("elu", "gelu", "leaky_relu", "selu", "silu", "swish")} | {"math.tanh"}
+NOT_OF_INTEREST = (keras.activations.linear, keras.activations.softmax, keras.activations.sigmoid)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,11 +81,13 @@ class HauntedGraph:
     Attributes:
       view: the ghosted model, from the same inputs to outputs of the same shape.
       ghosts: what was put in, in the order of the graph.
+      left_alone: name of a layer -> the activation it has, for activations that are no ReLU and stay as they are.
     """
 
     def __init__(self, model: keras.Model, neurons: str, skips: str, skip_initializer: str, beta: float):
         self.neurons, self.skips, self.skip_initializer, self.beta = neurons, skips, skip_initializer, beta
         self.ghosts: list[Ghost] = []
+        self.left_alone: dict[str, str] = {}
         # By what they are and the id of the layer they stand in for.
         self._ghost_layers: dict[tuple[str, int], keras.layers.Layer] = {}
         self._past_weights: dict[int, tf.Tensor] = {}  # tensors computed from a layer with weights, by id
@@ -93,6 +107,9 @@ class HauntedGraph:
         for node in nodes:
             arguments, keywords = call_arguments(node, tensors)
             skip = self._skip_for(node.layer, arguments)
+            other = other_activation(inside(node.layer))
+            if other and self.neurons != NO_GHOST:
+                self.left_alone[inside(node.layer).name] = other
             if has_activation(inside(node.layer)) and (skip or self._becomes_ghost(inside(node.layer).activation)):
                 outputs = self._split(node.layer, arguments[0], skip)
                 self._note_depth(node.layer, (arguments, keywords), outputs)
@@ -155,21 +172,16 @@ class HauntedGraph:
     def _skip_for(self, layer: keras.layers.Layer, arguments: tuple) -> tuple | None:
         """The convolution and its input, if it gets a skip."""
         convolution = inside(layer)
-        spatial = isinstance(convolution, SPATIAL) and not isinstance(convolution, keras.layers.Conv2DTranspose)
+        spatial = isinstance(convolution, CONVOLUTIONS) and not isinstance(convolution, TRANSPOSED)
         if self.skips == NO_GHOST or not spatial or max(convolution.kernel_size) < 2:
             return None
-        if convolution.data_format == "channels_first":
-            raise TostError(
-                f"the convolution {convolution.name!r} is channels_first, for which there is no ghost skip: use "
-                "channels_last, or no ghost skips"
-            )
         is_stem = id(arguments[0]) not in self._past_weights
         return None if is_stem else (convolution, arguments[0])
 
     def _add_skip(self, convolution: keras.layers.Layer, block_input: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         key = ("skip", id(convolution))
         if key not in self._ghost_layers:
-            crop = (0, 0)
+            crop = 0
             if convolution.padding == "valid":
                 sizes = zip(convolution.kernel_size, convolution.dilation_rate, strict=True)
                 crop = tuple((size - 1) * dilation // 2 for size, dilation in sizes)
@@ -178,6 +190,7 @@ class HauntedGraph:
                 tuple(convolution.strides),
                 crop,
                 self.skip_initializer,
+                data_format=convolution.data_format,
                 name=f"{convolution.name}_ghost_skip",
             )
             self._ghost_layers[key] = ghost
@@ -198,9 +211,22 @@ def is_relu(layer: keras.layers.Layer) -> bool:
     """Whether `layer` is a ReLU, capped or not, without leak or threshold."""
     if isinstance(layer, keras.layers.ReLU):
         return not layer.negative_slope and not layer.threshold
-    # `tf.nn.relu(x)` in a graph is a layer too, which holds the function.
-    function = getattr(layer, "activation", None) if isinstance(layer, keras.layers.Activation) else None
-    return (function or getattr(layer, "function", None)) in RELUS
+    return _as_function(layer) in RELUS
+
+
+def _as_function(layer: keras.layers.Layer) -> Callable | str | None:
+    """The activation an `Activation` layer holds, or the symbol of an operation (`tf.nn.relu(x)` is a layer too)."""
+    return layer.activation if isinstance(layer, keras.layers.Activation) else getattr(layer, "symbol", None)
+
+
+def other_activation(layer: keras.layers.Layer) -> str | None:
+    """The name of the activation `layer` is or has, if it is one that no ghost takes the place of."""
+    if isinstance(layer, OTHER_ACTIVATIONS) or (isinstance(layer, keras.layers.ReLU) and not is_relu(layer)):
+        return type(layer).__name__
+    function = layer.activation if has_activation(layer) else _as_function(layer)
+    if isinstance(function, str):
+        return function if function in OTHER_SYMBOLS else None
+    return None if function in (None, *NOT_OF_INTEREST, *RELUS) else getattr(function, "__name__", str(function))
 
 
 def has_activation(layer: keras.layers.Layer) -> bool:
@@ -211,7 +237,7 @@ def has_activation(layer: keras.layers.Layer) -> bool:
 def _cap(layer: keras.layers.Layer) -> float | None:
     if isinstance(layer, keras.layers.ReLU):
         return None if layer.max_value is None else float(layer.max_value)
-    return RELUS[getattr(layer, "activation", None) or layer.function]
+    return RELUS[_as_function(layer)]
 
 
 def _normalization_only(readers: list[keras.layers.Layer]) -> bool:

@@ -24,6 +24,7 @@ class GhostModel(keras.Model):
       plain: the plain view, `sparse` itself.
       haunted: the ghosted view.
       ghosts: what was put where, a list of `Ghost`.
+      left_alone: layer -> activation, for activations that are no ReLU and stay as they are.
 
     Raises:
       TostError: `sparse` is a subclassed or Keras 3 model, or a kind is unknown.
@@ -47,12 +48,17 @@ class GhostModel(keras.Model):
         self.plain = sparse
         self.haunted = graph.view
         self._ghosts = tuple(graph.ghosts)
+        self._left_alone = tuple(graph.left_alone.items())
         self._ghosts_active = bool(graph.ghosts)
         self.build(sparse.input_shape)
 
     @property
     def ghosts(self) -> list[Ghost]:
         return list(self._ghosts)
+
+    @property
+    def left_alone(self) -> dict[str, str]:
+        return dict(self._left_alone)
 
     @property
     def ghosts_active(self) -> bool:
@@ -105,4 +111,9 @@ class GhostModel(keras.Model):
         for ghost in self._ghosts:
             shape = "×".join(map(str, ghost.shape))
             lines.append(f"{ghost.layer:40} {ghost.kind:12} {shape:20} {ghost.extra_parameters:10,}")
+        total = sum(ghost.extra_parameters for ghost in self._ghosts)
+        lines.append(f"{f'{len(self._ghosts)} ghosts':74} {total:10,}")
+        if self._left_alone:
+            alone = ", ".join(f"{layer} ({activation})" for layer, activation in self._left_alone)
+            lines.append(f"left alone, as they are no ReLU: {alone}")
         return "\n".join(lines)

@@ -1,7 +1,8 @@
 """The kinds of ghost skip: what the input of a convolution goes through before it is added to the output.
 
 A kind is a function `(channels, strides, kernel_initializer)` that gives the Keras layers to apply in turn;
-`channels` is the number the block gives. Where the layers give another number, zero channels are added (or the last
+`channels` is the number the block gives, `strides` has one number for each dimension of the image (1, 2 or 3), whose
+channels come last. Where the layers give another number, zero channels are added (or the last
 ones left out) by `GhostSkip`.
 """
 
@@ -16,20 +17,25 @@ INITIALIZERS = {
 }
 
 
-def projection(channels: int, strides: tuple[int, int], kernel_initializer: str) -> list[keras.layers.Layer]:
+CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.Conv3D}
+POOLINGS = {1: keras.layers.AveragePooling1D, 2: keras.layers.AveragePooling2D, 3: keras.layers.AveragePooling3D}
+
+
+def projection(channels: int, strides: tuple[int, ...], kernel_initializer: str) -> list[keras.layers.Layer]:
     """A 1x1 convolution with the block's stride, then BatchNormalization, as in the authors' released code."""
     initializer = keras.initializers.get(INITIALIZERS[kernel_initializer])
+    convolution = CONVOLUTIONS[len(strides)]
     return [
-        keras.layers.Conv2D(channels, 1, strides=strides, use_bias=False, kernel_initializer=initializer),
+        convolution(channels, 1, strides=strides, use_bias=False, kernel_initializer=initializer),
         keras.layers.BatchNormalization(**BATCH_NORMALIZATION),
     ]
 
 
-def identity(channels: int, strides: tuple[int, int], kernel_initializer: str) -> list[keras.layers.Layer]:
+def identity(channels: int, strides: tuple[int, ...], kernel_initializer: str) -> list[keras.layers.Layer]:
     """No learned projection: average pooling where the block strides, then normalisation by channel.
 
     Without the normalisation the residual stream would double at every convolution, and training diverge.
     """
     del channels, kernel_initializer
-    pooling = [keras.layers.AveragePooling2D(strides, strides, padding="same")] if max(strides) > 1 else []
+    pooling = [POOLINGS[len(strides)](strides, strides, padding="same")] if max(strides) > 1 else []
     return [*pooling, keras.layers.BatchNormalization(**BATCH_NORMALIZATION, center=False, scale=False)]

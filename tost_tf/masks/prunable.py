@@ -7,13 +7,20 @@ import numpy as np
 from tost_tf.compat import PruneLowMagnitude, is_graph_model, keras, require_graph_model, tf
 from tost_tf.models.copy import inside
 
-# Layer class -> the attribute that holds its kernel. Biases and BatchNormalization are never pruned.
+# Layer class -> the attribute that holds its kernel. Biases and BatchNormalization are never pruned; of a separable
+# convolution the pointwise kernel is, as in tensorflow-model-optimization: nearly all of its weights are there.
 KERNELS = {
+    keras.layers.Conv1D: "kernel",
     keras.layers.Conv2D: "kernel",
+    keras.layers.Conv3D: "kernel",
+    keras.layers.DepthwiseConv1D: "depthwise_kernel",
     keras.layers.DepthwiseConv2D: "depthwise_kernel",
+    keras.layers.SeparableConv1D: "pointwise_kernel",
+    keras.layers.SeparableConv2D: "pointwise_kernel",
     keras.layers.Dense: "kernel",
 }
-NOT_PRUNABLE = (keras.layers.Conv2DTranspose,)  # a subclass of Conv2D
+# Subclasses of the convolutions, with the axes of their kernels in another order.
+NOT_PRUNABLE = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 
 
 def kernel_name(layer: keras.layers.Layer) -> str | None:

@@ -1,7 +1,8 @@
 """Masks made in PyTorch, in this project's layouts and under this model's names.
 
 PyTorch keeps a convolution as [out, in, height, width] and a linear layer as [out, in]; TensorFlow as
-[height, width, in, out] and [in, out], and a depthwise convolution as [height, width, channels, multiplier].
+[height, width, in, out] and [in, out], and a depthwise convolution as [height, width, channels, multiplier]; in one and
+three dimensions likewise.
 """
 
 import re
@@ -39,7 +40,7 @@ def from_torch(
 
     theirs, ours = defaultdict(list), defaultdict(list)
     for name in sorted(arrays, key=_natural):
-        if name not in names and arrays[name].ndim in (2, 4):
+        if name not in names and arrays[name].ndim >= 2:
             theirs[_kernel_shape(arrays[name])].append(name)
     for path, shape in shapes.items():
         if path not in found:
@@ -60,13 +61,12 @@ def from_torch(
 
 
 def _converted(name: str, array: np.ndarray, path: str, shape: tuple[int, ...]) -> np.ndarray:
-    if array.ndim == 2:
-        converted = array.T
-    elif path.endswith("/depthwise_kernel"):
-        outputs, _, height, width = array.shape
-        converted = array.transpose(2, 3, 0, 1).reshape(height, width, shape[2], outputs // shape[2])
+    if path.endswith("/depthwise_kernel"):
+        outputs, _, *size = array.shape
+        channels = shape[-2]
+        converted = np.moveaxis(array, (0, 1), (-2, -1)).reshape(*size, channels, outputs // channels)
     else:
-        converted = array.transpose(2, 3, 1, 0)
+        converted = np.moveaxis(array, (0, 1), (-1, -2))
     if converted.shape != tuple(shape):
         raise TostError(f"{name} has shape {list(array.shape)}, which is not that of {path} ({list(shape)})")
     return converted
@@ -74,13 +74,14 @@ def _converted(name: str, array: np.ndarray, path: str, shape: tuple[int, ...]) 
 
 def _kernel_shape(array: np.ndarray) -> tuple[int, ...]:
     """The shape a PyTorch kernel has here, if it is no depthwise one."""
-    return array.shape[::-1] if array.ndim == 2 else tuple(array.shape[axis] for axis in (2, 3, 1, 0))
+    outputs, inputs, *size = array.shape
+    return (*size, inputs, outputs)
 
 
 def _comparable(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape in which a kernel of this model is compared: a depthwise one looks like PyTorch's [h, w, 1, out]."""
     if path.endswith("/depthwise_kernel"):
-        return (*shape[:2], 1, shape[2] * shape[3])
+        return (*shape[:-2], 1, shape[-2] * shape[-1])
     return tuple(shape)
 
 

@@ -7,7 +7,11 @@ from tost_tf.errors import TostError
 from tost_tf.masks.prunable import kernel_name
 
 # Attribute of a kernel -> attribute of the constraint the layer creates it with.
-CONSTRAINTS = {"kernel": "kernel_constraint", "depthwise_kernel": "depthwise_constraint"}
+CONSTRAINTS = {
+    "kernel": "kernel_constraint",
+    "depthwise_kernel": "depthwise_constraint",
+    "pointwise_kernel": "pointwise_constraint",
+}
 
 
 @keras.utils.register_keras_serializable("tost_tf")
@@ -20,7 +24,7 @@ class FixedMask(PruneLowMagnitude):
     No `UpdatePruningStep` is needed, and nothing is added to the forward and backward pass.
 
     Args:
-      layer: a Conv2D, DepthwiseConv2D or Dense layer that is not built yet.
+      layer: a layer with a prunable kernel (a convolution or Dense) that is not built yet.
       **kwargs: as for any Keras layer.
 
     Raises:
