@@ -17,6 +17,33 @@ tf.config.set_logical_device_configuration(
 )
 
 
+# One of each family of keras.applications that has ReLU, and others of it (EfficientNet and ConvNeXt have none).
+FAMILIES = {
+    "ResNet50": ("ResNet101", "ResNet152"),
+    "ResNet50V2": ("ResNet101V2", "ResNet152V2"),
+    "VGG16": ("VGG19",),
+    "MobileNet": (),
+    "MobileNetV2": (),
+    "MobileNetV3Small": ("MobileNetV3Large",),
+    "DenseNet121": ("DenseNet169", "DenseNet201"),
+    "InceptionV3": (),
+    "InceptionResNetV2": (),
+    "Xception": (),
+    "NASNetMobile": ("NASNetLarge",),
+    "RegNetX002": ("RegNetX016", "RegNetY002", "RegNetY016", "ResNetRS50"),
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--every-application", action="store_true", help="all of keras.applications, not one a family")
+
+
+def pytest_generate_tests(metafunc):
+    if "application" in metafunc.fixturenames:
+        others = sum(FAMILIES.values(), ()) if metafunc.config.getoption("--every-application") else ()
+        metafunc.parametrize("application", [*FAMILIES, *others])
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(7)
