@@ -5,7 +5,9 @@ tensorflow-model-optimization 0.8.1 works on Keras 2 only (the package `tf_keras
 imported, and every other file of the project takes `tf`, `keras` and the pruning classes from here.
 """
 
+import importlib
 import os
+import types
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
@@ -23,6 +25,7 @@ __all__ = [
     "graph_nodes",
     "is_graph_model",
     "keras",
+    "keras3",
     "require_graph_model",
     "tf",
 ]
@@ -33,6 +36,21 @@ def is_graph_model(layer: object) -> bool:
     return isinstance(layer, keras.Model) and getattr(layer, "_is_graph_network", False)
 
 
+def keras3() -> types.ModuleType:
+    """Keras 3, the package `keras`, imported when it is first asked for: only conversions need it.
+
+    Raises:
+      TostError: it is not installed, or an older one is.
+    """
+    try:
+        package = importlib.import_module("keras")
+    except ImportError as error:
+        raise TostError(f"Keras 3 is needed for this and cannot be imported ({error}): pip install keras") from None
+    if int(package.__version__.split(".")[0]) < 3:
+        raise TostError(f"Keras 3 is needed for this, the package `keras` is {package.__version__}")
+    return package
+
+
 def require_graph_model(model: object) -> None:
     """Raises `TostError`, saying what to do, unless `model` is a functional or Sequential tf_keras model."""
     if is_graph_model(model):
@@ -41,8 +59,8 @@ def require_graph_model(model: object) -> None:
     is_keras_3 = any(base.__module__.startswith("keras.src") for base in type(model).__mro__)
     if is_keras_3:
         raise TostError(
-            f"{kind} is a Keras 3 model, which tensorflow-model-optimization cannot prune: build it with "
-            "tf_keras (`import tf_keras as keras`) instead"
+            f"{kind} is a Keras 3 model, which tensorflow-model-optimization cannot prune: turn it into a "
+            "tf_keras model with `tost_tf.from_keras3(model)`"
         )
     if isinstance(model, keras.Sequential):
         raise TostError(

@@ -156,7 +156,7 @@ def test_models_of_other_kinds_are_refused_in_one_sentence(small_model):
     unbuilt = keras.Sequential([keras.layers.Dense(2)])
     for model, message in (
         (Subclassed(), "is a subclassed model, .* write it with the functional API"),
-        (keras_3_model, "is a Keras 3 model, .* build it with tf_keras"),
+        (keras_3_model, "is a Keras 3 model, .* with `tost_tf.from_keras3"),
         (SubclassedKeras3(), "is a Keras 3 model"),
         (unbuilt, "has no input shape yet"),
         ("resnet", "expected a functional or Sequential tf_keras model, got an object of type builtins.str"),

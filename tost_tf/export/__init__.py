@@ -1,6 +1,7 @@
 """From a trained model to files that know nothing of this project."""
 
 from tost_tf.export.strip import strip
+from tost_tf.export.to_keras3_file import keras3
 from tost_tf.export.to_saved_model import saved_model
 
-__all__ = ["saved_model", "strip"]
+__all__ = ["keras3", "saved_model", "strip"]

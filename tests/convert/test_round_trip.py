@@ -1,0 +1,87 @@
+"""Keras 3 in and out, with processes that know nothing of this project at both ends."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tests.convert.plain_keras3 import images
+from tost_tf.compat import keras, keras3
+from tost_tf.convert.to_keras3 import to_keras3
+
+APPLICATIONS = (
+    *("VGG16", "ResNet50", "MobileNet", "MobileNetV2"),
+    *("DenseNet121", "InceptionV3", "Xception", "EfficientNetB0"),
+)
+ZOO = {"resnet20": 1.0, "resnet18": 0.25, "resnet50": 0.25, "vgg16": 0.25, "mobilenet": 0.5}
+
+
+def plain_keras3(*arguments: object) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    program = Path(__file__).with_name("plain_keras3.py")
+    command = [sys.executable, str(program), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def assert_close(one: np.ndarray, other: np.ndarray) -> None:
+    assert np.max(np.abs(one - other)) <= 1e-5 * max(1.0, np.max(np.abs(other)))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("keras3")
+    plain_keras3("make", folder, *APPLICATIONS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(made, tmp_path_factory) -> Path:
+    """Every application converted, and every network of the zoo, exported and run by plain Keras 3."""
+    folder = tmp_path_factory.mktemp("exported")
+    for name in APPLICATIONS:
+        tost.export.keras3(
+            tost.from_keras3(keras3().models.load_model(made / f"{name}.keras")), folder / f"{name}.keras"
+        )
+    for name, width in ZOO.items():
+        keras.utils.set_random_seed(3)
+        model = tost.models.build(name, (32, 32, 3), 10, width)
+        masks = tost.masks.random(model, sparsity=0.9, seed=3)
+        final = tost.strip(tost.GhostModel(tost.sparsify(model, masks)))
+        np.save(folder / f"{name}_expected.npy", final(images(final.input_shape), training=False))
+        tost.export.keras3(final, folder / f"{name}.keras")
+    plain_keras3("run", folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_keras_3_models_give_the_same_in_tf_keras(made, name):
+    original = keras3().models.load_model(made / f"{name}.keras")
+    model = tost.from_keras3(original)
+    assert [layer.name for layer in model.layers] == [layer.name for layer in original.layers]
+    assert_close(model(images(model.input_shape), training=False).numpy(), np.load(made / f"{name}.npy"))
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_and_the_same_again_when_they_are_exported(made, exported, name):
+    assert_close(np.load(exported / f"{name}.npy"), np.load(made / f"{name}.npy"))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_sparse_networks_of_the_zoo_are_exported(exported, name):
+    assert_close(np.load(exported / f"{name}.npy"), np.load(exported / f"{name}_expected.npy"))
+    kernels = [w.numpy() for w in keras3().models.load_model(exported / f"{name}.keras").weights if "kernel" in w.path]
+    assert 1 - sum(map(np.count_nonzero, kernels)) / sum(k.size for k in kernels) == pytest.approx(0.9, abs=1e-3)
+
+
+def test_converted_model_can_be_sparsified_and_trained(made):
+    model = tost.from_keras3(keras3().models.load_model(made / "MobileNet.keras"))
+    ghosted = tost.GhostModel(tost.sparsify(model, tost.masks.random(model, sparsity=0.5)))
+    ghosted.compile("sgd", "mse", run_eagerly=True)
+    x = images(model.input_shape)
+    ghosted.train_on_batch(x, np.zeros(ghosted(x).shape))
+    assert to_keras3(tost.strip(ghosted)).count_params() == model.count_params()

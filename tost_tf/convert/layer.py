@@ -1,0 +1,141 @@
+"""One layer of one Keras made again in the other."""
+
+import inspect
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tost_tf.errors import TostError
+
+# Options with another name, by class: tf_keras -> Keras 3.
+RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
+# Told to every layer, or of no meaning for what it computes.
+GENERAL = {"name", "trainable", "dtype"}
+# Activations of the same name that are another function there (slope 0.2 in tf_keras, 1/6 in Keras 3).
+OTHER_FUNCTION = {"hard_sigmoid"}
+PARTS = ("initializer", "regularizer", "constraint")
+
+
+class Direction:
+    """From which Keras to which.
+
+    Args:
+      source, target: the two Keras packages.
+      source_name, target_name: what they are called in error messages.
+      to_keras3: whether `target` is Keras 3.
+    """
+
+    def __init__(self, source: ModuleType, target: ModuleType, to_keras3: bool):
+        self.source, self.target, self.to_keras3 = source, target, to_keras3
+        names = ("tf_keras", "Keras 3")
+        self.source_name, self.target_name = names if to_keras3 else names[::-1]
+
+    def no_counterpart(self, name: str, kind: str) -> TostError:
+        return TostError(f"the layer {name!r} ({kind}) has no counterpart in {self.target_name}: take it out or away")
+
+    def counterpart(self, layer: Any) -> Any:
+        """A fresh layer of the target with the name and options of `layer`, of the source.
+
+        Raises:
+          TostError: the target has no such layer, or not an option that `layer` has set.
+        """
+        kind = type(layer).__name__
+        new_class = getattr(self.target.layers, kind, None)
+        if new_class is None or getattr(self.source.layers, kind, None) is not type(layer):
+            raise self.no_counterpart(layer.name, f"{type(layer).__module__}.{kind}")
+        return new_class(**self._options(layer, new_class))
+
+    def _options(self, layer: Any, new_class: type) -> dict[str, Any]:
+        kind, config = type(layer).__name__, layer.get_config()
+        known, defaults = _signature(new_class), _signature(type(layer))
+        renamed = RENAMED.get(kind, {})
+        renamed = renamed if self.to_keras3 else {new: old for old, new in renamed.items()}
+        options = {"name": config["name"], "trainable": layer.trainable, "dtype": _type_name(config["dtype"])}
+        for key, value in config.items():
+            new_key = renamed.get(key, key)
+            if key in GENERAL:
+                continue
+            if new_key in known:
+                self._require_activation(layer, key, value)
+                value = self._translated(key, value)
+                if value is not _DROPPED:
+                    options[new_key] = value
+            elif value is not None and not key.endswith("initializer") and value != defaults.get(key, value):
+                raise TostError(
+                    f"the layer {layer.name!r} ({kind}) has {key}={value!r}, which it cannot have in {self.target_name}"
+                )
+        return options
+
+    def _require_activation(self, layer: Any, key: str, value: Any) -> None:
+        if not key.endswith("activation") or value is None:
+            return
+        if value == "silu" and not self.to_keras3:
+            return  # "swish" in tf_keras
+        if not isinstance(value, str) or value in OTHER_FUNCTION or not hasattr(self.target.activations, value):
+            raise self.no_counterpart(layer.name, f"{type(layer).__name__} with {key} {value!r}")
+
+    def _translated(self, key: str, value: Any) -> Any:
+        """The value of an option: initialisers, regularisers and constraints become those of the target."""
+        part = next((part for part in PARTS if key.endswith(part)), None)
+        if value == "silu" and not self.to_keras3:
+            return "swish"
+        if key == "axis" and isinstance(value, list | tuple) and len(value) == 1:
+            return int(value[0])
+        if not isinstance(value, dict):
+            return value
+        if part is None:
+            raise TostError(f"the option {key}={value!r} of a layer cannot be told to {self.target_name}")
+        new_class = getattr(getattr(self.target, f"{part}s"), str(value.get("class_name")), None)
+        if new_class is None:
+            # The weights come from the layer itself: what they were drawn from does not matter any more.
+            if part == "initializer":
+                return _DROPPED
+            raise TostError(f"the {part} {value.get('class_name')!r} has no counterpart in {self.target_name}")
+        known = _signature(new_class)
+        return new_class(**{name: item for name, item in value["config"].items() if name in known})
+
+
+_DROPPED = object()
+
+
+def copy_weights(layer: Any, new_layer: Any) -> None:
+    """Puts the weights of a layer into its counterpart, by name where names are the same, else in order.
+
+    Raises:
+      TostError: the counterpart has weights of other shapes.
+    """
+    old = [(_last(weight.name), np.asarray(weight.numpy())) for weight in layer.weights]
+    new = [_last(weight.name) for weight in new_layer.weights]
+    by_name = dict(old)
+    in_order = [by_name[name] for name in new] if len(by_name) == len(old) and set(by_name) == set(new) else None
+    arrays = in_order or [array for _, array in old]
+    if [array.shape for array in arrays] != [tuple(weight.shape) for weight in new_layer.weights]:
+        raise TostError(
+            f"the weights of {layer.name!r} ({', '.join(f'{name} {list(a.shape)}' for name, a in old)}) do not fit its "
+            f"counterpart ({', '.join(f'{_last(w.name)} {list(w.shape)}' for w in new_layer.weights)})"
+        )
+    new_layer.set_weights(arrays)
+    if hasattr(new_layer, "finalize_state"):
+        new_layer.finalize_state()  # a Normalization computes with what it derives from its weights
+
+
+def _last(name: str) -> str:
+    return name.split("/")[-1].split(":")[0]
+
+
+def _type_name(dtype: Any) -> str:
+    """float32, or the name of a mixed-precision policy."""
+    return dtype["config"]["name"] if isinstance(dtype, dict) else str(dtype)
+
+
+def _signature(kind: type) -> dict[str, Any]:
+    """The options a class and its bases take, with their defaults."""
+    options = {}
+    for base in kind.__mro__:
+        if base.__name__ in ("Layer", "Operation", "object"):
+            continue
+        for parameter in inspect.signature(base.__init__).parameters.values():
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                options.setdefault(parameter.name, parameter.default)
+    return options

@@ -1,0 +1,26 @@
+"""Native Keras 3 files."""
+
+import os
+from pathlib import Path
+
+from tost_tf.compat import keras
+from tost_tf.convert.to_keras3 import to_keras3
+from tost_tf.errors import TostError
+from tost_tf.files import replaced_file
+
+
+def keras3(model: keras.Model, path: str | os.PathLike) -> None:
+    """Writes `model` as a `.keras` file that plain Keras 3 loads, with any backend: built-in layers only.
+
+    Args:
+      model: a functional or Sequential tf_keras model, usually from `strip`; what it takes and gives stays the same.
+      path: ends with `.keras`; an earlier file is replaced only once the new is whole.
+
+    Raises:
+      TostError: another suffix, or a layer has no counterpart in Keras 3.
+    """
+    if Path(path).suffix != ".keras":
+        raise TostError(f"the path {str(path)!r} must end with .keras: Keras 3 tells formats apart by it")
+    converted = to_keras3(model)
+    with replaced_file(path) as temporary:
+        converted.save(temporary)
