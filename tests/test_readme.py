@@ -17,7 +17,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train, load, _ = PYTHON
+    train, keras3, load, _ = PYTHON
     for text, small in (
         ("(32, 32, 3)", "(8, 8, 3)"),
         ("steps=180", "steps=1"),
@@ -32,13 +32,15 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     assert "ghost_skip" not in " ".join(layer.name for layer in names["final"].layers)
     load = load.replace("runs/quickstart/export/saved_model", "out/").replace("(1, 8, 8, 1)", "(1, 8, 8, 3)")
     exec(load, names)
+    exec(keras3, names)
+    assert names["keras3"].models.load_model("model.keras").count_params() == names["model"].count_params()
 
 
 def test_tweaks_of_ones_own_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for registry in (GHOST_NEURONS, GHOST_SKIPS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    _, _, own = PYTHON
+    *_, own = PYTHON
     small = "epochs=2, train_examples=40, width_multiplier=0.2, sparsity=0.5, rescale_init=False"
     assert "epochs=60" in own
     names = {}

@@ -49,6 +49,8 @@ def test_run_directory_is_named_after_the_run():
     tweaked = RunConfig.make(recipe="default", ghost_skips="identity", teacher="~/a b/c", epochs=8).machine.run_dir
     assert tweaked.startswith("runs/resnet32_cifar10_random95_default_ghost_skips=identity_teacher=_")
     assert tweaked.endswith("a_b_c_seed0") and "/" not in tweaked.removeprefix("runs/")
+    application = RunConfig.make(model="applications/ResNet50").machine.run_dir
+    assert application == "runs/ResNet50_cifar10_random95_tost_seed0"
     assert RunConfig.make(mask_file="a/my.npz").machine.run_dir == "runs/resnet32_cifar10_my_tost_seed0"
 
 
@@ -75,6 +77,11 @@ def test_config_cannot_be_changed():
         ({"learning_rate": 0.0}, "--learning_rate is 0, it must be above 0"),
         ({"lr_drop_epochs": (3, -4)}, "--lr_drop_epochs is -4"),
         ({"model": "resnet33"}, "unknown --model 'resnet33': did you mean 'resnet34'?"),
+        (
+            {"model": "applications/ResNet5"},
+            "unknown --model 'applications/ResNet5': did you mean 'applications/ResNet50",
+        ),
+        ({"model": "mine.keras"}, "--model=mine.keras is no file"),
         ({"mask": "magnitudes"}, "unknown --mask 'magnitudes': did you mean 'magnitude'?"),
         ({"dataset": "cifer10"}, "unknown --dataset 'cifer10': did you mean 'cifar10'?"),
         ({"dataset": ""}, "unknown --dataset ''"),

@@ -6,11 +6,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tost_tf.config.checks import check_together
 from tost_tf.config.learning_rate import default_drops
-from tost_tf.config.names import CHARACTER_DATASETS, DATASETS, MASKS, MODELS, TFDS_DATASETS
+from tost_tf.config.names import (
+    CHARACTER_DATASETS,
+    MASKS,
+    MODEL_SUFFIXES,
+    MODELS,
+)
 from tost_tf.config.options import check_options, option
 from tost_tf.config.recipe import RECIPES, Recipe
-from tost_tf.errors import TostError, unknown_name
+from tost_tf.errors import unknown_name
 
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"
 
@@ -35,7 +41,11 @@ class DataConfig:
 class ModelConfig:
     """Which network."""
 
-    model: str = option("resnet32", "the network", names=MODELS)
+    model: str = option(
+        "resnet32",
+        f"the network: {', '.join(MODELS)}; applications/NAME for one of keras.applications; or a .keras or .h5 "
+        "file of your own, trained from the weights in it",
+    )
     width_multiplier: float = option(1.0, "factor on the number of channels", above=0, maximum=100)
 
 
@@ -135,7 +145,7 @@ class RunConfig:
             groups[group_name] = dataclasses.replace(base, **given)
             check_options(groups[group_name])
         config = _completed(cls(recipe_name=recipe_name, **groups))
-        _check_together(config)
+        check_together(config)
         return config
 
     @property
@@ -179,6 +189,9 @@ def _completed(config: RunConfig) -> RunConfig:
     )
     if data.augment is None:
         data = dataclasses.replace(data, augment=data.dataset not in CHARACTER_DATASETS)
+    if config.model.model.endswith(MODEL_SUFFIXES):
+        model = dataclasses.replace(config.model, model=os.path.expanduser(config.model.model))
+        config = dataclasses.replace(config, model=model)
     mask = dataclasses.replace(
         mask, mask_file=os.path.expanduser(mask.mask_file), initial_weights=os.path.expanduser(mask.initial_weights)
     )
@@ -194,61 +207,11 @@ def _completed(config: RunConfig) -> RunConfig:
         mask_name = Path(mask.mask_file).stem if mask.mask_file else f"{mask.mask}{100 * mask.sparsity:g}"
         completed = dataclasses.replace(config, training=training, recipe=recipe)
         label = re.sub(r"[^\w.=-]+", "_", completed.recipe_label)
-        name = f"{config.model.model}_{data.dataset}_{mask_name}_{label}_seed{training.seed}"
+        name = f"{Path(config.model.model).stem}_{data.dataset}_{mask_name}_{label}_seed{training.seed}"
         machine = dataclasses.replace(machine, run_dir=f"runs/{name}")
     return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
-
-
-def _is_prepared(data: DataConfig) -> bool:
-    """Whether tensorflow-datasets has prepared the dataset in the data folder."""
-    return any((Path(data.data_dir).expanduser() / data.dataset).rglob("dataset_info.json"))
 
 
 def _ghost_end(training: TrainingConfig) -> int:
     """Where ghosts end by default: the first drop of the learning rate."""
     return min(training.lr_drop_epochs, default=max(1, training.epochs // 2))
-
-
-def _check_together(config: RunConfig) -> None:
-    """Raises `TostError` for options that are fine alone but not together."""
-    data, mask, training, recipe = config.data, config.mask, config.training, config.recipe
-    known = data.dataset in (*DATASETS, *TFDS_DATASETS)
-    if not known and not (re.fullmatch(r"\w+", data.dataset) and _is_prepared(data)):
-        raise unknown_name("--dataset", data.dataset, (*DATASETS, *TFDS_DATASETS))
-    if mask.mask == "none" and mask.mask_file:
-        raise TostError(f"--mask=none and --mask_file={mask.mask_file} contradict each other: leave one out")
-    try:
-        re.compile(mask.dense_layers)
-    except re.error as error:
-        raise TostError(f"--dense_layers={mask.dense_layers!r} is no regular expression: {error}") from None
-    if mask.mask_shuffle and mask.mask == "lottery" and not mask.mask_file:
-        raise TostError(
-            "--mask_shuffle would move the mask of --mask=lottery to weights the ticket has set to zero: find it "
-            "with tost-mask, then train with its --mask_file and --mask_shuffle from the initialisation"
-        )
-    if mask.rewind_epoch >= mask.lottery_epochs:
-        raise TostError(
-            f"--rewind_epoch={mask.rewind_epoch} must be below --lottery_epochs={mask.lottery_epochs}: "
-            "a round trains from the one to the other"
-        )
-    late = [epoch for epoch in training.lr_drop_epochs if epoch >= training.epochs]
-    if late:
-        raise TostError(
-            f"--lr_drop_epochs has {late[0]}, but the run ends after --epochs={training.epochs}: "
-            "drop earlier, or leave the option out (the default is 1/2 and 3/4 of all epochs)"
-        )
-    base = RECIPES[config.recipe_name]
-    for name in ("distill_weight", "distill_temperature"):
-        if not recipe.teacher and getattr(recipe, name) != getattr(base, name):
-            raise TostError(f"--{name} is for learning from a teacher: name one with --teacher, or leave it out")
-    if recipe.ghost_end_epoch == 0:
-        raise TostError("--ghost_end_epoch is 0, it must be at least 1, or -1 to keep the ghosts")
-    if recipe.has_ghosts and training.epochs == 1 and not recipe.keeps_ghosts:
-        raise TostError("--epochs=1 leaves no epoch after the ghosts: train at least 2, or use --recipe=default")
-    if recipe.has_ghosts and not recipe.keeps_ghosts and recipe.ghost_end_epoch >= training.epochs:
-        raise TostError(
-            f"--ghost_end_epoch={recipe.ghost_end_epoch} with --epochs={training.epochs} leaves no epoch without "
-            "ghosts, so there would be nothing to export: end them earlier, or give -1 to keep (and export) them"
-        )
-    if recipe.beta_end < recipe.beta_start:
-        raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tost_tf.config.names import MODELS
+from tost_tf.config.names import MODEL_SUFFIXES, MODELS
 from tost_tf.errors import TostError
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ def build(
     """Builds the network `name`, freshly initialised.
 
     Args:
-      name: one of the known models, or one added with `register`.
+      name: one of the known models, or one added with `register`; "applications/NAME" for a network of
+        keras.applications; or the path of a `.keras` or `.h5` file, which must fit the images and classes.
       input_shape: height, width and channels of the images, which come normalised.
       num_classes: how many logits.
       width_multiplier: factor on the number of channels.
@@ -28,7 +29,29 @@ def build(
         raise TostError(f"num_classes is {num_classes}, a classifier needs at least 2")
     if width_multiplier <= 0:
         raise TostError(f"width_multiplier is {width_multiplier:g}, it must be above 0")
+    if name.endswith(MODEL_SUFFIXES):
+        return _from_file(name, tuple(input_shape), num_classes, width_multiplier)
+    if name.startswith("applications/"):
+        from tost_tf.models.applications import build_application
+
+        return build_application(name, tuple(input_shape), num_classes, width_multiplier)
     return MODELS[name](tuple(input_shape), num_classes, width_multiplier)
+
+
+def _from_file(path: str, input_shape: tuple, num_classes: int, width_multiplier: float) -> "keras.Model":
+    from tost_tf.models.from_file import load_model_file
+
+    if width_multiplier != 1:
+        raise TostError(f"the width of the model in {path!r} is given: leave width_multiplier={width_multiplier:g} out")
+    model = load_model_file(path)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise TostError(f"the model in {path!r} has several inputs or outputs: one of each is needed")
+    given, gives = tuple(model.input_shape[1:]), tuple(model.output_shape[1:])
+    if any(own not in (None, size) for own, size in zip(given, input_shape, strict=True)):
+        raise TostError(f"the model in {path!r} takes images of {list(given)}, the dataset has {list(input_shape)}")
+    if gives != (num_classes,):
+        raise TostError(f"the model in {path!r} gives {list(gives)} numbers, the dataset has {num_classes} classes")
+    return model
 
 
 def register(name: str, function: Callable[..., "keras.Model"]) -> Callable[..., "keras.Model"]:

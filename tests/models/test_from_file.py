@@ -1,0 +1,79 @@
+"""Models of the user's own, as files and by keras.applications' names."""
+
+import numpy as np
+import pytest
+
+from tost_tf import models
+from tost_tf.compat import keras, keras3
+from tost_tf.errors import TostError
+from tost_tf.models.from_file import load_model_file
+
+K3 = keras3()
+
+
+def network(library, softmax=None, classes=4):
+    layers = library.layers
+    image = library.Input((8, 8, 3), name="image")
+    x = layers.Flatten()(layers.Conv2D(3, 3, activation="relu", name="conv")(image))
+    x = layers.Dense(classes, name="top", activation="softmax" if softmax == "fused" else None)(x)
+    x = {"layer": layers.Softmax, "activation": lambda: layers.Activation("softmax")}.get(
+        softmax, lambda: lambda y: y
+    )()(x)
+    return library.Model(image, x, name="mine")
+
+
+@pytest.mark.parametrize("library", [K3, keras], ids=["keras3", "tf_keras"])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("softmax", [None, "fused", "layer", "activation"])
+def test_files_of_both_keras_give_logits(tmp_path, library, suffix, softmax):
+    model = network(library, softmax)
+    model.save(tmp_path / f"model{suffix}")
+    loaded = models.build(str(tmp_path / f"model{suffix}"), (8, 8, 3), 4)
+    x = np.random.default_rng(1).normal(size=(3, 8, 8, 3)).astype(np.float32)
+    logits, expected = loaded(x).numpy(), np.asarray(model(x))
+    if softmax:
+        logits = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-6)
+    assert isinstance(loaded, keras.Model) and loaded.get_layer("conv").name == "conv"
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path):
+    path = str(tmp_path / "model.keras")
+
+    def refused(message, shape=(8, 8, 3), classes=4, width=1.0):
+        with pytest.raises(TostError, match=message):
+            models.build(path, shape, classes, width)
+
+    refused("there is no model file")
+    network(K3).save(path)
+    refused(r"takes images of \[8, 8, 3\], the dataset has \[9, 8, 3\]", shape=(9, 8, 3))
+    refused(r"gives \[4\] numbers, the dataset has 7 classes", classes=7)
+    refused("the width of the model in .* is given", width=0.5)
+    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04 cut off")
+    refused("cannot be read as a model file of Keras")
+    (tmp_path / "model.h5").write_bytes(b"no HDF5")
+    with pytest.raises(TostError, match="cannot be read as a model file of Keras"):
+        load_model_file(tmp_path / "model.h5")
+
+
+@pytest.mark.parametrize("library", [K3, keras], ids=["keras3", "tf_keras"])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_code_in_a_file_is_never_run(tmp_path, library, suffix):
+    image = library.Input((3,))
+    model = library.Model(image, library.layers.Dense(2)(library.layers.Lambda(lambda x: x * 2)(image)))
+    model.save(tmp_path / f"model{suffix}")
+    with pytest.raises(TostError, match="has a Lambda layer, whose code is not run"):
+        load_model_file(tmp_path / f"model{suffix}")
+
+
+def test_networks_of_keras_applications():
+    model = models.build("applications/MobileNetV2", (32, 32, 3), 7, 0.35)
+    assert model.output_shape == (None, 7) and model.layers[-1].activation is keras.activations.linear
+    names = [layer.name for layer in models.build("applications/MobileNetV3Small", (32, 32, 1), 7).layers]
+    assert "rescaling" not in names
+    with pytest.raises(TostError, match="ResNet50 has one width"):
+        models.build("applications/ResNet50", (32, 32, 3), 7, 0.5)
+    with pytest.raises(TostError, match=r"cannot be built for images of 32×32×3 .*: --image_size makes them larger"):
+        models.build("applications/InceptionV3", (32, 32, 3), 7)
+    with pytest.raises(TostError, match="keras.applications has no network 'ResNet5'"):
+        models.build("applications/ResNet5", (32, 32, 3), 7)

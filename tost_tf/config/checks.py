@@ -1,0 +1,73 @@
+"""Options that are fine alone but not together, and names that are looked up in several places."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tost_tf.config.names import APPLICATIONS, DATASETS, MODEL_SUFFIXES, MODELS, TFDS_DATASETS
+from tost_tf.config.recipe import RECIPES
+from tost_tf.errors import TostError, unknown_name
+
+if TYPE_CHECKING:
+    from tost_tf.config.run_config import DataConfig, RunConfig
+
+
+def check_together(config: "RunConfig") -> None:
+    """Raises `TostError` for options that are fine alone but not together."""
+    data, mask, training, recipe = config.data, config.mask, config.training, config.recipe
+    _check_model(config.model.model)
+    known = data.dataset in (*DATASETS, *TFDS_DATASETS)
+    if not known and not (re.fullmatch(r"\w+", data.dataset) and _is_prepared(data)):
+        raise unknown_name("--dataset", data.dataset, (*DATASETS, *TFDS_DATASETS))
+    if mask.mask == "none" and mask.mask_file:
+        raise TostError(f"--mask=none and --mask_file={mask.mask_file} contradict each other: leave one out")
+    try:
+        re.compile(mask.dense_layers)
+    except re.error as error:
+        raise TostError(f"--dense_layers={mask.dense_layers!r} is no regular expression: {error}") from None
+    if mask.mask_shuffle and mask.mask == "lottery" and not mask.mask_file:
+        raise TostError(
+            "--mask_shuffle would move the mask of --mask=lottery to weights the ticket has set to zero: find it "
+            "with tost-mask, then train with its --mask_file and --mask_shuffle from the initialisation"
+        )
+    if mask.rewind_epoch >= mask.lottery_epochs:
+        raise TostError(
+            f"--rewind_epoch={mask.rewind_epoch} must be below --lottery_epochs={mask.lottery_epochs}: "
+            "a round trains from the one to the other"
+        )
+    late = [epoch for epoch in training.lr_drop_epochs if epoch >= training.epochs]
+    if late:
+        raise TostError(
+            f"--lr_drop_epochs has {late[0]}, but the run ends after --epochs={training.epochs}: "
+            "drop earlier, or leave the option out (the default is 1/2 and 3/4 of all epochs)"
+        )
+    base = RECIPES[config.recipe_name]
+    for name in ("distill_weight", "distill_temperature"):
+        if not recipe.teacher and getattr(recipe, name) != getattr(base, name):
+            raise TostError(f"--{name} is for learning from a teacher: name one with --teacher, or leave it out")
+    if recipe.ghost_end_epoch == 0:
+        raise TostError("--ghost_end_epoch is 0, it must be at least 1, or -1 to keep the ghosts")
+    if recipe.has_ghosts and training.epochs == 1 and not recipe.keeps_ghosts:
+        raise TostError("--epochs=1 leaves no epoch after the ghosts: train at least 2, or use --recipe=default")
+    if recipe.has_ghosts and not recipe.keeps_ghosts and recipe.ghost_end_epoch >= training.epochs:
+        raise TostError(
+            f"--ghost_end_epoch={recipe.ghost_end_epoch} with --epochs={training.epochs} leaves no epoch without "
+            "ghosts, so there would be nothing to export: end them earlier, or give -1 to keep (and export) them"
+        )
+    if recipe.beta_end < recipe.beta_start:
+        raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")
+
+
+def _check_model(model: str) -> None:
+    if model.endswith(MODEL_SUFFIXES):
+        if not Path(model).is_file():
+            raise TostError(f"--model={model} is no file")
+        return
+    applications = [f"applications/{name}" for name in APPLICATIONS]
+    if model not in MODELS and model not in applications:
+        raise unknown_name("--model", model, (*MODELS, *(applications if "/" in model else ("applications/NAME",))))
+
+
+def _is_prepared(data: "DataConfig") -> bool:
+    """Whether tensorflow-datasets has prepared the dataset in the data folder."""
+    return any((Path(data.data_dir).expanduser() / data.dataset).rglob("dataset_info.json"))

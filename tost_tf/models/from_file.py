@@ -1,0 +1,66 @@
+"""A model of the user's own, from the file Keras saved it in."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from tost_tf.compat import keras, keras3, require_graph_model
+from tost_tf.convert.from_keras3 import from_keras3
+from tost_tf.errors import TostError
+from tost_tf.models.copy import copy_graph
+
+
+def load_model_file(path: str | os.PathLike) -> keras.Model:
+    """The model in a `.keras` or `.h5` file of Keras 2 or 3, as a tf_keras model with the weights in the file.
+
+    A softmax at its end is left out, as training takes logits. Code in the file (Lambda layers) is never run.
+
+    Raises:
+      TostError: the file is not there, is none of Keras's, holds code, or a model that cannot be sparsified.
+    """
+    path = Path(path).expanduser()
+    try:
+        version, config = _described(path)
+    except FileNotFoundError:
+        raise TostError(f"there is no model file {str(path)!r}") from None
+    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise TostError(f"{str(path)!r} cannot be read as a model file of Keras: {error}") from None
+    if '"Lambda"' in json.dumps(config):
+        raise TostError(f"{str(path)!r} has a Lambda layer, whose code is not run: write it as a layer of its own")
+    of_keras_3 = version.startswith("3")
+    load = keras3().models.load_model if of_keras_3 else keras.models.load_model
+    try:
+        model = load(str(path), compile=False)
+    except (OSError, ValueError, TypeError, ImportError, KeyError) as error:
+        raise TostError(f"the model in {str(path)!r} cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+    model = from_keras3(model) if of_keras_3 else model
+    require_graph_model(model)
+    return _without_softmax(model)
+
+
+def _described(path: Path) -> tuple[str, Any]:
+    """The version of Keras that wrote the file, and the model's config."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "r") as file:
+            return str(file.attrs["keras_version"]), json.loads(file.attrs["model_config"])
+    with zipfile.ZipFile(path) as archive:
+        metadata = json.loads(archive.read("metadata.json"))
+        return str(metadata["keras_version"]), json.loads(archive.read("config.json"))
+
+
+def _without_softmax(model: keras.Model) -> keras.Model:
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Softmax):
+        return keras.Model(model.inputs, last.input, name=model.name)
+    if getattr(last, "activation", None) is not keras.activations.softmax:
+        return model
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        return type(layer).from_config(config | {"activation": "linear"} if layer is last else config)
+
+    return copy_graph(model, copy)
