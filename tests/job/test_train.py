@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tost_tf.compat import keras3
 from tost_tf.config.names import DATASETS
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
@@ -187,3 +188,21 @@ def test_teacher_that_is_not_there_is_refused_first(tmp_path):
     with pytest.raises(TostError, match="is neither a SavedModel nor"):
         tost.launch(config)
     assert not (tmp_path / "run/mask.npz").exists()
+
+
+def test_model_of_the_users_own_trains_from_its_weights(tmp_path, monkeypatch):
+    keras_3 = keras3()
+    image = keras_3.Input((8, 8, 1))
+    x = keras_3.layers.Conv2D(6, 3, padding="same", activation="relu")(image)
+    x = keras_3.layers.Conv2D(6, 3, activation="relu")(x)
+    outputs = keras_3.layers.Dense(10, activation="softmax")(keras_3.layers.Flatten()(x))
+    model = keras_3.Model(image, outputs, name="mine")
+    model.save(tmp_path / "mine.keras")
+    built = []
+    original = train.build_model
+    monkeypatch.setattr(train, "build_model", lambda *args: built.append(original(*args)) or built[0])
+    options = SMALL | {"model": str(tmp_path / "mine.keras"), "width_multiplier": 1.0, "learning_rate": 0.01}
+    result = tost.launch(RunConfig.make(**options, run_dir=str(tmp_path / "run")))
+    for mine, given in zip(built[0].get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, given)
+    assert result["model"].endswith("mine.keras") and result["sparsity"] == pytest.approx(0.5, abs=0.01)
