@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.analysis.gradient_flow import gradient_flow
+from tost_tf.compat import keras
+
+
+def test_mean_norm_by_hand():
+    model = keras.Sequential(
+        [keras.layers.Dense(2, use_bias=False, input_shape=(2,), name="a"), keras.layers.Dense(1, name="b")]
+    )
+    masks = tost.Masks({"a/kernel": [[1, 0], [1, 1]], "b/kernel": [[1], [0]]})
+    sparse = tost.sparsify(model, masks)
+    a, b = np.array([[2.0, 0.0], [0.5, -1.0]]), np.array([[3.0], [0.0]])
+    first, second = (wrapper.kernel for wrapper in sparse.layers)
+    first.assign(a)
+    second.assign(b)
+    x, y = np.array([[1.0, -2.0]], np.float32), np.array([[0.3]], np.float32)
+    slope = 2 * ((x @ a @ b).item() - 0.3)  # of the squared error; the bias is 0
+    of_a = slope * x.T @ b.T * np.array([[1, 0], [1, 1]])
+    of_b = slope * (x @ a).T * np.array([[1], [0]])
+    expected = (np.linalg.norm(of_a) + np.linalg.norm(of_b)) / 2
+    assert gradient_flow(sparse, x, y, keras.losses.MeanSquaredError()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_statistics_stay(small_model, small_images):
+    before = [weight.numpy() for weight in small_model.weights]
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    assert gradient_flow(tost.GhostModel(small_model), *small_images, loss) > 0
+    assert all(np.array_equal(old, new.numpy()) for old, new in zip(before, small_model.weights, strict=True))

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.analysis.kept_weights import KeptWeights, loss_and_accuracy
+from tost_tf.analysis.landscape import (
+    filter_normalised_direction,
+    input_landscape,
+    loss_along_direction,
+    weight_landscape,
+)
+from tost_tf.compat import keras
+
+
+@pytest.fixture
+def sparse(small_model):
+    return tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.6))
+
+
+def test_loss_and_accuracy_by_hand():
+    model = keras.Sequential([keras.layers.Dense(2, use_bias=False, input_shape=(2,))])
+    model.set_weights([np.eye(2)])
+    images, labels = np.array([[2.0, 0.0], [0.0, 3.0], [1.0, 0.5]], np.float32), np.eye(2, dtype=np.float32)[[0, 1, 1]]
+    expected = np.mean([np.log(1 + np.exp(-2)), np.log(1 + np.exp(-3)), np.log(1 + np.exp(0.5))])
+    assert loss_and_accuracy(model, images, labels, batch=2) == (
+        pytest.approx(expected, rel=1e-5),
+        pytest.approx(2 / 3),
+    )
+
+
+def test_along_a_direction_the_middle_is_the_model_itself(sparse, small_images):
+    weights = KeptWeights(sparse)
+    before = [weight.numpy() for weight in sparse.weights]
+    direction = weights.flat([np.ones(mask.shape) for mask in weights.masks])
+    rows = loss_along_direction(sparse, 7 * direction, np.array([-0.4, 0.0, 0.3]), *small_images)
+    assert [row["distance"] for row in rows] == [-0.4, 0.0, 0.3]
+    assert (rows[1]["loss"], rows[1]["accuracy"]) == loss_and_accuracy(sparse, *small_images)
+    assert all(np.array_equal(old, new.numpy()) for old, new in zip(before, sparse.weights, strict=True))
+    # By hand: every kept weight moved by 0.3 / √(kept).
+    step = 0.3 / np.linalg.norm(direction)
+    for variable, mask in zip(weights.variables, weights.masks, strict=True):
+        variable.assign_add(step * mask)
+    assert rows[2]["loss"] == pytest.approx(loss_and_accuracy(sparse, *small_images)[0], rel=1e-5)
+
+
+def test_directions_have_the_norms_of_the_filters_and_keep_pruned_weights(sparse):
+    weights = KeptWeights(sparse)
+    direction = filter_normalised_direction(weights, 3)
+    parts = weights.parts(direction)
+    for part, variable, mask, is_kernel in zip(parts, weights.variables, weights.masks, weights.kernels, strict=True):
+        assert not part[mask == 0].any()
+        if is_kernel:
+            axes = tuple(range(part.ndim - 1))
+            np.testing.assert_allclose((part**2).sum(axes), (variable.numpy() ** 2).sum(axes), rtol=1e-4)
+        else:
+            assert not part.any()
+    assert np.abs(direction - filter_normalised_direction(weights, 4)).max() > 0.01
+
+
+@pytest.mark.parametrize("landscape", [weight_landscape, input_landscape])
+def test_planes_have_the_model_in_their_middle(sparse, small_images, landscape):
+    before = [weight.numpy() for weight in sparse.weights]
+    rows = landscape(sparse, *small_images, points=3, reach=0.5)
+    assert [(row["x"], row["y"]) for row in rows] == [(x, y) for x in (-0.5, 0.0, 0.5) for y in (-0.5, 0.0, 0.5)]
+    assert rows[4]["loss"] == pytest.approx(loss_and_accuracy(sparse, *small_images)[0], rel=1e-6)
+    assert len({round(row["loss"], 6) for row in rows}) > 5
+    assert all(np.array_equal(old, new.numpy()) for old, new in zip(before, sparse.weights, strict=True))

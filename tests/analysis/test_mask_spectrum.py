@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.analysis.mask_spectrum import log10_paths, mask_overlap, mask_spectrum
+from tost_tf.compat import keras
+from tost_tf.errors import TostError
+
+
+@pytest.fixture
+def chain():
+    return keras.Sequential(
+        [
+            keras.layers.Dense(3, input_shape=(2,), name="a"),
+            keras.layers.ReLU(),
+            keras.layers.Dense(3, name="b"),
+            keras.layers.Dense(2, name="c"),
+        ]
+    )
+
+
+def test_spectrum_by_hand(chain):
+    masks = tost.Masks(
+        {
+            "a/kernel": [[1, 0, 0], [1, 1, 0]],
+            # The second output of a is read by nobody; a's third output is dead, and yet read.
+            "b/kernel": [[1, 0, 1], [0, 0, 0], [0, 1, 0]],
+            "c/kernel": [[1, 1], [1, 0], [0, 0]],
+        }
+    )
+    a, b, c = mask_spectrum(chain, masks)
+    assert a == {
+        "layer": "a",
+        "weights": 6,
+        "density": 0.5,
+        "dead_outputs": pytest.approx(1 / 3),
+        "dead_inputs": 0.0,
+        "effective_density": pytest.approx(2 / 6),
+    }
+    # From the dead third output there is no path, nor is there one from b's third output on.
+    assert b["dead_outputs"] == 0 and b["dead_inputs"] == pytest.approx(1 / 3)
+    assert b["effective_density"] == pytest.approx(1 / 9)
+    assert c["effective_density"] == pytest.approx(2 / 6) and c["density"] == 0.5
+    # Two weights into a's first output, one on to b's first, two from there: 2·1·2.
+    assert log10_paths(chain, masks) == pytest.approx(np.log10(4))
+
+
+def test_no_path_at_all(chain):
+    masks = {"a/kernel": np.ones((2, 3)), "b/kernel": np.zeros((3, 3)), "c/kernel": np.ones((3, 2))}
+    assert log10_paths(chain, masks) == float("-inf")
+    assert [row["effective_density"] for row in mask_spectrum(chain, masks)] == [0, 0, 0]
+
+
+def test_convolutions_and_shortcuts(small_model):
+    masks = dict(tost.masks.random(small_model, sparsity=0.0))
+    masks["conv1/kernel"] = np.zeros_like(masks["conv1/kernel"])
+    rows = {row["layer"]: row for row in mask_spectrum(small_model, masks)}
+    assert rows["conv2"]["effective_density"] == 0 and rows["conv2"]["dead_inputs"] == 0
+    assert rows["shortcut"]["effective_density"] == 1 and rows["conv1"]["dead_outputs"] == 1
+
+
+def test_overlap_by_hand():
+    one = tost.Masks({"a/kernel": [1, 1, 0, 0, 0], "b/kernel": [0, 0]})
+    other = tost.Masks({"a/kernel": [1, 0, 1, 1, 0], "b/kernel": [0, 0]})
+    a, b = mask_overlap(one, other)
+    assert a == {"layer": "a", "overlap": 0.25, "by_chance": pytest.approx(0.24 / (0.4 + 0.6 - 0.24))}
+    assert b["overlap"] == 1
+    with pytest.raises(TostError, match="are of different networks"):
+        mask_overlap(one, tost.Masks({"a/kernel": [1, 0, 1, 1, 0]}))

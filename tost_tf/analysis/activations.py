@@ -1,0 +1,98 @@
+"""How many activations are zero (ToST, Table 1)."""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+from tost_tf.compat import is_graph_model, keras, tf
+from tost_tf.ghost.activation import GhostActivation
+from tost_tf.ghost.graph import RELUS, has_activation, is_relu
+from tost_tf.models.copy import inside
+
+BATCH = 250
+
+
+def activation_sparsity(model: keras.Model, images: np.ndarray, epsilon: float = 1e-2) -> list[dict]:
+    """The share of zero outputs of each ReLU or ghost neuron of a model, in inference mode.
+
+    Args:
+      model: a functional or Sequential tf_keras model; nested models are looked into, and a layer that is called
+        several times is counted over all its calls.
+      images: as the model takes them, [images, ...].
+      epsilon: outputs nearer to zero than this count as near zero.
+
+    Returns:
+      Rows of `layer`, `stage`, `zero` and `near_zero` (shares in [0, 1]) and `outputs` (how many there were).
+    """
+    counts: dict[str, np.ndarray] = {}
+
+    def record(name: str, outputs: tf.Tensor) -> None:
+        size = tf.abs(outputs)
+        zero, near = (int(tf.math.count_nonzero(condition)) for condition in (size == 0, size < epsilon))
+        counts[name] = counts.get(name, np.zeros(3)) + np.array([zero, near, int(tf.size(outputs))])
+
+    with _listening(model, record):
+        for start in tqdm(range(0, len(images), BATCH), "activations", leave=False, disable=None):
+            model(tf.constant(images[start : start + BATCH]), training=False)
+    return [
+        {"layer": name, "stage": stage_of(name), "zero": zero / total, "near_zero": near / total, "outputs": int(total)}
+        for name, (zero, near, total) in counts.items()
+    ]
+
+
+def by_stage(rows: list[dict]) -> list[dict]:
+    """The rows of `activation_sparsity` summed up by stage, each output counting once."""
+    stages = dict.fromkeys(row["stage"] for row in rows)
+    summed = []
+    for stage in stages:
+        own = [row for row in rows if row["stage"] == stage]
+        total = sum(row["outputs"] for row in own)
+        shares = {key: sum(row[key] * row["outputs"] for row in own) / total for key in ("zero", "near_zero")}
+        summed.append({"stage": stage, **shares, "outputs": total})
+    return summed
+
+
+def stage_of(name: str) -> str:
+    """ "stage2" of "stage2_block1_relu1", "conv3" of "conv3_block2_1_relu"; of other names what comes before "_"."""
+    match = re.match(r"((?:stage|block|conv|group|layer)\w*?\d+)(?:_|$)", name)
+    return match[1] if match else name.partition("_")[0]
+
+
+@contextlib.contextmanager
+def _listening(model: keras.Model, record: Callable[[str, tf.Tensor], None]) -> Iterator[None]:
+    """Tells `record` what each ReLU or ghost neuron of the model gives, as long as the block lasts."""
+    undo = []
+
+    def listen(owner: keras.layers.Layer, attribute: str, name: str) -> None:
+        original = getattr(owner, attribute)
+
+        def heard(*args, **kwargs):
+            outputs = original(*args, **kwargs)
+            record(name, outputs)
+            return outputs
+
+        object.__setattr__(owner, attribute, heard)
+        undo.append(lambda: object.__setattr__(owner, attribute, original))
+
+    for layer in _flat(model):
+        own = inside(layer)
+        if isinstance(own, GhostActivation) or is_relu(own):
+            listen(own, "call", own.name.removesuffix("_ghost"))
+        elif has_activation(own) and own.activation in RELUS:
+            listen(own, "activation", own.name)
+    try:
+        yield
+    finally:
+        for restore in undo:
+            restore()
+
+
+def _flat(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if is_graph_model(layer):
+            yield from _flat(layer)
+        else:
+            yield layer

@@ -1,0 +1,88 @@
+"""The largest eigenvalues of the loss's Hessian, of kept weights only (ToST, Figures 2 and 9a)."""
+
+import numpy as np
+from tqdm import tqdm
+
+from tost_tf.analysis.kept_weights import KeptWeights
+from tost_tf.compat import keras, tf
+
+MICRO_BATCH = 128
+
+
+class MaskedHessian:
+    """Products of vectors with the Hessian of the mean cross-entropy, rows and columns of pruned weights left out.
+
+    BatchNormalization is in inference mode. A product is forward-over-reverse differentiation: about the cost of two
+    gradients, in the memory of one micro-batch.
+
+    Args:
+      model: as for `KeptWeights`.
+      images, labels: the fixed examples, labels one-hot.
+      micro_batch: examples at a time.
+    """
+
+    def __init__(self, model: keras.Model, images: np.ndarray, labels: np.ndarray, micro_batch: int = MICRO_BATCH):
+        self.weights = KeptWeights(model)
+        self._model, self._images, self._labels, self._micro_batch = model, images, labels, micro_batch
+        self._of_batch = tf.function(self._product_of_batch, reduce_retracing=True)
+
+    def product(self, vector: np.ndarray) -> np.ndarray:
+        """H·v, both of `weights.size`, double precision; pruned entries of v are taken as zero."""
+        tangents = [tf.constant(p * m) for p, m in zip(self.weights.parts(vector), self.weights.masks, strict=True)]
+        total = np.zeros(self.weights.size)
+        for start in range(0, len(self._images), self._micro_batch):
+            part = slice(start, start + self._micro_batch)
+            products = self._of_batch(tf.constant(self._images[part]), tf.constant(self._labels[part]), tangents)
+            total += self.weights.flat([product.numpy() for product in products])
+        return total / len(self._images)
+
+    def _product_of_batch(self, images: tf.Tensor, labels: tf.Tensor, tangents: list[tf.Tensor]) -> list[tf.Tensor]:
+        variables = self.weights.variables
+        with tf.autodiff.ForwardAccumulator(variables, tangents) as forward:
+            with tf.GradientTape() as tape:
+                logits = self._model(images, training=False)
+                loss = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
+            gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+        return [
+            tf.zeros_like(gradient) if product is None else product
+            for gradient in gradients
+            for product in [forward.jvp(gradient)]
+        ]
+
+
+def top_eigenvalues(
+    hessian: MaskedHessian, count: int = 5, iterations: int = 30, seed: int = 0
+) -> tuple[list[dict], np.ndarray]:
+    """The algebraically largest eigenvalues by Lanczos iteration with full reorthogonalisation.
+
+    Args:
+      hessian: whose eigenvalues.
+      count: how many; fewer where fewer weights are kept.
+      iterations: products at most; more give smaller residuals.
+      seed: of the first vector.
+
+    Returns:
+      Rows of `index` (from 1), `eigenvalue` and `residual` (‖H·v - λ·v‖), and the unit eigenvector of the first.
+    """
+    weights = hessian.weights
+    kept = weights.flat([np.ones(mask.shape) for mask in weights.masks])
+    vector = np.random.default_rng(seed).normal(size=weights.size) * kept
+    basis, diagonal, off = [vector / np.linalg.norm(vector)], [], []
+    for _ in tqdm(range(min(iterations, int(kept.sum()))), "Hessian", leave=False, disable=None):
+        product = hessian.product(basis[-1])
+        diagonal.append(float(product @ basis[-1]))
+        for _ in range(2):  # once is not enough in finite precision
+            product -= np.stack(basis).T @ (np.stack(basis) @ product)
+        length = float(np.linalg.norm(product))
+        off.append(length)
+        if length < 1e-6 * max(1e-12, np.abs(diagonal).max()):
+            break
+        basis.append(product / length)
+    size = len(diagonal)
+    values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(off[: size - 1], 1) + np.diag(off[: size - 1], -1))
+    order = np.argsort(values)[::-1][:count]
+    rows = [
+        {"index": place, "eigenvalue": float(values[i]), "residual": float(abs(off[size - 1] * vectors[-1, i]))}
+        for place, i in enumerate(order, 1)
+    ]
+    return rows, np.stack(basis[:size]).T @ vectors[:, order[0]]

@@ -1,0 +1,85 @@
+"""The loss of a model as a function of its kept weights, the subspace all analyses stay in."""
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+from tost_tf.ghost.model import GhostModel
+from tost_tf.masks.prunable import present_masks, prunable_weights
+from tost_tf.models.statistics import statistics_kept
+
+
+class KeptWeights:
+    """The trainable weights of a model as one long vector, in which pruned weights are always zero.
+
+    Args:
+      model: a model made by `sparsify`, a `GhostModel` (its view in use), or a plain model, of which weights that are
+        exactly zero in a prunable kernel count as pruned.
+
+    Attributes:
+      variables: the trainable weights.
+      masks: 1 where a weight is kept, by variable.
+      size: the length of the vector, pruned weights included.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+        network = model.plain if isinstance(model, GhostModel) else model
+        self.variables: list[tf.Variable] = list(model.trainable_weights)
+        present, kernels = present_masks(network), prunable_weights(network)
+        by_kernel = {id(kernel): present.get(path, kernel.numpy() != 0) for path, kernel in kernels.items()}
+        self.masks = [np.asarray(by_kernel.get(id(v), np.ones(v.shape)), np.float32) for v in self.variables]
+        self.kernels = [id(variable) in by_kernel for variable in self.variables]
+        self.size = sum(mask.size for mask in self.masks)
+
+    def flat(self, arrays: list) -> np.ndarray:
+        """One array for each variable as a vector in double precision, pruned weights set to zero."""
+        return np.concatenate(
+            [(np.asarray(a, np.float64) * m).ravel() for a, m in zip(arrays, self.masks, strict=True)]
+        )
+
+    def parts(self, vector: np.ndarray) -> list[np.ndarray]:
+        """A vector as one array for each variable."""
+        ends = np.cumsum([mask.size for mask in self.masks])[:-1]
+        return [
+            part.reshape(mask.shape).astype(np.float32)
+            for part, mask in zip(np.split(vector, ends), self.masks, strict=True)
+        ]
+
+    def losses_along(self, directions: list[np.ndarray], places: np.ndarray, images, labels) -> list[tuple]:
+        """Loss and accuracy at the weights plus a combination of directions; the weights are put back after.
+
+        Args:
+          directions: vectors as `flat` gives them.
+          places: coefficients, [places, directions].
+          images, labels: one-hot labels; the loss is cross-entropy, the model in inference mode.
+
+        Returns:
+          (loss, accuracy) for each place.
+        """
+        from tqdm import tqdm
+
+        before = [variable.numpy() for variable in self.variables]
+        steps = [self.parts(direction) for direction in directions]
+        results = []
+        with statistics_kept(self.model):
+            try:
+                for place in tqdm(places, "losses", leave=False, disable=None):
+                    for index, (variable, value) in enumerate(zip(self.variables, before, strict=True)):
+                        moved = sum(c * step[index] for c, step in zip(place, steps, strict=True))
+                        variable.assign(value + moved)
+                    results.append(loss_and_accuracy(self.model, images, labels))
+            finally:
+                for variable, value in zip(self.variables, before, strict=True):
+                    variable.assign(value)
+        return results
+
+
+def loss_and_accuracy(model: keras.Model, images: np.ndarray, labels: np.ndarray, batch: int = 500) -> tuple:
+    """Mean cross-entropy against one-hot labels, and accuracy, in inference mode."""
+    loss = right = 0.0
+    for start in range(0, len(images), batch):
+        logits = model(tf.constant(images[start : start + batch]), training=False)
+        truth = labels[start : start + batch]
+        loss += float(tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(truth, logits)))
+        right += float(np.sum(np.argmax(logits, 1) == np.argmax(truth, 1)))
+    return loss / len(images), right / len(images)

@@ -1,0 +1,87 @@
+"""What a mask leaves of each layer, and how alike two masks are."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tost_tf.compat import keras
+from tost_tf.errors import TostError
+from tost_tf.masks.mask import Masks
+from tost_tf.masks.prunable import prunable_weights
+from tost_tf.masks.synflow import SynapticFlow
+
+
+def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[dict]:
+    """Density, dead channels and effective density of each layer.
+
+    A weight is effective if it lies on a path of kept weights from the image to the logits (Vysogorets & Kempe 2023);
+    what shortcuts carry counts. Found by the flow through the network of which every kept weight is 1.
+
+    Args:
+      model: the dense network the masks are for.
+      masks: weight path -> 0/1.
+
+    Returns:
+      Rows of `layer`, `weights`, `density`, `dead_outputs` and `dead_inputs` (shares of channels without any kept
+      weight; not counted for depthwise kernels, which have one input a channel) and `effective_density`.
+    """
+    flow = SynapticFlow(model)
+    flow.count_paths()
+    scores = flow.scores(masks)
+    rows = []
+    for path in prunable_weights(model):
+        mask = np.asarray(masks[path]) if path in masks else np.ones(scores[path].shape)
+        depthwise = path.endswith("/depthwise_kernel")
+        by_output = mask.reshape(-1, mask.shape[-2] * mask.shape[-1] if depthwise else mask.shape[-1]).any(0)
+        by_input = mask.any(tuple(axis for axis in range(mask.ndim) if axis != mask.ndim - 2))
+        rows.append(
+            {
+                "layer": path.rpartition("/")[0],
+                "weights": int(mask.size),
+                "density": float(mask.mean()),
+                "dead_outputs": float(1 - by_output.mean()),
+                "dead_inputs": float(1 - by_input.mean()),
+                "effective_density": float(np.count_nonzero(scores[path]) / mask.size),
+            }
+        )
+    return rows
+
+
+def log10_paths(model: keras.Model, masks: Mapping[str, np.ndarray]) -> float:
+    """The logarithm of the number of paths of kept weights from the image to the logits, -inf if there is none.
+
+    A path is counted for each pixel it starts from and averaged where the network pools.
+    """
+    flow = SynapticFlow(model)
+    flow.count_paths()
+    flow.scores(masks)
+    total = flow.total()
+    return float(np.log10(total)) if total > 0 else float("-inf")
+
+
+def mask_overlap(one: Masks, other: Masks) -> list[dict]:
+    """How alike two masks of the same network are, layer by layer.
+
+    Returns:
+      Rows of `layer`, `overlap` (kept in both / kept in one of them, 1 where neither keeps any) and `by_chance`, what
+      independent masks of these densities would have on average.
+
+    Raises:
+      TostError: the masks are of different networks.
+    """
+    if {path: mask.shape for path, mask in one.items()} != {path: mask.shape for path, mask in other.items()}:
+        raise TostError("the two masks are of different networks, they cannot be compared layer by layer")
+    rows = []
+    for path, mask in one.items():
+        a, b = mask.astype(bool), other[path].astype(bool)
+        both, either = np.sum(a & b), np.sum(a | b)
+        chance = a.mean() * b.mean()
+        union = a.mean() + b.mean() - chance
+        rows.append(
+            {
+                "layer": path.rpartition("/")[0],
+                "overlap": float(both / either) if either else 1.0,
+                "by_chance": float(chance / union) if union else 1.0,
+            }
+        )
+    return rows
