@@ -53,11 +53,14 @@ def test_tweaks_of_ones_own_run(tmp_path, monkeypatch):
 def test_commands_of_the_readme_are_known():
     from tost_tf.apps.mask import MaskOptions
     from tost_tf.config import flags
+    from tost_tf.config.analyze_options import AnalyzeOptions
 
-    commands = re.findall(r"^(tost-train|tost-mask) (.*?)(?: +#.*)?$", README, re.MULTILINE)
+    commands = re.findall(r"^(tost-train|tost-mask|tost-analyze) (.*?)(?: +#.*)?$", README, re.MULTILINE)
     assert len(commands) >= 8
     for command, arguments in commands:
         if command == "tost-train":
             flags.parse(arguments.split())
+        elif command == "tost-analyze":
+            flags.parse_own(arguments.split(), AnalyzeOptions)
         else:
             flags.parse_with(arguments.split(), MaskOptions)

@@ -45,6 +45,10 @@ def test_spectrum_by_hand(chain):
     assert log10_paths(chain, masks) == pytest.approx(np.log10(4))
 
 
+def test_dense_network(chain):
+    assert all(row["density"] == row["effective_density"] == 1 for row in mask_spectrum(chain, {}))
+
+
 def test_no_path_at_all(chain):
     masks = {"a/kernel": np.ones((2, 3)), "b/kernel": np.zeros((3, 3)), "c/kernel": np.ones((3, 2))}
     assert log10_paths(chain, masks) == float("-inf")

@@ -16,6 +16,7 @@ from tost_tf.config.run_config import GROUPS, RunConfig
 from tost_tf.errors import TostError
 
 Options = TypeVar("Options")
+Groups = list[tuple[str, list[dataclasses.Field]]]
 
 # Not part of a dataclass: it says which recipe the tweaks not given one by one are taken from.
 RECIPE_OPTION = option("tost", "sets all tweaks at once; each can then be set by itself", names=tuple(RECIPES))
@@ -45,16 +46,31 @@ def parse_with(arguments: Sequence[str], command_options: type[Options]) -> tupl
     return RunConfig.make(**given), options
 
 
+def parse_own(arguments: Sequence[str], command_options: type[Options]) -> tuple[Options, list[str]]:
+    """The options of a command that trains nothing, and what else was given beside flags."""
+    given, rest = _read(arguments, _groups_of((command_options,)))
+    options = command_options(**given)
+    check_options(options)
+    return options, rest
+
+
 def _given(arguments: Sequence[str], more: Sequence[type]) -> dict[str, Any]:
     """The options that are given, by name, with values of their types."""
-    values = _define(flags.FlagValues(), more)
+    given, rest = _read(arguments, _groups(more))
+    if rest:
+        raise TostError(f"{rest[0]!r} is no flag: flags are written --name=value")
+    return given
+
+
+def _read(arguments: Sequence[str], groups: Groups) -> tuple[dict[str, Any], list[str]]:
+    values = _define(flags.FlagValues(), groups)
+    values.set_gnu_getopt(True)  # flags may come after other words
     try:
         rest = values(["tost", *_expanded(arguments, Path())])[1:]
     except flags.Error as error:
         raise TostError(" ".join(str(error).split())) from None
-    if rest:
-        raise TostError(f"{rest[0]!r} is no flag: flags are written --name=value")
-    return {name: _from_flag(name, values[name].value) for name in values if values[name].value is not None}
+    given = {name: _from_flag(name, values[name].value) for name in values if values[name].value is not None}
+    return given, rest
 
 
 def to_flagfile(config: RunConfig) -> str:
@@ -87,8 +103,17 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
 
 def help_text(command: str, summary: str, *more: type) -> str:
     """The answer to `--help`: every flag by group, those of the dataclasses `more` first."""
+    return _help_text(command, summary, _groups(more))
+
+
+def own_help_text(command: str, summary: str, own: type) -> str:
+    """As `help_text`, for a command that has no other flags than those of a dataclass."""
+    return _help_text(command, summary, _groups_of((own,)))
+
+
+def _help_text(command: str, summary: str, groups: Groups) -> str:
     lines = [summary, "", f"usage: {command} [--flagfile=FILE] [--name=value ...]", ""]
-    for title, fields in _groups(more):
+    for title, fields in groups:
         lines.append(f"{title}:")
         for field in fields:
             allowed: Allowed = field.metadata["allowed"]
@@ -105,18 +130,22 @@ def help_text(command: str, summary: str, *more: type) -> str:
     return "\n".join(lines)
 
 
-def _groups(more: Sequence[type] = ()) -> list[tuple[str, list[dataclasses.Field]]]:
+def _groups_of(more: Sequence[type]) -> Groups:
+    return [(group.__doc__.splitlines()[0].rstrip("."), list(dataclasses.fields(group))) for group in more]
+
+
+def _groups(more: Sequence[type] = ()) -> Groups:
     recipe_field = dataclasses.make_dataclass("_", [("recipe", str, RECIPE_OPTION)]).__dataclass_fields__["recipe"]
-    groups = [(group.__doc__.splitlines()[0].rstrip("."), list(dataclasses.fields(group))) for group in more]
+    groups = _groups_of(more)
     for title, group in GROUPS.items():
         fields = list(dataclasses.fields(group))
         groups.append((title, [recipe_field, *fields] if title == "recipe" else fields))
     return groups
 
 
-def _define(values: flags.FlagValues, more: Sequence[type]) -> flags.FlagValues:
+def _define(values: flags.FlagValues, groups: Groups) -> flags.FlagValues:
     """Defines a flag for each option. None has a default: what is not given is left to the dataclasses."""
-    for _, fields in _groups(more):
+    for _, fields in groups:
         for field in fields:
             text = field.metadata["allowed"].help
             kinds = str(field.type)

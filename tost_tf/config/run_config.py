@@ -100,6 +100,19 @@ class TrainingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class RecordConfig:
+    """What is measured while training, for tost-analyze."""
+
+    gradient_flow_every: int = option(
+        0, "steps between measurements of the average gradient flow; 0 for none", minimum=0
+    )
+    hessian_every: int = option(
+        0, "epochs between measurements of the Hessian's largest eigenvalues; 0 for none", minimum=0
+    )
+    record_examples: int = option(256, "training images these are measured on", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class MachineConfig:
     """Where it runs and where results go."""
 
@@ -121,6 +134,7 @@ class RunConfig:
     recipe_name: str
     recipe: Recipe
     training: TrainingConfig
+    record: RecordConfig
     machine: MachineConfig
 
     @classmethod
@@ -174,6 +188,7 @@ GROUPS = {
     "mask": MaskConfig,
     "recipe": Recipe,
     "training": TrainingConfig,
+    "record": RecordConfig,
     "machine": MachineConfig,
 }
 

@@ -69,6 +69,12 @@ def evaluation_batches(data: ImageData, part: LabelledImages) -> tf.data.Dataset
     return _batches(data, part, EVALUATION_BATCH)
 
 
+def first_examples(data: ImageData, part: LabelledImages, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first `count` images of a part (all, if it has fewer), normalised, and their one-hot labels."""
+    chosen = part.take(np.arange(min(count, len(part))))
+    return normalise(chosen.images, data).numpy(), np.eye(data.num_classes, dtype=np.float32)[chosen.labels]
+
+
 def balanced_batches(data: ImageData, per_class: int, seed: int) -> tf.data.Dataset:
     """`per_class` training images of each class, drawn by `seed`, without augmentation, in batches of `SAMPLE_BATCH`.
 

@@ -8,7 +8,7 @@ from tost_tf.config.learning_rate import step_drops
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.load import load
-from tost_tf.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from tost_tf.data.pipeline import evaluation_batches, first_examples, steps_per_epoch, training_batches
 from tost_tf.distill.teacher import Teacher
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
@@ -16,9 +16,12 @@ from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.job.finish import finish
 from tost_tf.job.mask_search import find_mask
 from tost_tf.job.rescale import rescale
+from tost_tf.losses import cross_entropy
 from tost_tf.train.callbacks import EpochTable, NonFiniteLoss, SaveCheckpoints, StopOnNonFiniteLoss
 from tost_tf.train.checkpoints import Checkpoints
+from tost_tf.train.mask_board import MaskBoard
 from tost_tf.train.network import build_model, haunt_and_compile
+from tost_tf.train.record import recorders
 from tost_tf.train.run_directory import RunDirectory
 from tost_tf.train.strategy import distribution_strategy
 
@@ -100,6 +103,14 @@ def _fit(
         EpochTable(directory, model.plain, training.epochs),
         SaveCheckpoints(checkpoints, lambda epoch: epoch > recipe.passing_ghost_epochs),
         keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False, profile_batch=0),
+        MaskBoard(directory.tensorboard / "train", model.plain),
+        *recorders(
+            config.record,
+            directory,
+            first_examples(data, data.train, config.record.record_examples),
+            cross_entropy(recipe.label_smoothing),
+            steps,
+        ),
     ]
     try:
         model.fit(

@@ -48,7 +48,7 @@ def learning_curves(rows: Sequence[Mapping[str, float]], ghost_epochs: int, path
         axes.grid(alpha=0.3)
     for axes in (loss, accuracy):
         axes.legend()
-    _save(figure, path)
+    save(figure, path)
 
 
 def sparsity_by_layer(layer_sparsity: Mapping[str, float], overall: float, path: Path, title: str) -> None:
@@ -68,7 +68,7 @@ def sparsity_by_layer(layer_sparsity: Mapping[str, float], overall: float, path:
     axes.set_title(title)
     axes.legend(loc="lower left")
     axes.grid(alpha=0.3, axis="x")
-    _save(figure, path)
+    save(figure, path)
 
 
 def scales_by_tensor(scales: Mapping[str, float], path: Path, title: str) -> None:
@@ -86,7 +86,7 @@ def scales_by_tensor(scales: Mapping[str, float], path: Path, title: str) -> Non
     axes.set_title(title)
     axes.legend()
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _lines(axes, epochs, rows, names: Mapping[str, tuple[str, str, str]], marker: str | None) -> None:
@@ -94,6 +94,7 @@ def _lines(axes, epochs, rows, names: Mapping[str, tuple[str, str, str]], marker
         axes.plot(epochs, [row[name] for row in rows], color=colour, ls=style, marker=marker, label=label)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as a PNG, whole or not at all."""
     with replaced_file(path) as temporary:
         figure.savefig(temporary, dpi=120)

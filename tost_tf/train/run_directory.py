@@ -50,6 +50,7 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.result = self.path / "result.json"
         self.figures = self.path / "figures"
+        self.analysis = self.path / "analysis"
         self.export = self.path / "export"
         self._lock: io.TextIOBase | None = None
 
@@ -99,7 +100,7 @@ class RunDirectory:
         for name in (".config-*", ".mask-*", ".metrics-*", ".result-*", ".scales-*", ".*_weights-*"):
             for file in self.path.glob(name):
                 file.unlink()
-        for folder in (self.figures, self.export, self.lottery):
+        for folder in (self.figures, self.export, self.lottery, self.analysis):
             for entry in folder.glob(".*-*"):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 

@@ -1,0 +1,32 @@
+"""The numbers of an analysis on disk: `NAME.json`, and the same as `NAME.csv`."""
+
+import csv
+import io
+import json
+import logging
+from pathlib import Path
+
+from tost_tf.files import write_text
+
+
+def write_rows(folder: Path, name: str, rows: list[dict]) -> None:
+    """Writes rows with the same keys, whole or not at all."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, rows[0] if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / f"{name}.csv", table.getvalue())
+    write_text(folder / f"{name}.json", json.dumps(rows, indent=1) + "\n")
+
+
+def read_rows(folder: Path, name: str) -> list[dict]:
+    """The rows that were written, none if there are none or they are damaged."""
+    path = folder / f"{name}.json"
+    try:
+        rows = json.loads(path.read_text())
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        logging.warning("%s cannot be read: %s", path, error)
+        return []
+    return rows if isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else []

@@ -1,0 +1,58 @@
+"""A trained run, back in memory."""
+
+import dataclasses
+import os
+
+from tost_tf.config.flags import read_config
+from tost_tf.config.run_config import RunConfig
+from tost_tf.data.images import ImageData
+from tost_tf.data.load import load
+from tost_tf.errors import TostError
+from tost_tf.ghost.model import GhostModel
+from tost_tf.masks.mask import Masks
+from tost_tf.train.checkpoints import Checkpoints
+from tost_tf.train.network import build_model, haunt_and_compile
+from tost_tf.train.run_directory import RunDirectory
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRun:
+    """A run's options, data and masks (`None` for a dense one), and its network with trained weights.
+
+    The view of `model` in use is the one the weights are for: the plain one once the ghosts are gone.
+    """
+
+    directory: RunDirectory
+    config: RunConfig
+    data: ImageData
+    model: GhostModel
+    masks: Masks | None
+    epoch: int
+
+
+def load_run(path: str | os.PathLike) -> LoadedRun:
+    """The run in a folder, with the weights of its best epoch (of its last while ghosts are there still).
+
+    Nothing in the folder is changed.
+
+    Raises:
+      TostError: it is no run's folder, or has no checkpoint yet.
+    """
+    directory = RunDirectory(path)
+    if not directory.config.is_file():
+        raise TostError(f"{str(path)!r} is no run's folder: it has no config.flags")
+    config = read_config(directory.config)
+    if not any(directory.checkpoints.glob("epoch-*.index")):
+        raise TostError(f"the run {str(path)!r} has no checkpoint yet: train it for an epoch at least")
+    # The weights come from the checkpoint; the files the run started from may be gone.
+    config = dataclasses.replace(config, mask=dataclasses.replace(config.mask, initial_weights=""))
+    data = load(config.data)
+    masks = Masks.load(directory.mask) if directory.mask.exists() else None
+    model = haunt_and_compile(config, build_model(config, data), masks)
+    checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)
+    epoch = checkpoints.restore_latest()
+    if int(checkpoints.best_epoch.numpy()):
+        epoch = checkpoints.restore_best()
+        if not config.recipe.keeps_ghosts:
+            model.remove_ghosts()
+    return LoadedRun(directory, config, data, model, masks, epoch)

@@ -1,0 +1,95 @@
+"""What is measured while a run trains, for `tost-analyze`: gradient flow and the Hessian's largest eigenvalues."""
+
+import numpy as np
+
+from tost_tf.analysis.gradient_flow import gradient_flow
+from tost_tf.analysis.hessian import MaskedHessian, top_eigenvalues
+from tost_tf.analysis.rows import read_rows, write_rows
+from tost_tf.compat import keras
+from tost_tf.config.run_config import RecordConfig
+from tost_tf.train.run_directory import RunDirectory
+
+EIGENVALUES = 3
+LANCZOS_STEPS = 15
+
+
+class RecordGradientFlow(keras.callbacks.Callback):
+    """Measures the average gradient flow of the view in use, every so many steps, after the step.
+
+    Each measurement costs one more gradient, on the same images every time; where the recording is off, the callback
+    is not there. Rows of `step` (from 1 over all epochs), `epoch` and `flow` are written at the end of every epoch;
+    a run that goes on drops those of epochs that are trained again.
+
+    Args:
+      directory: of the run.
+      batch: images and one-hot labels.
+      loss: of labels and logits.
+      every: steps between measurements.
+      steps_per_epoch: steps in an epoch.
+    """
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        batch: tuple[np.ndarray, np.ndarray],
+        loss: keras.losses.Loss,
+        every: int,
+        steps_per_epoch: int,
+    ):
+        super().__init__()
+        self.folder, self.batch, self.loss = directory.analysis, batch, loss
+        self.every, self.steps_per_epoch = every, steps_per_epoch
+        self._rows: list[dict] | None = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._rows is None:
+            self._rows = [row for row in read_rows(self.folder, "gradient_flow") if row["epoch"] <= epoch]
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self._epoch * self.steps_per_epoch + batch + 1
+        if step % self.every == 0:
+            flow = gradient_flow(self.model, *self.batch, self.loss)
+            self._rows.append({"step": step, "epoch": self._epoch + 1, "flow": flow})
+
+    def on_epoch_end(self, epoch, logs=None):
+        write_rows(self.folder, "gradient_flow", self._rows)
+
+
+class RecordHessian(keras.callbacks.Callback):
+    """Measures the Hessian's largest eigenvalues of the view in use after every so many epochs, and after the first.
+
+    Rows of `epoch`, `index`, `eigenvalue` and `residual` are written each time.
+
+    Args:
+      directory: of the run.
+      batch: images and one-hot labels.
+      every: epochs between measurements.
+    """
+
+    def __init__(self, directory: RunDirectory, batch: tuple[np.ndarray, np.ndarray], every: int):
+        super().__init__()
+        self.folder, self.batch, self.every = directory.analysis, batch, every
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch and (epoch + 1) % self.every:
+            return
+        measured, _ = top_eigenvalues(MaskedHessian(self.model, *self.batch), EIGENVALUES, LANCZOS_STEPS)
+        earlier = [row for row in read_rows(self.folder, "trajectory") if row["epoch"] <= epoch]
+        write_rows(self.folder, "trajectory", [*earlier, *({"epoch": epoch + 1, **row} for row in measured)])
+
+
+def recorders(
+    config: RecordConfig,
+    directory: RunDirectory,
+    batch: tuple[np.ndarray, np.ndarray],
+    loss: keras.losses.Loss,
+    steps_per_epoch: int,
+) -> list[keras.callbacks.Callback]:
+    """The callbacks for what is asked to be recorded; none, by default."""
+    callbacks = []
+    if config.gradient_flow_every:
+        callbacks.append(RecordGradientFlow(directory, batch, loss, config.gradient_flow_every, steps_per_epoch))
+    if config.hessian_every:
+        callbacks.append(RecordHessian(directory, batch, config.hessian_every))
+    return callbacks
