@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
-from tost_tf.analysis.mask_spectrum import log10_paths, mask_overlap, mask_spectrum
+from tost_tf.analysis.mask_spectrum import mask_overlap, mask_spectrum
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
 
@@ -36,13 +36,14 @@ def test_spectrum_by_hand(chain):
         "dead_outputs": pytest.approx(1 / 3),
         "dead_inputs": 0.0,
         "effective_density": pytest.approx(2 / 6),
+        "log10_paths": pytest.approx(np.log10(4)),
     }
     # From the dead third output there is no path, nor is there one from b's third output on.
     assert b["dead_outputs"] == 0 and b["dead_inputs"] == pytest.approx(1 / 3)
     assert b["effective_density"] == pytest.approx(1 / 9)
     assert c["effective_density"] == pytest.approx(2 / 6) and c["density"] == 0.5
     # Two weights into a's first output, one on to b's first, two from there: 2·1·2.
-    assert log10_paths(chain, masks) == pytest.approx(np.log10(4))
+    assert b["log10_paths"] == c["log10_paths"] == pytest.approx(np.log10(4))
 
 
 def test_dense_network(chain):
@@ -51,7 +52,7 @@ def test_dense_network(chain):
 
 def test_no_path_at_all(chain):
     masks = {"a/kernel": np.ones((2, 3)), "b/kernel": np.zeros((3, 3)), "c/kernel": np.ones((3, 2))}
-    assert log10_paths(chain, masks) == float("-inf")
+    assert {row["log10_paths"] for row in mask_spectrum(chain, masks)} == {float("-inf")}
     assert [row["effective_density"] for row in mask_spectrum(chain, masks)] == [0, 0, 0]
 
 

@@ -106,7 +106,11 @@ def test_every_analysis_of_a_run(runs, capsys):
 def test_two_runs_in_one_figure(runs, tmp_path, capsys):
     what = "--what=mask,activations"
     main(["--compare", str(runs / "quiet"), str(runs / "loud"), what, f"--out={tmp_path}"])
-    assert {path.name for path in tmp_path.iterdir()} == {"mask.png", "activations.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("mask.png", "activations.png"),
+        *("overlap.png", "overlap.json", "overlap.csv"),
+    }
+    assert {row["overlap"] for row in read_rows(tmp_path, "overlap")} == {1.0}  # one seed, one mask
     assert read_rows(runs / "quiet/analysis", "activations")  # computed on the way
 
 
@@ -133,7 +137,7 @@ def test_tensorboard_has_masks_ghosts_and_sparsity(runs):
     events = EventAccumulator(str(runs / "loud/tensorboard/train"), size_guidance={"tensors": 0, "images": 0}).Reload()
     tags = events.Tags()["tensors"]
     assert "mask/stage1_block1_conv1/kernel" in tags and "sparsity/stage1_block1_conv1/kernel" in tags
-    assert {"epoch_alpha", "epoch_beta"} <= set(tags)
+    assert {"epoch_alpha", "epoch_beta", "epoch_gradient_flow"} <= set(tags)
     values = [
         np.frombuffer(event.tensor_proto.tensor_content or b"", np.float32) for event in events.Tensors("epoch_alpha")
     ]
@@ -153,7 +157,10 @@ def test_mask_images():
 def test_rows_on_disk(tmp_path):
     rows = [{"a": 1, "b": 0.5}, {"a": 2, "b": float("inf")}]
     write_rows(tmp_path / "new", "name", rows)
-    assert read_rows(tmp_path / "new", "name") == rows
+    again = read_rows(tmp_path / "new", "name")
+    assert again[0] == rows[0] and again[1]["a"] == 2 and np.isnan(again[1]["b"])
+    assert (tmp_path / "new/name.csv").read_text() == "a,b\n1,0.5\n2,inf\n"
+    assert "NaN" not in (tmp_path / "new/name.json").read_text()
     (tmp_path / "new/name.json").write_text("[{")
     assert read_rows(tmp_path / "new", "name") == [] and read_rows(tmp_path, "other") == []
     assert AnalyzeOptions().what == "all"

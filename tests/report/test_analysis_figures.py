@@ -88,6 +88,13 @@ def test_contours_share_their_scale_and_put_x_across(drawn, function):
     assert left.get_xlabel().endswith("1") and left.get_ylabel().endswith("2") and "log" in bar.get_ylabel()
 
 
+def test_bars_of_an_overlap(drawn):
+    rows = [{"layer": "a", "overlap": 0.5, "by_chance": 0.2}, {"layer": "b", "overlap": 0.25, "by_chance": 0.1}]
+    (axes,) = drawn(analysis_figures.draw_overlap, rows)
+    assert [bar.get_width() for bar in axes.containers[0]] == [0.5, 0.25]
+    assert list(axes.get_lines()[0].get_xdata()) == [0.2, 0.1]
+
+
 def test_points_of_a_mask_are_its_shares_by_layer(drawn):
     rows = [
         {"layer": layer, "density": d, "effective_density": d / 2, "dead_outputs": 0.25, "dead_inputs": 0.0}

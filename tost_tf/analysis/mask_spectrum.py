@@ -23,7 +23,9 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
 
     Returns:
       Rows of `layer`, `weights`, `density`, `dead_outputs` and `dead_inputs` (shares of channels without any kept
-      weight; not counted for depthwise kernels, which have one input a channel) and `effective_density`.
+      weight; a depthwise kernel has as many inputs as outputs), `effective_density`, and `log10_paths`, the logarithm
+      of the number of paths through the layer, -inf if there is none: a path is counted for each pixel it starts from
+      and averaged where the network pools.
     """
     flow = SynapticFlow(model)
     flow.count_paths()
@@ -42,21 +44,10 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
                 "dead_outputs": float(1 - by_output.mean()),
                 "dead_inputs": float(1 - by_input.mean()),
                 "effective_density": float(np.count_nonzero(scores[path]) / mask.size),
+                "log10_paths": float(np.log10(scores[path].sum())) if scores[path].any() else float("-inf"),
             }
         )
     return rows
-
-
-def log10_paths(model: keras.Model, masks: Mapping[str, np.ndarray]) -> float:
-    """The logarithm of the number of paths of kept weights from the image to the logits, -inf if there is none.
-
-    A path is counted for each pixel it starts from and averaged where the network pools.
-    """
-    flow = SynapticFlow(model)
-    flow.count_paths()
-    flow.scores(masks)
-    total = flow.total()
-    return float(np.log10(total)) if total > 0 else float("-inf")
 
 
 def mask_overlap(one: Masks, other: Masks) -> list[dict]:

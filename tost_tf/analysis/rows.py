@@ -4,23 +4,24 @@ import csv
 import io
 import json
 import logging
+import math
 from pathlib import Path
 
 from tost_tf.files import write_text
 
 
 def write_rows(folder: Path, name: str, rows: list[dict]) -> None:
-    """Writes rows with the same keys, whole or not at all."""
+    """Writes rows with the same keys, whole or not at all. What is not finite is `null` in the JSON."""
     table = io.StringIO()
     writer = csv.DictWriter(table, rows[0] if rows else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(folder / f"{name}.csv", table.getvalue())
-    write_text(folder / f"{name}.json", json.dumps(rows, indent=1) + "\n")
+    write_text(folder / f"{name}.json", json.dumps([_finite(row) for row in rows], indent=1) + "\n")
 
 
 def read_rows(folder: Path, name: str) -> list[dict]:
-    """The rows that were written, none if there are none or they are damaged."""
+    """The rows that were written, none if there are none or they are damaged. What was not finite is NaN."""
     path = folder / f"{name}.json"
     try:
         rows = json.loads(path.read_text())
@@ -29,4 +30,10 @@ def read_rows(folder: Path, name: str) -> list[dict]:
     except (OSError, ValueError) as error:
         logging.warning("%s cannot be read: %s", path, error)
         return []
-    return rows if isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return []
+    return [{key: math.nan if value is None else value for key, value in row.items()} for row in rows]
+
+
+def _finite(row: dict) -> dict:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from tost_tf.analysis.activations import activation_sparsity
 from tost_tf.analysis.hessian import MaskedHessian, top_eigenvalues
 from tost_tf.analysis.landscape import input_landscape, loss_along_direction, weight_landscape
-from tost_tf.analysis.mask_spectrum import mask_spectrum
+from tost_tf.analysis.mask_spectrum import mask_overlap, mask_spectrum
 from tost_tf.analysis.rows import read_rows, write_rows
 from tost_tf.config.analyze_options import AnalyzeOptions
 from tost_tf.data.pipeline import first_examples
@@ -60,7 +60,7 @@ def compare(paths: tuple[str, ...], names: tuple[str, ...], options: AnalyzeOpti
     Args:
       paths: the runs' folders.
       names, options: as for `analyze`.
-      out: the folder of the figures.
+      out: the folder of the figures; with "mask", of two masks' overlap too (`overlap.json`, `.csv`, `.png`).
 
     Raises:
       TostError: as for `analyze`.
@@ -74,6 +74,18 @@ def compare(paths: tuple[str, ...], names: tuple[str, ...], options: AnalyzeOpti
         for label, run in zip(labels, runs, strict=True):
             results[label] = read_rows(run.directory.analysis, name) or _rows(run, name, options)
         ANALYSES[name].draw(results, out / f"{name}.png", ANALYSES[name].title)
+    if "mask" in names:
+        _draw_overlap(runs, labels, out)
+
+
+def _draw_overlap(runs: list[LoadedRun], labels: list[str], out: Path) -> None:
+    """How alike the masks of the first two runs are, where both have one of the same network."""
+    first, second = runs[:2]
+    shapes = [{path: mask.shape for path, mask in (run.masks or {}).items()} for run in (first, second)]
+    if shapes[0] and shapes[0] == shapes[1]:
+        rows = mask_overlap(first.masks, second.masks)
+        write_rows(out, "overlap", rows)
+        analysis_figures.draw_overlap(rows, out / "overlap.png", f"masks of {labels[0]} and {labels[1]}")
 
 
 def recorded(path: str | Path, name: str) -> bool:

@@ -102,8 +102,6 @@ def _fit(
         StopOnNonFiniteLoss(),
         EpochTable(directory, model.plain, training.epochs),
         SaveCheckpoints(checkpoints, lambda epoch: epoch > recipe.passing_ghost_epochs),
-        keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False, profile_batch=0),
-        MaskBoard(directory.tensorboard / "train", model.plain),
         *recorders(
             config.record,
             directory,
@@ -111,6 +109,8 @@ def _fit(
             cross_entropy(recipe.label_smoothing),
             steps,
         ),
+        keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False, profile_batch=0),
+        MaskBoard(directory.tensorboard / "train", model.plain),
     ]
     try:
         model.fit(

@@ -34,7 +34,6 @@ class SynapticFlow:
         shapes = [tensor.shape[1:] for tensor in self._copy.inputs]
         if not all(shape.is_fully_defined() for shape in shapes):
             raise TostError(f"{model.name} takes inputs of any size: SynFlow needs a model with a fixed input shape")
-        self._total = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         ones = [tf.ones((1, *shape), tf.float64) for shape in shapes]
 
         @tf.function
@@ -43,7 +42,6 @@ class SynapticFlow:
                 tape.watch(kernels)
                 outputs = tf.nest.flatten(self._copy(ones if len(ones) > 1 else ones[0], training=False))
                 flow = tf.add_n([tf.reduce_sum(output) for output in outputs])
-                self._total.assign(flow)
             return tape.gradient(flow, kernels, unconnected_gradients="zero")
 
         self._gradients = gradients
@@ -54,10 +52,6 @@ class SynapticFlow:
             is_offset = variable.name.split("/")[-1].split(":")[0] in ("bias", "beta", "moving_mean")
             variable.assign(tf.zeros_like(variable) if is_offset else tf.ones_like(variable))
         self._absolute = {path: np.ones(kernel.shape) for path, kernel in self._kernels.items()}
-
-    def total(self) -> float:
-        """R at the last call of `scores`."""
-        return float(self._total)
 
     def scores(self, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The scores by weight path, with only the weights the masks keep in place."""

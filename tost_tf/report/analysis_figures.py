@@ -120,6 +120,20 @@ def draw_mask(results: Results, path: Path, title: str) -> None:
     save(figure, path)
 
 
+def draw_overlap(rows: list[dict], path: Path, title: str) -> None:
+    """Bars by layer: the share of weights two masks have in common, and what chance would give."""
+    figure, axes = _axes(title, 1.5 + 0.22 * len(rows))
+    places = range(len(rows))
+    axes.barh(places, [row["overlap"] for row in rows], color=BLUE, label="kept in both / kept in one of them")
+    axes.plot([row["by_chance"] for row in rows], places, "|", color=ORANGE, ms=10, mew=2, label="by chance")
+    axes.set_yticks(places, [row["layer"] for row in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("overlap of the two masks")
+    axes.legend()
+    save(figure, path)
+
+
 def _contours(results: Results, path: Path, title: str, axis: str) -> None:
     figure = Figure(figsize=(5.2 * len(results) + 0.8, 4.8), layout="constrained")
     figure.suptitle(title)

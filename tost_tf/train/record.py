@@ -54,6 +54,8 @@ class RecordGradientFlow(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         write_rows(self.folder, "gradient_flow", self._rows)
+        if logs is not None and self._rows and self._rows[-1]["epoch"] == epoch + 1:
+            logs["gradient_flow"] = self._rows[-1]["flow"]  # for TensorBoard
 
 
 class RecordHessian(keras.callbacks.Callback):
@@ -70,11 +72,15 @@ class RecordHessian(keras.callbacks.Callback):
     def __init__(self, directory: RunDirectory, batch: tuple[np.ndarray, np.ndarray], every: int):
         super().__init__()
         self.folder, self.batch, self.every = directory.analysis, batch, every
+        self._hessians: dict[bool, MaskedHessian] = {}  # by view: tracing takes longer than measuring
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch and (epoch + 1) % self.every:
             return
-        measured, _ = top_eigenvalues(MaskedHessian(self.model, *self.batch), EIGENVALUES, LANCZOS_STEPS)
+        active = self.model.ghosts_active
+        if active not in self._hessians:
+            self._hessians = {active: MaskedHessian(self.model, *self.batch)}
+        measured, _ = top_eigenvalues(self._hessians[active], EIGENVALUES, LANCZOS_STEPS)
         earlier = [row for row in read_rows(self.folder, "trajectory") if row["epoch"] <= epoch]
         write_rows(self.folder, "trajectory", [*earlier, *({"epoch": epoch + 1, **row} for row in measured)])
 
