@@ -54,13 +54,16 @@ def test_commands_of_the_readme_are_known():
     from tost_tf.apps.mask import MaskOptions
     from tost_tf.config import flags
     from tost_tf.config.analyze_options import AnalyzeOptions
+    from tost_tf.config.export_options import ExportOptions
 
-    commands = re.findall(r"^(tost-train|tost-mask|tost-analyze) (.*?)(?: +#.*)?$", README, re.MULTILINE)
+    commands = re.findall(r"^(tost-train|tost-mask|tost-analyze|tost-export) (.*?)(?: +#.*)?$", README, re.MULTILINE)
     assert len(commands) >= 8
     for command, arguments in commands:
         if command == "tost-train":
             flags.parse(arguments.split())
         elif command == "tost-analyze":
             flags.parse_own(arguments.split(), AnalyzeOptions)
+        elif command == "tost-export":
+            flags.parse_own(arguments.split(), ExportOptions)
         else:
             flags.parse_with(arguments.split(), MaskOptions)

@@ -3,5 +3,6 @@
 from tost_tf.export.strip import strip
 from tost_tf.export.to_keras3_file import keras3
 from tost_tf.export.to_saved_model import saved_model
+from tost_tf.export.to_tflite import tflite
 
-__all__ = ["keras3", "saved_model", "strip"]
+__all__ = ["keras3", "saved_model", "strip", "tflite"]

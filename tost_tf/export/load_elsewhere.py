@@ -1,30 +1,87 @@
-"""A program of its own: loads a SavedModel with nothing but TensorFlow and runs it on images.
+"""A program of its own: loads an exported file with TensorFlow, TensorFlow Lite or Keras 3 alone, and runs it.
 
-Usage: python -I load_elsewhere.py SAVED_MODEL INPUT.npz OUTPUT.npz
-INPUT.npz holds `images`; OUTPUT.npz gets `logits`, `probabilities`, and by variable `sizes` and `zeros`.
+Usage: python -I load_elsewhere.py FORMAT FILE INPUT.npz OUTPUT.npz
+FORMAT is saved_model, tflite or keras3. INPUT.npz holds `images`, as the file takes them; OUTPUT.npz gets `logits`, and
+by variable (or constant, in a `.tflite`) `sizes` and `zeros`.
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
+
+BATCH = 250
 
 
-def main(saved_model: str, input_file: str, output_file: str) -> None:
-    loaded = tf.saved_model.load(saved_model)
+def saved_model(path: str, images: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(path)
+    serve = loaded.signatures["serving_default"]
+    parts = [serve(image=tf.constant(part, tf.float32)) for part in batches(images)]
+    return join([part["logits"] for part in parts]), [variable.numpy() for variable in loaded.network_variables]
+
+
+def keras3(path: str, images: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    import keras
+
+    model = keras.models.load_model(path)
+    parts = [keras.ops.convert_to_numpy(model(part, training=False)) for part in batches(images)]
+    return join(parts), [keras.ops.convert_to_numpy(weight) for weight in model.weights]
+
+
+def tflite(path: str, images: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        from tensorflow import lite
+
+        Interpreter = lite.Interpreter
+    interpreter = Interpreter(path)
+    run = interpreter.get_signature_runner("serving_default")
+    logits = join([run(image=part.astype(np.float32))["logits"] for part in batches(images)])
+    return logits, constants(path)
+
+
+def constants(path: str) -> list[np.ndarray]:
+    """The weights in a `.tflite` file as flat arrays, zeros in the place of what is not stored of sparse ones."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(Path(path).read_bytes(), 0)
+    types = {
+        schema.TensorType.FLOAT32: np.float32,
+        schema.TensorType.FLOAT16: np.float16,
+        schema.TensorType.INT8: np.int8,
+    }
+    found = []
+    for tensor in model.subgraphs[0].tensors:
+        data = model.buffers[tensor.buffer].data
+        if data is None or len(data) == 0 or tensor.type not in types:
+            continue
+        stored = np.frombuffer(np.asarray(data, np.uint8).tobytes(), types[tensor.type])
+        size = int(np.prod(tensor.shape))
+        found.append(
+            np.concatenate([stored, np.zeros(max(0, size - stored.size), stored.dtype)])[: max(size, stored.size)]
+        )
+    return found
+
+
+def batches(images: np.ndarray) -> list[np.ndarray]:
+    return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+
+
+def join(parts: list) -> np.ndarray:
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def main(kind: str, path: str, input_file: str, output_file: str) -> None:
     images = np.load(input_file, allow_pickle=False)["images"]
-    outputs = loaded.signatures["serving_default"](image=tf.constant(images, tf.float32))
+    logits, values = {"saved_model": saved_model, "keras3": keras3, "tflite": tflite}[kind](path, images)
     foreign = sorted({"tost_tf", "tf_keras", "tensorflow_model_optimization"} & set(sys.modules))
     if foreign:
-        sys.exit(f"the SavedModel was meant to load without {', '.join(foreign)}")
-    variables = [variable.numpy() for variable in loaded.network_variables]
-    np.savez(
-        output_file,
-        logits=outputs["logits"].numpy(),
-        probabilities=outputs["probabilities"].numpy(),
-        sizes=[variable.size for variable in variables],
-        zeros=[variable.size - np.count_nonzero(variable) for variable in variables],
-    )
+        sys.exit(f"the export was meant to load without {', '.join(foreign)}")
+    sizes = [value.size for value in values]
+    np.savez(output_file, logits=logits, sizes=sizes, zeros=[v.size - np.count_nonzero(v) for v in values])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,16 @@ from tost_tf.compat import keras
 from tost_tf.errors import TostError
 
 LARGEST_DIFFERENCE = 1e-5
+NAMES = {"saved_model": "SavedModel", "keras3": "Keras 3 file", "tflite": "TensorFlow Lite file"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Elsewhere:
+    """What a fresh process found in an export: its logits, and by variable how many weights there are and are zero."""
+
+    logits: np.ndarray
+    sizes: np.ndarray
+    zeros: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +35,44 @@ class Check:
     largest_difference: float
     zeros: int
     size: int
+
+
+def run_elsewhere(kind: str, path: str | os.PathLike, images: np.ndarray) -> Elsewhere:
+    """Runs an export on images in a fresh process.
+
+    Args:
+      kind: "saved_model", "keras3" or "tflite".
+      path: the export.
+      images: as it takes them.
+
+    Raises:
+      TostError: it does not load or run there.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs, outputs = Path(scratch, "images.npz"), Path(scratch, "outputs.npz")
+        np.savez(inputs, images=images)
+        program = Path(__file__).with_name("load_elsewhere.py")
+        # -I: neither this folder, nor PYTHONPATH, nor anything loaded here reaches that process.
+        command = [sys.executable, "-I", str(program), kind, str(path), str(inputs), str(outputs)]
+        environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode:
+            last_words = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise TostError(f"the {NAMES[kind]} {str(path)!r} does not load in a fresh process: {last_words}")
+        with np.load(outputs, allow_pickle=False) as answer:
+            return Elsewhere(answer["logits"], answer["sizes"], answer["zeros"])
+
+
+def require_same_logits(kind: str, path: str | os.PathLike, logits: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference of logits; raises `TostError` if it is above what `Check` allows."""
+    difference = float(np.max(np.abs(logits - expected)))
+    allowed = LARGEST_DIFFERENCE * max(1.0, float(np.max(np.abs(expected))))
+    if not difference <= allowed:
+        raise TostError(
+            f"the {NAMES[kind]} {str(path)!r} gives other logits than the model: they differ by {difference:g}, "
+            f"more than {allowed:g}"
+        )
+    return difference
 
 
 def check_saved_model(
@@ -42,28 +90,10 @@ def check_saved_model(
       TostError: it does not load, its logits differ by more than `LARGEST_DIFFERENCE` (of the largest |logit|, where
         that is above 1), or it has other zeros than the model.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        inputs, outputs = Path(scratch, "images.npz"), Path(scratch, "outputs.npz")
-        np.savez(inputs, images=images)
-        program = Path(__file__).with_name("load_elsewhere.py")
-        # -I: neither this folder, nor PYTHONPATH, nor anything loaded here reaches that process.
-        command = [sys.executable, "-I", str(program), str(path), str(inputs), str(outputs)]
-        environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode:
-            last_words = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise TostError(f"the SavedModel {str(path)!r} does not load in a fresh process: {last_words}")
-        with np.load(outputs, allow_pickle=False) as answer:
-            logits, zeros, sizes = answer["logits"], answer["zeros"], answer["sizes"]
+    found = run_elsewhere("saved_model", path, images)
     expected = model(network_inputs, training=False).numpy()
-    difference = float(np.max(np.abs(logits - expected)))
-    allowed = LARGEST_DIFFERENCE * max(1.0, float(np.max(np.abs(expected))))
-    if not difference <= allowed:
-        raise TostError(
-            f"the SavedModel {str(path)!r} gives other logits than the model: they differ by {difference:g}, "
-            f"more than {allowed:g}"
-        )
+    difference = require_same_logits("saved_model", path, found.logits, expected)
     values = [variable.numpy() for variable in model.variables]
-    if zeros.tolist() != [value.size - np.count_nonzero(value) for value in values]:
+    if found.zeros.tolist() != [value.size - np.count_nonzero(value) for value in values]:
         raise TostError(f"the SavedModel {str(path)!r} has other zeros than the model it was made from")
-    return Check(difference, int(zeros.sum()), int(sizes.sum()))
+    return Check(difference, int(found.zeros.sum()), int(found.sizes.sum()))

@@ -64,9 +64,9 @@ def _export(config: RunConfig, data: ImageData, directory: RunDirectory, final: 
         "input": "image: float32 [batch, height, width, channels], pixels 0 to 255",
         "mean": data.mean,
         "deviation": data.deviation,
-        "mask": _mask_name(config),
+        "mask": mask_name(config),
         "recipe": config.recipe_label,
-        "versions": _versions(),
+        "versions": versions(),
     }
     write_json(directory.export / "manifest.json", {"saved_model": exported})
 
@@ -97,7 +97,7 @@ def _result(
         "parameters": parameters,
         "nonzero_parameters": parameters - prunable + sum(nonzero.values()),
         "recipe": config.recipe_label,
-        "mask": _mask_name(config),
+        "mask": mask_name(config),
         "model": config.model.model,
         "dataset": config.data.dataset,
         "epochs": config.training.epochs,
@@ -106,7 +106,7 @@ def _result(
         "mask_seconds": round(found.seconds, 3),
         "images_per_second": round(images / seconds, 1) if seconds else 0.0,
         "collapsed_layers": found.collapsed_layers,
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -117,9 +117,9 @@ def _draw(config: RunConfig, directory: RunDirectory, result: dict[str, Any]) ->
     sparsity_by_layer(result["layer_sparsity"], result["sparsity"], directory.figures / "sparsity_by_layer.png", title)
 
 
-def _mask_name(config: RunConfig) -> str:
+def mask_name(config: RunConfig) -> str:
     return config.mask.mask_file or config.mask.mask
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}

@@ -1,0 +1,83 @@
+"""TensorFlow Lite files."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+from tost_tf.export.to_saved_model import saved_model
+from tost_tf.files import replaced_file
+
+COMPARED = 8
+PRECISIONS = ("float32", "float16", "int8")
+
+
+def tflite(
+    model: keras.Model,
+    path: str | os.PathLike,
+    mean: Sequence[float] | None = None,
+    deviation: Sequence[float] | None = None,
+    precision: str = "float32",
+    images: np.ndarray | None = None,
+) -> bool:
+    """Writes `model` as a `.tflite` file that takes and gives what the SavedModel does, in float32.
+
+    Sparse kernels are stored sparsely where that makes the file smaller and changes nothing it computes. That saves space, not time: TensorFlow Lite
+    runs them as dense ones on most CPUs.
+
+    Args:
+      model, mean, deviation: as for `saved_model`.
+      path: ends with `.tflite`; an earlier file is replaced only once the new is whole.
+      precision: of the weights: float32, float16, or int8 (activations too, by `images`).
+      images: raw training images, [images, height, width, channels], for int8: what ranges are measured on.
+
+    Returns:
+      Whether kernels are stored sparsely.
+
+    Raises:
+      TostError: another suffix or precision, or int8 without images.
+    """
+    if Path(path).suffix != ".tflite":
+        raise TostError(f"the path {str(path)!r} must end with .tflite")
+    if precision not in PRECISIONS:
+        raise TostError(f"precision is {precision!r}, it must be one of {', '.join(PRECISIONS)}")
+    if precision == "int8" and images is None:
+        raise TostError("int8 needs images to measure the ranges of activations on")
+    with tempfile.TemporaryDirectory() as scratch:
+        saved_model(model, Path(scratch) / "saved_model", mean, deviation)
+        dense, sparse = (_converted(Path(scratch) / "saved_model", precision, images, s) for s in (False, True))
+    # TensorFlow Lite 2.21 writes some float16 kernels sparsely such that they are read back as NaN.
+    stored_sparsely = len(sparse) < len(dense) and _agree(dense, sparse, images)
+    with replaced_file(path) as temporary:
+        temporary.write_bytes(sparse if stored_sparsely else dense)
+    return stored_sparsely
+
+
+def _agree(dense: bytes, sparse: bytes, images: np.ndarray | None) -> bool:
+    """Whether both files compute the same, on some of the images or, without any, on noise."""
+    runners = [
+        tf.lite.Interpreter(model_content=file).get_signature_runner("serving_default") for file in (dense, sparse)
+    ]
+    if images is None:
+        shape = runners[0].get_input_details()["image"]["shape_signature"][1:]
+        images = np.random.default_rng(0).uniform(0, 255, (COMPARED, *shape))
+    pixels = images[:COMPARED].astype(np.float32)
+    one, other = (runner(image=pixels)["logits"] for runner in runners)
+    return bool(np.max(np.abs(one - other)) <= 1e-3 * np.max(np.abs(one)))
+
+
+def _converted(path: Path, precision: str, images: np.ndarray | None, sparse: bool) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(path), signature_keys=["serving_default"])
+    optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
+    if precision != "float32":
+        optimizations.append(tf.lite.Optimize.DEFAULT)
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.representative_dataset = lambda: ({"image": image[None].astype(np.float32)} for image in images)
+    converter.optimizations = optimizations
+    return converter.convert()

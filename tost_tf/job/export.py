@@ -1,0 +1,153 @@
+"""A run in several formats, each checked in a fresh process, with a manifest that says what is in them."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tost_tf.compat import keras
+from tost_tf.config.export_options import ExportOptions
+from tost_tf.data.pipeline import first_examples
+from tost_tf.errors import TostError
+from tost_tf.export.sizes import bytes_of, gzip_bytes_of, information_bound, sha256_of
+from tost_tf.export.strip import strip
+from tost_tf.export.to_keras3_file import keras3
+from tost_tf.export.to_saved_model import saved_model
+from tost_tf.export.to_tflite import tflite
+from tost_tf.export.verify import require_same_logits, run_elsewhere
+from tost_tf.job.finish import mask_name, versions
+from tost_tf.job.load_run import LoadedRun, load_run
+from tost_tf.masks.prunable import prunable_weights
+from tost_tf.train.run_directory import write_json
+
+RAW = "image: float32 [batch, height, width, channels], pixels 0 to 255"
+NORMALISED = "float32 [batch, height, width, channels], (pixel / 255 - mean) / deviation"
+EXACT = ("saved_model", "keras3", "tflite float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """One file: what writes it, whether it takes raw pixels, and how it is called in the manifest."""
+
+    name: str
+    kind: str
+    file: str
+    write: Callable[[Path], bool | None]
+    takes_pixels: bool
+
+
+def export_run(run_dir: str | Path, formats: tuple[str, ...], options: ExportOptions) -> dict[str, Any]:
+    """Exports the run's best weights, checks each file, and adds it to `manifest.json`.
+
+    Args:
+      run_dir: the run's folder.
+      formats: of `FORMATS`.
+      options: precisions, the folder, the images for int8.
+
+    Returns:
+      The manifest.
+
+    Raises:
+      TostError: a check failed; every file and the manifest, which names the failure, are there all the same.
+    """
+    run = load_run(run_dir)
+    final = run.model.haunted if run.model.ghosts_active else strip(run.model)
+    out = Path(options.out) if options.out else run.directory.export
+    path = out / "manifest.json"
+    manifest = _read(path)
+    failures = []
+    for export in _exports(run, final, formats, options):
+        entry = _entry(run, final, export, out)
+        manifest[export.name] = entry
+        write_json(path, manifest)
+        if "failed" in entry:
+            failures.append(entry["failed"])
+        print(_line(export.name, entry), flush=True)
+    if failures:
+        raise TostError(f"{len(failures)} of the files failed their check (see {path}): {'; '.join(failures)}")
+    return manifest
+
+
+def _exports(run: LoadedRun, final: keras.Model, formats: tuple[str, ...], options: ExportOptions) -> list[Export]:
+    mean, deviation = run.data.mean, run.data.deviation
+    images = run.data.train.images[: options.calibration_examples]
+    exports = []
+    if "saved_model" in formats:
+        write = lambda path: saved_model(final, path, mean, deviation)  # noqa: E731
+        exports.append(Export("saved_model", "saved_model", "saved_model", write, True))
+    if "keras3" in formats:
+        exports.append(Export("keras3", "keras3", "model.keras", lambda path: keras3(final, path), False))
+    for precision in options.precisions.split(",") if "tflite" in formats else ():
+        write = lambda path, p=precision: tflite(final, path, mean, deviation, p, images)  # noqa: E731
+        exports.append(Export(f"tflite {precision}", "tflite", f"model_{precision}.tflite", write, True))
+    return exports
+
+
+def _entry(run: LoadedRun, final: keras.Model, export: Export, out: Path) -> dict[str, Any]:
+    kernels = {path: weight.numpy() for path, weight in prunable_weights(final).items()}
+    size = sum(kernel.size for kernel in kernels.values())
+    zeros = {path: kernel.size - int(np.count_nonzero(kernel)) for path, kernel in kernels.items()}
+    path = out / export.file
+    sparse = export.write(path)
+    entry = {
+        "format": export.kind,
+        "file": export.file,
+        "bytes": bytes_of(path),
+        "gzip_bytes": gzip_bytes_of(path),
+        "information_bound_bytes": information_bound(kernels, final.count_params() - size),
+        "sparsity": sum(zeros.values()) / size,
+        "layer_sparsity": {name: zeros[name] / kernels[name].size for name in kernels},
+        "sparsely_stored": bool(sparse),
+        "has_ghosts": run.model.ghosts_active,
+        "input": RAW if export.takes_pixels else NORMALISED,
+        "mean": run.data.mean,
+        "deviation": run.data.deviation,
+        "mask": mask_name(run.config),
+        "recipe": run.config.recipe_label,
+        "epoch": run.epoch,
+        "versions": versions(),
+        "sha256": sha256_of(path),
+    }
+    try:
+        return entry | _checked(run, final, export, path, sum(zeros.values()))
+    except TostError as error:
+        return entry | {"failed": str(error)}
+
+
+def _checked(run: LoadedRun, final: keras.Model, export: Export, path: Path, zeros: int) -> dict[str, Any]:
+    """Logits, accuracy and zeros of the file in a fresh process, on the whole test set."""
+    inputs, labels = first_examples(run.data, run.data.test, len(run.data.test))
+    expected = final.predict(inputs, batch_size=500, verbose=0)
+    found = run_elsewhere(export.kind, path, run.data.test.images if export.takes_pixels else inputs)
+    accuracy = float(np.mean(found.logits.argmax(1) == labels.argmax(1)))
+    difference = float(np.max(np.abs(found.logits - expected)))
+    if export.name in EXACT:
+        require_same_logits(export.kind, path, found.logits, expected)
+    if int(found.zeros.sum()) < zeros:
+        raise TostError(f"{path} has {int(found.zeros.sum())} zeros, fewer than the {zeros} pruned weights")
+    return {
+        "test_accuracy": accuracy,
+        "accuracy_in_memory": float(np.mean(expected.argmax(1) == labels.argmax(1))),
+        "largest_difference": difference,
+        "zeros": int(found.zeros.sum()),
+        "weights": int(found.sizes.sum()),
+    }
+
+
+def _line(name: str, entry: dict[str, Any]) -> str:
+    told = entry.get("failed") or (
+        f"{100 * entry['test_accuracy']:.2f}%, logits differ by {entry['largest_difference']:.1g}, "
+        f"{entry['bytes']:,} bytes ({entry['gzip_bytes']:,} gzipped; bound {entry['information_bound_bytes']:,})"
+    )
+    return f"{name:16} {entry['file']:22} {told}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
