@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
-from tost_tf.compat import keras, tf
+from tost_tf.compat import keras, keras3, tf
 from tost_tf.errors import TostError
 from tost_tf.export.verify import check_saved_model
 
@@ -27,6 +27,17 @@ def test_signature_takes_pixels_and_gives_logits_and_probabilities(final, tmp_pa
         np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
         softmax = np.exp(expected) / np.exp(expected).sum(1, keepdims=True)
         np.testing.assert_allclose(outputs["probabilities"], softmax, atol=1e-6)
+
+
+def test_bytes_are_served_too_and_keras_3_loads_it_as_a_layer(final, tmp_path):
+    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
+    expected = final(INPUTS).numpy()
+    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_uint8"]
+    np.testing.assert_allclose(serve(image=tf.constant(PIXELS))["logits"], expected, atol=1e-5)
+    layer = keras3().layers.TFSMLayer(str(tmp_path / "model"), call_endpoint="serving_default")
+    for count in (2, 9):
+        outputs = layer(tf.constant(PIXELS[:count], tf.float32))
+        np.testing.assert_allclose(outputs["logits"], expected[:count], atol=1e-5)
 
 
 def test_fresh_process_agrees(final, tmp_path):

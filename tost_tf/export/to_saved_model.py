@@ -17,8 +17,8 @@ def saved_model(
     """Writes `model` as a SavedModel that any process with TensorFlow can load; it holds plain operations only.
 
     Its signature `serving_default` takes `image`, float32 [batch, height, width, channels] of pixels 0 to 255, and
-    gives `logits` and `probabilities`, float32 [batch, classes]. The variables are also reachable as the list
-    `network_variables`.
+    gives `logits` and `probabilities`, float32 [batch, classes]; `serving_uint8` takes bytes. A batch has any size. The
+    variables are also reachable as the list `network_variables`.
 
     Args:
       model: a classifier with one input and one output of logits, usually from `strip`.
@@ -39,14 +39,19 @@ def saved_model(
     # Only the variables are handed over, not the model: no Keras object is described in the file.
     module = tf.Module()
     module.network_variables = list(model.variables)
-    image = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, name="image")
+    shape = [None, *model.inputs[0].shape[1:]]
 
-    @tf.function(input_signature=[image])
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     def serve(image):
         if mean is not None:
             image = (image / 255.0 - tf.constant(mean, tf.float32)) / tf.constant(deviation, tf.float32)
         logits = tf.cast(model(image, training=False), tf.float32)
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")])
+    def serve_bytes(image):
+        return serve(tf.cast(image, tf.float32))
+
     with replaced_folder(path) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures={"serving_default": serve})
+        signatures = {"serving_default": serve, "serving_uint8": serve_bytes}
+        tf.saved_model.save(module, str(temporary), signatures=signatures)

@@ -26,8 +26,8 @@ def tflite(
 ) -> bool:
     """Writes `model` as a `.tflite` file that takes and gives what the SavedModel does, in float32.
 
-    Sparse kernels are stored sparsely where that makes the file smaller and changes nothing it computes. That saves space, not time: TensorFlow Lite
-    runs them as dense ones on most CPUs.
+    Sparse kernels are stored sparsely where that makes the file smaller and changes nothing it computes. That saves
+    space, not time: TensorFlow Lite runs them as dense ones on most CPUs.
 
     Args:
       model, mean, deviation: as for `saved_model`.
