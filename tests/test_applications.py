@@ -1,7 +1,8 @@
 """Models nobody wrote for this project: one of each family of keras.applications that has ReLU.
 
 The table of what was found is printed at the end of the test (`pytest -s` shows it at once);
-`pytest tests/test_applications.py --every-application -s` takes all of them, in about twenty minutes.
+`pytest tests/test_applications.py --every-application -s` takes the others of those families too, of RegNet a few, in
+about twenty minutes.
 """
 
 import numpy as np

@@ -3,6 +3,7 @@ import pytest
 
 import tost_tf as tost
 from tost_tf.analysis.gradient_flow import gradient_flow
+from tost_tf.analysis.hessian import MaskedHessian, top_eigenvalues
 from tost_tf.compat import keras
 
 
@@ -29,3 +30,23 @@ def test_statistics_stay(small_model, small_images):
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     assert gradient_flow(tost.GhostModel(small_model), *small_images, loss) > 0
     assert all(np.array_equal(old, new.numpy()) for old, new in zip(before, small_model.weights, strict=True))
+
+
+def test_on_two_replicas_it_is_the_same(small_model, small_images, two_replicas):
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    masks = tost.masks.random(small_model, sparsity=0.6)
+    expected = gradient_flow(tost.sparsify(small_model, masks), *small_images, loss)
+    found = []
+
+    class Measure(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            found.append(gradient_flow(self.model, *small_images, loss))
+            found.append(top_eigenvalues(MaskedHessian(self.model, *small_images), 2, 8)[0])
+
+    with two_replicas.scope():
+        mirrored = tost.GhostModel(tost.sparsify(small_model, masks), "none", "none")
+        mirrored.compile("sgd", loss)
+    mirrored.fit(*small_images, batch_size=10, epochs=1, verbose=0, callbacks=[Measure()])
+    assert found[0] == pytest.approx(expected, rel=1e-5)
+    one, _ = top_eigenvalues(MaskedHessian(tost.sparsify(small_model, masks), *small_images), 2, 8)
+    assert [row["eigenvalue"] for row in found[1]] == pytest.approx([row["eigenvalue"] for row in one], rel=1e-3)

@@ -72,3 +72,20 @@ def test_overlap_by_hand():
     assert b["overlap"] == 1
     with pytest.raises(TostError, match="are of different networks"):
         mask_overlap(one, tost.Masks({"a/kernel": [1, 0, 1, 1, 0]}))
+
+
+@pytest.mark.parametrize("name", ["vgg16", "mobilenet", "applications/MobileNetV2", "applications/EfficientNetB0"])
+def test_in_a_dense_network_every_weight_is_effective(name):
+    model = tost.models.build(
+        name, (64, 64, 3), 10, 0.35 if "V2" in name else 0.25 if name in ("vgg16", "mobilenet") else 1
+    )
+    assert {row["effective_density"] for row in mask_spectrum(model, {})} == {1.0}
+
+
+def test_dead_inputs_of_a_grouped_convolution():
+    image = keras.Input((4, 4, 4))
+    model = keras.Model(image, keras.layers.Conv2D(6, 1, groups=2, use_bias=False, name="conv")(image))
+    mask = np.ones((1, 1, 2, 6))
+    mask[0, 0, 1, 3:] = 0  # the second group does not read its second channel
+    (row,) = mask_spectrum(model, {"conv/kernel": mask})
+    assert row["dead_inputs"] == 0.25 and row["dead_outputs"] == 0

@@ -81,3 +81,13 @@ def test_densities_of_table_5_go_on_top_of_any_flagfile(density):
     expected = {"dense": 0.0, "20": 0.2, "75": 0.75, "95": 0.95}[density.split("_")[-1].split("/")[-1].split(".")[0]]
     assert config.mask.sparsity == expected and config.mask.mask == ("none" if expected == 0 else "random")
     assert config.recipe.ghost_neurons == "pswish" and config.model.model == "resnet20"
+
+
+@pytest.mark.parametrize("path", sorted(Path("flags").rglob("*.flags")), ids=str)
+def test_commands_in_the_headers_are_right(path):
+    first = path.read_text().splitlines()[0]
+    if path.name == "base.flags":
+        return
+    command, *arguments = first.removeprefix("# ").split()
+    assert command == "tost-train" and f"--flagfile={path}" in arguments
+    assert path.parent.name != "ablations" or parse(arguments).machine.run_dir not in ("runs/quickstart", "")

@@ -141,3 +141,45 @@ def test_export_replaces_whole_files_only(tmp_path, small_model):
     tost.export.keras3(small_model, tmp_path / "model.keras")
     assert K3.models.load_model(tmp_path / "model.keras").count_params() == small_model.count_params()
     assert [file.name for file in tmp_path.iterdir()] == ["model.keras"]
+
+
+def gelu(x):
+    """Of the user's own, named like a known one."""
+    return 3.0 * x
+
+
+def test_a_function_of_ones_own_is_not_taken_for_the_known_one():
+    for library, convert in ((K3, tost.from_keras3), (keras, to_keras3)):
+        image = library.Input((3,))
+        model = library.Model(image, library.layers.Dense(2, activation=gelu, name="own")(image))
+        with pytest.raises(TostError, match="'own' .* has no counterpart"):
+            convert(model)
+    sparse = tost.sparsify(model, tost.masks.random(model, sparsity=0.0))
+    x = np.ones((1, 3), np.float32)
+    np.testing.assert_allclose(sparse(x), model(x))
+
+
+def test_constants_in_the_graph():
+    image = K3.Input((2, 3))
+    model = K3.Model(image, image * np.array([1.0, 2.0, 3.0], np.float32))
+    x = np.random.default_rng(0).normal(size=(2, 2, 3)).astype(np.float32)
+    np.testing.assert_allclose(tost.from_keras3(model)(x), model(x))
+    legacy = keras.Input((3,))
+    with pytest.raises(TostError, match=r"\(math.add, called so: .*\) has no counterpart in Keras 3"):
+        to_keras3(keras.Model(legacy, tf.add(legacy, y=legacy)))
+
+
+def test_activations_that_are_layers_in_tf_keras():
+    x = np.linspace(-9, 9, 12, dtype=np.float32).reshape(4, 3)
+    for name in ("relu6", "leaky_relu"):
+        model = K3.Sequential([K3.Input((3,)), K3.layers.Activation(name)])
+        same_outputs(model, tost.from_keras3(model), x)
+    image = K3.Sequential([K3.Input((8, 8, 3)), K3.layers.Resizing(4, 4), K3.layers.CenterCrop(2, 2)])
+    same_outputs(image, tost.from_keras3(image), np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32))
+
+
+def test_masks_and_ghosts_are_stripped_before_an_export(small_model):
+    sparse = tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.5))
+    for model in (sparse, tost.GhostModel(sparse)):
+        with pytest.raises(TostError, match="give it to `tost_tf.strip` first"):
+            to_keras3(model)

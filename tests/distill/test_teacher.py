@@ -69,3 +69,16 @@ def test_teachers_that_do_not_fit_are_refused(small_data, tmp_path):
     (tmp_path / "other/saved_model.pb").write_bytes(b"broken")
     with pytest.raises(TostError, match="cannot be loaded"):
         Teacher(tmp_path / "other", small_data)
+
+
+def test_teacher_of_bytes_gets_every_pixel_right(small_data, tmp_path):
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 6, 5, 3), tf.uint8, name="image")])
+    def serve(image):
+        return {"logits": tf.reshape(tf.cast(image, tf.float32), (-1, 90))[:, :4]}
+
+    tf.saved_model.save(module, str(tmp_path / "bytes"), signatures={"serving_default": serve})
+    pixels = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None, None], (256, 6, 5, 3))
+    logits = Teacher(tmp_path / "bytes", small_data)(normalise(pixels, small_data))
+    np.testing.assert_array_equal(logits[:, 0], np.arange(256))

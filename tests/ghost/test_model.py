@@ -319,3 +319,18 @@ def test_activations_left_alone_are_named():
     assert list(ghosted.left_alone.values()).count("nn.silu") == 1 and len(ghosted.left_alone) == 5
     assert "left alone, as they are no ReLU: leaky (LeakyReLU), gelu (gelu)" in ghosted.describe()
     assert tost.GhostModel(keras.Model(image, image)).left_alone == {}
+
+
+def test_nested_models_keep_how_they_are_called():
+    layers = keras.layers
+    parts = [layers.Conv2D(3, 3, input_shape=(6, 6, 3)), layers.BatchNormalization(), layers.ReLU()]
+    base = keras.Sequential(parts, name="base")
+    image = keras.Input((6, 6, 3))
+    for features in (base(image, training=False), base(inputs=image, training=False)):
+        model = keras.Model(image, layers.Dense(2)(layers.Flatten()(features)))
+        ghosted = tost.GhostModel(sparse_copy(model), skips="none")
+        set_ghosts(ghosted, 0.0, 1e6)
+        pixels = 3 + tf.random.normal((4, 6, 6, 3))
+        frozen = ghosted.plain(pixels, training=True)
+        np.testing.assert_allclose(ghosted.haunted(pixels, training=True), frozen, atol=1e-5)
+        np.testing.assert_allclose(ghosted.plain(pixels, training=False), frozen, atol=1e-6)

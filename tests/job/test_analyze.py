@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
 import tost_tf as tost
 from tost_tf.analysis.rows import read_rows, write_rows
@@ -17,6 +18,8 @@ from tost_tf.job import train
 from tost_tf.job.analyze import ANALYSES
 from tost_tf.job.load_run import load_run
 from tost_tf.train.mask_board import mask_image
+from tost_tf.train.record import RecordGradientFlow
+from tost_tf.train.run_directory import RunDirectory
 
 OPTIONS = {
     "dataset": "digits",
@@ -61,19 +64,21 @@ def test_recording_changes_no_weight_and_writes_nothing_when_off(runs):
     assert not (runs / "quiet/analysis/gradient_flow.json").exists()
 
 
-def test_a_run_that_goes_on_records_no_step_twice(tmp_path, monkeypatch):
+@pytest.mark.parametrize("stopped_in", ["checkpoint", "recording"])
+def test_a_run_that_goes_on_records_every_step_once(tmp_path, monkeypatch, stopped_in):
     config = RunConfig.make(**OPTIONS, recipe="default", gradient_flow_every=1, run_dir=str(tmp_path / "run"))
-    original = train.SaveCheckpoints.on_epoch_end
+    callback = {"checkpoint": train.SaveCheckpoints, "recording": RecordGradientFlow}[stopped_in]
+    original = callback.on_epoch_end
 
-    def stop_before_the_second_checkpoint(self, epoch, logs=None):
+    def stop_in_the_second_epoch(self, epoch, logs=None):
         if epoch == 1:
             raise KeyboardInterrupt
         original(self, epoch, logs)
 
-    monkeypatch.setattr(train.SaveCheckpoints, "on_epoch_end", stop_before_the_second_checkpoint)
+    monkeypatch.setattr(callback, "on_epoch_end", stop_in_the_second_epoch)
     with pytest.raises(KeyboardInterrupt):
         tost.launch(config)
-    monkeypatch.setattr(train.SaveCheckpoints, "on_epoch_end", original)
+    monkeypatch.setattr(callback, "on_epoch_end", original)
     tost.launch(config)
     assert [row["step"] for row in read_rows(tmp_path / "run/analysis", "gradient_flow")] == list(range(1, 10))
 
@@ -111,7 +116,12 @@ def test_two_runs_in_one_figure(runs, tmp_path, capsys):
         *("overlap.png", "overlap.json", "overlap.csv"),
     }
     assert {row["overlap"] for row in read_rows(tmp_path, "overlap")} == {1.0}  # one seed, one mask
-    assert read_rows(runs / "quiet/analysis", "activations")  # computed on the way
+    # Computed with the options of the comparison, whatever was there before.
+    main([f"--run_dir={runs}/quiet", "--what=activations", "--epsilon=0.5"])
+    before = read_rows(runs / "quiet/analysis", "activations")
+    main(["--compare", str(runs / "quiet"), str(runs / "loud"), "--what=activations", f"--out={tmp_path}"])
+    after = read_rows(runs / "quiet/analysis", "activations")
+    assert after == read_rows(runs / "loud/analysis", "activations") and after != before
 
 
 def test_requests_that_cannot_be_met(runs, tmp_path):
@@ -122,6 +132,7 @@ def test_requests_that_cannot_be_met(runs, tmp_path):
     refused(
         "trajectory was not recorded in .* train with --hessian_every=1", f"--run_dir={runs}/quiet", "--what=trajectory"
     )
+    refused("has the same run twice", "--compare", f"{runs}/quiet", f"{runs}/loud/../quiet", "--what=mask")
     refused("give either --run_dir=RUN, or --compare RUN_A RUN_B")
     refused("'/no/run' is no run's folder", "--run_dir=/no/run")
     refused("needs another run", "--compare", str(runs / "loud"))
@@ -131,6 +142,8 @@ def test_requests_that_cannot_be_met(runs, tmp_path):
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun/config.flags").write_text((runs / "loud/config.flags").read_text())
     refused("has no checkpoint yet", f"--run_dir={tmp_path}/begun")
+    (tmp_path / "begun/config.flags").write_text("--epochs=3")
+    refused("begun/config.flags' cannot be understood: it is cut off", f"--run_dir={tmp_path}/begun")
 
 
 def test_tensorboard_has_masks_ghosts_and_sparsity(runs):
@@ -138,10 +151,8 @@ def test_tensorboard_has_masks_ghosts_and_sparsity(runs):
     tags = events.Tags()["tensors"]
     assert "mask/stage1_block1_conv1/kernel" in tags and "sparsity/stage1_block1_conv1/kernel" in tags
     assert {"epoch_alpha", "epoch_beta", "epoch_gradient_flow"} <= set(tags)
-    values = [
-        np.frombuffer(event.tensor_proto.tensor_content or b"", np.float32) for event in events.Tensors("epoch_alpha")
-    ]
-    assert len(values) == 3
+    alphas = [float(make_ndarray(event.tensor_proto)) for event in events.Tensors("epoch_alpha")]
+    assert alphas == pytest.approx([row["alpha"] for row in RunDirectory(runs / "loud").read_metrics()])
 
 
 def test_mask_images():

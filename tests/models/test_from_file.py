@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tost_tf import models
-from tost_tf.compat import keras, keras3
+from tost_tf.compat import keras, keras3, tf
 from tost_tf.errors import TostError
 from tost_tf.models.from_file import load_model_file
 
@@ -77,3 +77,27 @@ def test_networks_of_keras_applications():
         models.build("applications/InceptionV3", (32, 32, 3), 7)
     with pytest.raises(TostError, match="keras.applications has no network 'ResNet5'"):
         models.build("applications/ResNet5", (32, 32, 3), 7)
+
+
+def test_softmax_at_the_end_of_a_nested_model_or_as_an_operation(tmp_path):
+    layers = keras.layers
+    image = keras.Input((8, 8, 3))
+    x = np.random.default_rng(1).normal(size=(3, 8, 8, 3)).astype(np.float32)
+    head = keras.Sequential([layers.Dense(4, activation="softmax", input_shape=(192,))])
+    for outputs in (head(layers.Flatten()(image)), tf.nn.softmax(layers.Dense(4)(layers.Flatten()(image)))):
+        model = keras.Model(image, outputs)
+        model.save(tmp_path / "model.h5")
+        logits = load_model_file(tmp_path / "model.h5")(x)
+        np.testing.assert_allclose(tf.nn.softmax(logits), model(x), rtol=1e-5)
+        assert np.abs(logits.numpy().sum(1) - 1).max() > 0.01
+    keras.Model(image, layers.Dense(4, activation="sigmoid", name="top")(layers.Flatten()(image))).save(
+        tmp_path / "m.h5"
+    )
+    with pytest.raises(TostError, match="ends in 'top', training needs logits"):
+        load_model_file(tmp_path / "m.h5")
+
+
+def test_efficient_net_takes_normalised_images_as_they_are():
+    model = models.build("applications/EfficientNetB0", (32, 32, 3), 5)
+    preprocessing = [layer for layer in model.layers if layer.name.startswith(("rescaling", "normalization"))]
+    assert preprocessing and all(isinstance(layer, keras.layers.Activation) for layer in preprocessing)

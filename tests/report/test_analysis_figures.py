@@ -83,8 +83,16 @@ def test_contours_share_their_scale_and_put_x_across(drawn, function):
     left, right, bar = drawn(function, {"default": PLANE, "tost": [row | {"loss": 1.0} for row in PLANE]})
     assert (left.get_title(), right.get_title()) == ("default", "tost")
     contours = left.collections[0]
+    # The loss of PLANE is 10 at the right end of the middle row, and 100 at the upper end of the middle column.
+    levels = contours.levels
+    filled = {
+        (x, y): max(
+            level for level, shape in zip(levels, contours.get_paths(), strict=False) if shape.contains_point((x, y))
+        )
+        for x, y in ((0.97, 0.0), (0.0, 0.97))
+    }
+    assert filled[0.97, 0.0] == pytest.approx(1, abs=0.4) and filled[0.0, 0.97] == pytest.approx(2, abs=0.4)
     assert (contours.get_array().min(), contours.get_array().max()) == pytest.approx((-2.9, 2.9), abs=0.1)
-    # The loss grows faster upwards than to the right: contour lines lean that way.
     assert left.get_xlabel().endswith("1") and left.get_ylabel().endswith("2") and "log" in bar.get_ylabel()
 
 

@@ -14,8 +14,8 @@ ROWS = [
 def drawn(monkeypatch):
     """The figures in memory, as they are saved."""
     seen = []
-    save = figures._save
-    monkeypatch.setattr(figures, "_save", lambda figure, path: (seen.append(figure), save(figure, path)))
+    save = figures.save
+    monkeypatch.setattr(figures, "save", lambda figure, path: (seen.append(figure), save(figure, path)))
     return seen
 
 

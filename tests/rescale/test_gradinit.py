@@ -192,3 +192,14 @@ def test_bad_requests_are_refused(small_model, small_images):
     bad = tf.data.Dataset.from_tensor_slices((np.full_like(small_images[0], np.nan), small_images[1])).batch(10)
     with pytest.raises(TostError, match="gives loss nan"):
         tost.rescale_init(small_model, bad, steps=3)
+
+
+def test_nested_models_with_the_same_names_have_a_scale_each(small_images):
+    def block(name):
+        return keras.Sequential([keras.layers.Conv2D(2, 3, name="conv", input_shape=(None, None, 2))], name=name)
+
+    image = keras.Input((6, 6, 2))
+    flat = keras.layers.Flatten()(block("two")(block("one")(image)))
+    scales = tost.rescale_init(keras.Model(image, keras.layers.Dense(4)(flat)), [small_images] * 3, steps=2)
+    names = ["conv/kernel", "conv/bias", "conv/kernel #2", "conv/bias #2"]
+    assert list(scales)[:4] == names and len(scales) == 6

@@ -30,5 +30,6 @@ def gradient_flow(model: keras.Model, images: np.ndarray, labels: np.ndarray, lo
 def _gradients(model, loss, variables, images, labels) -> list[tf.Tensor]:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(variables)
-        value = loss(tf.constant(labels), model(tf.constant(images), training=True))
+        # Not called: under a distribution strategy a loss refuses to take the mean itself.
+        value = tf.reduce_mean(loss.call(tf.constant(labels), model(tf.constant(images), training=True)))
     return tape.gradient(value, variables, unconnected_gradients="zero")

@@ -1,6 +1,7 @@
 """The loss of a model as a function of its kept weights, the subspace all analyses stay in."""
 
 import numpy as np
+from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.ghost.model import GhostModel
@@ -18,17 +19,20 @@ class KeptWeights:
     Attributes:
       variables: the trainable weights.
       masks: 1 where a weight is kept, by variable.
+      kernels, depthwise: whether a variable is a prunable kernel, and one of a depthwise convolution.
       size: the length of the vector, pruned weights included.
     """
 
     def __init__(self, model: keras.Model):
         self.model = model
         network = model.plain if isinstance(model, GhostModel) else model
-        self.variables: list[tf.Variable] = list(model.trainable_weights)
+        variables = list(model.trainable_weights)
         present, kernels = present_masks(network), prunable_weights(network)
         by_kernel = {id(kernel): present.get(path, kernel.numpy() != 0) for path, kernel in kernels.items()}
-        self.masks = [np.asarray(by_kernel.get(id(v), np.ones(v.shape)), np.float32) for v in self.variables]
-        self.kernels = [id(variable) in by_kernel for variable in self.variables]
+        self.masks = [np.asarray(by_kernel.get(id(v), np.ones(v.shape)), np.float32) for v in variables]
+        self.kernels = [id(variable) in by_kernel for variable in variables]
+        self.depthwise = [variable.name.endswith("depthwise_kernel:0") for variable in variables]
+        self.variables: list[tf.Variable] = [_local(variable) for variable in variables]
         self.size = sum(mask.size for mask in self.masks)
 
     def flat(self, arrays: list) -> np.ndarray:
@@ -56,8 +60,6 @@ class KeptWeights:
         Returns:
           (loss, accuracy) for each place.
         """
-        from tqdm import tqdm
-
         before = [variable.numpy() for variable in self.variables]
         steps = [self.parts(direction) for direction in directions]
         results = []
@@ -72,6 +74,12 @@ class KeptWeights:
                 for variable, value in zip(self.variables, before, strict=True):
                     variable.assign(value)
         return results
+
+
+def _local(variable: tf.Variable) -> tf.Variable:
+    """Of a variable that is on several replicas the first copy: derivatives are taken outside the replicas."""
+    strategy = getattr(variable, "distribute_strategy", None)
+    return strategy.experimental_local_results(variable)[0] if strategy else variable
 
 
 def loss_and_accuracy(model: keras.Model, images: np.ndarray, labels: np.ndarray, batch: int = 500) -> tuple:

@@ -1,6 +1,7 @@
 """The loss around trained weights and around test images (ToST, Figures 8 and 10)."""
 
 import numpy as np
+from tqdm import tqdm
 
 from tost_tf.analysis.kept_weights import KeptWeights, loss_and_accuracy
 from tost_tf.compat import keras
@@ -35,10 +36,12 @@ def filter_normalised_direction(weights: KeptWeights, seed: int) -> np.ndarray:
     """
     generator = np.random.default_rng(seed)
     parts = []
-    for variable, mask, is_kernel in zip(weights.variables, weights.masks, weights.kernels, strict=True):
+    kinds = zip(weights.variables, weights.masks, weights.kernels, weights.depthwise, strict=True)
+    for variable, mask, is_kernel, is_depthwise in kinds:
         value = variable.numpy()
         drawn = generator.normal(size=value.shape) * mask
-        axes = tuple(range(value.ndim - 1))  # a filter is what gives one output channel
+        # A filter is what gives one output channel: of a depthwise kernel, [..., channels, multiplier].
+        axes = tuple(range(value.ndim - (2 if is_depthwise else 1)))
         norms = np.sqrt((drawn**2).sum(axes, keepdims=True))
         wanted = np.sqrt((value.astype(np.float64) ** 2).sum(axes, keepdims=True))
         parts.append(drawn * wanted / np.maximum(norms, 1e-12) if is_kernel else np.zeros(value.shape))
@@ -80,7 +83,7 @@ def input_landscape(
     drawn, _ = np.linalg.qr(generator.normal(size=(images[0].size, 2)))
     one, two = (drawn * np.sqrt(images[0].size)).T.reshape(2, *images[0].shape).astype(np.float32)
     rows = []
-    for x, y in _grid(points, reach).tolist():
+    for x, y in tqdm(_grid(points, reach).tolist(), "inputs", leave=False, disable=None):
         loss, _ = loss_and_accuracy(model, images + np.float32(x) * one + np.float32(y) * two, labels)
         rows.append({"x": x, "y": y, "loss": loss})
     return rows

@@ -7,8 +7,9 @@ import numpy as np
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
 from tost_tf.masks.mask import Masks
-from tost_tf.masks.prunable import prunable_weights
+from tost_tf.masks.prunable import prunable_layers, prunable_weights
 from tost_tf.masks.synflow import SynapticFlow
+from tost_tf.models.copy import inside
 
 
 def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[dict]:
@@ -27,15 +28,14 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
       of the number of paths through the layer, -inf if there is none: a path is counted for each pixel it starts from
       and averaged where the network pools.
     """
-    flow = SynapticFlow(model)
-    flow.count_paths()
-    scores = flow.scores(masks)
+    scores = SynapticFlow(model, paths_only=True).scores(masks)
+    groups = {path: getattr(inside(layer), "groups", 1) for path, layer in prunable_layers(model)}
     rows = []
     for path in prunable_weights(model):
         mask = np.asarray(masks[path]) if path in masks else np.ones(scores[path].shape)
         depthwise = path.endswith("/depthwise_kernel")
         by_output = mask.reshape(-1, mask.shape[-2] * mask.shape[-1] if depthwise else mask.shape[-1]).any(0)
-        by_input = mask.any(tuple(axis for axis in range(mask.ndim) if axis != mask.ndim - 2))
+        by_input = _reads(mask, 1 if depthwise else groups[path.rpartition("/")[0]])
         rows.append(
             {
                 "layer": path.rpartition("/")[0],
@@ -48,6 +48,12 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
             }
         )
     return rows
+
+
+def _reads(mask: np.ndarray, groups: int) -> np.ndarray:
+    """Whether any kept weight reads an input channel; in a grouped kernel each group of outputs reads its own."""
+    per_group = mask.reshape(*mask.shape[:-1], groups, mask.shape[-1] // groups)
+    return per_group.any((*range(mask.ndim - 2), -1)).ravel()
 
 
 def mask_overlap(one: Masks, other: Masks) -> list[dict]:

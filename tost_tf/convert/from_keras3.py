@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from tost_tf.compat import keras, keras3
 from tost_tf.convert.layer import Direction, copy_weights
 from tost_tf.convert.operations import FROM_KERAS3
@@ -99,7 +101,12 @@ class _Rebuilt:
             return False
         arguments, keywords = self._filled(call["args"]), self._filled(call["kwargs"])
         keywords = {key: value for key, value in keywords.items() if value is not None}
-        outputs = self._function(entry)(*arguments, **keywords)
+        function = self._function(entry)
+        try:
+            outputs = function(*arguments, **keywords)
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise self.direction.no_counterpart(name, f"{entry['class_name']}, called so: {reason}") from None
         for index, tensor in enumerate(outputs if isinstance(outputs, list | tuple) else [outputs]):
             self.tensors[name, number, index] = tensor
         return True
@@ -121,6 +128,8 @@ class _Rebuilt:
                 return self.tensors[tuple(value["config"]["keras_history"])]
             if value.get("class_name") == "__tuple__":
                 return tuple(self._filled(item) for item in value["items"])
+            if value.get("class_name") in ("__numpy__", "__tensor__"):
+                return np.asarray(value["config"]["value"], value["config"]["dtype"])
             return {key: self._filled(item) for key, item in value.items()}
         return [self._filled(item) for item in value] if isinstance(value, list | tuple) else value
 

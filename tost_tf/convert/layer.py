@@ -31,6 +31,15 @@ class Direction:
         names = ("tf_keras", "Keras 3")
         self.source_name, self.target_name = names if to_keras3 else names[::-1]
 
+    @property
+    def _as_layers(self) -> dict[Any, Any]:
+        """Activations of Keras 3 that are layers, but no functions, in tf_keras."""
+        functions, layers = self.source.activations, self.target.layers
+        return {
+            functions.relu6: lambda name: layers.ReLU(6.0, name=name),
+            functions.leaky_relu: lambda name: layers.LeakyReLU(0.2, name=name),
+        }
+
     def no_counterpart(self, name: str, kind: str) -> TostError:
         return TostError(f"the layer {name!r} ({kind}) has no counterpart in {self.target_name}: take it out or away")
 
@@ -41,6 +50,8 @@ class Direction:
           TostError: the target has no such layer, or not an option that `layer` has set.
         """
         kind = type(layer).__name__
+        if kind == "Activation" and not self.to_keras3 and layer.activation in self._as_layers:
+            return self._as_layers[layer.activation](layer.name)
         new_class = getattr(self.target.layers, kind, None)
         if new_class is None or getattr(self.source.layers, kind, None) is not type(layer):
             raise self.no_counterpart(layer.name, f"{type(layer).__module__}.{kind}")
@@ -61,7 +72,7 @@ class Direction:
                 value = self._translated(key, value)
                 if value is not _DROPPED:
                     options[new_key] = value
-            elif value is not None and not key.endswith("initializer") and value != defaults.get(key, value):
+            elif not _harmless(key, value) and value != defaults.get(key, value):
                 raise TostError(
                     f"the layer {layer.name!r} ({kind}) has {key}={value!r}, which it cannot have in {self.target_name}"
                 )
@@ -70,9 +81,11 @@ class Direction:
     def _require_activation(self, layer: Any, key: str, value: Any) -> None:
         if not key.endswith("activation") or value is None:
             return
-        if value == "silu" and not self.to_keras3:
+        if value == "silu" and not self.to_keras3 and getattr(layer, key, None) is self.source.activations.silu:
             return  # "swish" in tf_keras
-        if not isinstance(value, str) or value in OTHER_FUNCTION or not hasattr(self.target.activations, value):
+        known = isinstance(value, str) and value not in OTHER_FUNCTION and hasattr(self.target.activations, value)
+        # A function of the user's own may have the name of a known one.
+        if not known or getattr(layer, key, None) not in (None, self.source.activations.get(value)):
             raise self.no_counterpart(layer.name, f"{type(layer).__name__} with {key} {value!r}")
 
     def _translated(self, key: str, value: Any) -> Any:
@@ -97,6 +110,11 @@ class Direction:
 
 
 _DROPPED = object()
+
+
+def _harmless(key: str, value: Any) -> bool:
+    """Whether an option the other Keras does not have can be left out whatever its default is."""
+    return value is None or key.endswith("initializer") or (key == "data_format" and value == "channels_last")
 
 
 def copy_weights(layer: Any, new_layer: Any) -> None:

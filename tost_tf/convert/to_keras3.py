@@ -2,9 +2,19 @@
 
 from typing import Any
 
-from tost_tf.compat import call_arguments, graph_nodes, is_graph_model, keras, keras3, require_graph_model, tf
+from tost_tf.compat import (
+    PruneLowMagnitude,
+    call_arguments,
+    graph_nodes,
+    is_graph_model,
+    keras,
+    keras3,
+    require_graph_model,
+    tf,
+)
 from tost_tf.convert.layer import Direction, copy_weights
 from tost_tf.convert.operations import TO_KERAS3
+from tost_tf.errors import TostError
 
 
 def to_keras3(model: keras.Model) -> Any:
@@ -16,6 +26,9 @@ def to_keras3(model: keras.Model) -> Any:
     Raises:
       TostError: it is of another kind, or a layer or operation has no counterpart in Keras 3.
     """
+    wrapped = any(isinstance(layer, PruneLowMagnitude) for layer in getattr(model, "submodules", ()))
+    if wrapped or hasattr(model, "remove_ghosts"):
+        raise TostError(f"{model.name} still has its masks or ghosts in it: give it to `tost_tf.strip` first")
     require_graph_model(model)
     direction = Direction(keras, keras3(), to_keras3=True)
     return _sequential(model, direction) if isinstance(model, keras.Sequential) else _functional(model, direction)
@@ -50,7 +63,11 @@ def _functional(model: keras.Model, direction: Direction) -> Any:
         if symbol is not None:
             if symbol not in TO_KERAS3:
                 raise direction.no_counterpart(layer.name, f"the operation {symbol}")
-            outputs = getattr(keras_3.ops, TO_KERAS3[symbol])(*arguments, **keywords)
+            try:
+                outputs = getattr(keras_3.ops, TO_KERAS3[symbol])(*arguments, **keywords)
+            except (TypeError, ValueError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise direction.no_counterpart(layer.name, f"{symbol}, called so: {reason}") from None
         else:
             if layer.name not in layers:
                 layers[layer.name] = (layer, _layer(layer, direction))

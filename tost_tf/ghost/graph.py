@@ -128,7 +128,9 @@ class HauntedGraph:
 
     def _call(self, layer: keras.layers.Layer, arguments: tuple, keywords: dict) -> tf.Tensor | list[tf.Tensor]:
         if is_graph_model(layer):
-            return self._nested(layer, tf.nest.flatten(arguments))
+            keywords = dict(keywords)
+            inputs = arguments or (keywords.pop("inputs"),)
+            return self._nested(layer, tf.nest.flatten(inputs), keywords)
         if self.neurons == NO_GHOST or not is_relu(layer):
             return layer(*arguments, **keywords)
         return self._activate(layer, arguments[0], _cap(layer))
@@ -141,7 +143,7 @@ class HauntedGraph:
             self.ghosts.append(Ghost(inside(layer).name, self.neurons, tuple(x.shape[1:]), 0))
         return self._ghost_layers[key](x)
 
-    def _nested(self, model: keras.Model, inputs: list[tf.Tensor]) -> tf.Tensor | list[tf.Tensor]:
+    def _nested(self, model: keras.Model, inputs: list[tf.Tensor], keywords: dict) -> tf.Tensor | list[tf.Tensor]:
         """A nested model has a view of its own, so that its layers' names need to differ in it only."""
         key = ("model", id(model))
         if key not in self._ghost_layers:
@@ -151,7 +153,7 @@ class HauntedGraph:
             }
             outputs = tf.nest.pack_sequence_as(model.output, self._walk(model, fresh))
             self._ghost_layers[key] = keras.Model(fresh, outputs, name=model.name)
-        return self._ghost_layers[key](inputs if len(inputs) > 1 else inputs[0])
+        return self._ghost_layers[key](inputs if len(inputs) > 1 else inputs[0], **keywords)
 
     def _becomes_ghost(self, activation: Callable) -> bool:
         return self.neurons != NO_GHOST and activation in RELUS

@@ -55,7 +55,7 @@ def analyze(path: str | Path, names: tuple[str, ...], options: AnalyzeOptions) -
 
 
 def compare(paths: tuple[str, ...], names: tuple[str, ...], options: AnalyzeOptions, out: Path) -> None:
-    """Draws the analyses of several runs into one figure each, computing what is not in their folders yet.
+    """Computes analyses of several runs, all with the same options, and draws them into one figure each.
 
     Args:
       paths: the runs' folders.
@@ -65,14 +65,16 @@ def compare(paths: tuple[str, ...], names: tuple[str, ...], options: AnalyzeOpti
     Raises:
       TostError: as for `analyze`.
     """
+    if len({Path(path).resolve() for path in paths}) < len(paths):
+        raise TostError(f"--compare has the same run twice: {' '.join(map(str, paths))}")
     runs = [load_run(path) for path in paths]
     labels = [_label(run) for run in runs]
-    if len(set(labels)) < len(labels):
+    if len({run.config.recipe_label for run in runs}) < len(runs):
         labels = [str(path) for path in paths]
     for name in names:
         results = {}
         for label, run in zip(labels, runs, strict=True):
-            results[label] = read_rows(run.directory.analysis, name) or _rows(run, name, options)
+            results[label] = _rows(run, name, options)
         ANALYSES[name].draw(results, out / f"{name}.png", ANALYSES[name].title)
     if "mask" in names:
         _draw_overlap(runs, labels, out)

@@ -33,7 +33,7 @@ class LoadedRun:
 def load_run(path: str | os.PathLike) -> LoadedRun:
     """The run in a folder, with the weights of its best epoch (of its last while ghosts are there still).
 
-    Nothing in the folder is changed.
+    No weight in the folder is changed. To be called on a run that is not training just now.
 
     Raises:
       TostError: it is no run's folder, or has no checkpoint yet.
@@ -41,7 +41,10 @@ def load_run(path: str | os.PathLike) -> LoadedRun:
     directory = RunDirectory(path)
     if not directory.config.is_file():
         raise TostError(f"{str(path)!r} is no run's folder: it has no config.flags")
-    config = read_config(directory.config)
+    try:
+        config = read_config(directory.config)
+    except TostError as error:
+        raise TostError(f"{str(directory.config)!r} cannot be understood: {error}") from None
     if not any(directory.checkpoints.glob("epoch-*.index")):
         raise TostError(f"the run {str(path)!r} has no checkpoint yet: train it for an epoch at least")
     # The weights come from the checkpoint; the files the run started from may be gone.

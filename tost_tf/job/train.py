@@ -101,7 +101,6 @@ def _fit(
         schedule,
         StopOnNonFiniteLoss(),
         EpochTable(directory, model.plain, training.epochs),
-        SaveCheckpoints(checkpoints, lambda epoch: epoch > recipe.passing_ghost_epochs),
         *recorders(
             config.record,
             directory,
@@ -109,6 +108,7 @@ def _fit(
             cross_entropy(recipe.label_smoothing),
             steps,
         ),
+        SaveCheckpoints(checkpoints, lambda epoch: epoch > recipe.passing_ghost_epochs),
         keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False, profile_batch=0),
         MaskBoard(directory.tensorboard / "train", model.plain),
     ]

@@ -11,6 +11,13 @@ from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import prunable_weights
 from tost_tf.models.copy import copy_graph, inside
 
+# Layers whose output is not a sum of what they read with positive weights.
+BENDING = (
+    *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU),
+    *(keras.layers.ThresholdedReLU, keras.layers.Softmax, keras.layers.Dropout),
+    *(keras.layers.Normalization, keras.layers.Rescaling, keras.layers.LayerNormalization),
+)
+
 
 class SynapticFlow:
     """The scores |∂R/∂θ · θ| of a network, R the sum of its outputs for one all-ones input.
@@ -22,12 +29,14 @@ class SynapticFlow:
 
     Args:
       model: whose weights are scored.
+      paths_only: count paths of kept weights instead of weighing them: every weight is 1, every bias 0, and what would
+        bend the flow (activations, their caps, max pooling, normalisations) lets it through.
     """
 
-    def __init__(self, model: keras.Model):
-        self._copy = copy_graph(model, _in_double_precision)
+    def __init__(self, model: keras.Model, paths_only: bool = False):
+        self._copy = copy_graph(model, _linear if paths_only else _in_double_precision)
         for variable in self._copy.variables:
-            variable.assign(tf.abs(variable))
+            variable.assign(_one_or_zero(variable) if paths_only else tf.abs(variable))
         self._kernels = prunable_weights(self._copy)
         self._absolute = {path: kernel.numpy() for path, kernel in self._kernels.items()}
         kernels = list(self._kernels.values())
@@ -45,13 +54,6 @@ class SynapticFlow:
             return tape.gradient(flow, kernels, unconnected_gradients="zero")
 
         self._gradients = gradients
-
-    def count_paths(self) -> None:
-        """Makes every weight 1 and every bias 0, so that R counts paths instead of weighing them."""
-        for variable in self._copy.variables:
-            is_offset = variable.name.split("/")[-1].split(":")[0] in ("bias", "beta", "moving_mean")
-            variable.assign(tf.zeros_like(variable) if is_offset else tf.ones_like(variable))
-        self._absolute = {path: np.ones(kernel.shape) for path, kernel in self._kernels.items()}
 
     def scores(self, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The scores by weight path, with only the weights the masks keep in place."""
@@ -89,3 +91,20 @@ def prune_iteratively(
 def _in_double_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
     layer = inside(layer)
     return type(layer).from_config(layer.get_config() | {"dtype": "float64"})
+
+
+def _one_or_zero(variable: tf.Variable) -> tf.Tensor:
+    is_offset = variable.name.split("/")[-1].split(":")[0] in ("bias", "beta", "moving_mean")
+    return tf.zeros_like(variable) if is_offset else tf.ones_like(variable)
+
+
+def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A stand-in that lets the flow through as it is, for what would bend it."""
+    layer = inside(layer)
+    config = layer.get_config() | {"dtype": "float64"}
+    pooling = type(layer).__name__.replace("Max", "Average")
+    if isinstance(layer, BENDING):
+        return keras.layers.Activation("linear", name=layer.name, dtype="float64")
+    if pooling != type(layer).__name__ and "Pooling" in pooling:
+        return getattr(keras.layers, pooling).from_config(config)
+    return type(layer).from_config(config | ({"activation": "linear"} if "activation" in config else {}))

@@ -4,6 +4,7 @@ import inspect
 
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
+from tost_tf.models.copy import copy_graph, copy_layer
 
 PREFIX = "applications/"
 
@@ -31,7 +32,7 @@ def build_application(
     elif width_multiplier != 1:
         raise TostError(f"{name} has one width: leave width_multiplier={width_multiplier:g} out")
     try:
-        return function(
+        model = function(
             weights=None, input_shape=input_shape, classes=num_classes, classifier_activation=None, **options
         )
     except ValueError as error:
@@ -40,3 +41,11 @@ def build_application(
             f"{name} cannot be built for images of {size} ({' '.join(str(error).split())}): --image_size makes them "
             "larger"
         ) from None
+    return model if "include_preprocessing" in takes else copy_graph(model, _without_preprocessing)
+
+
+def _without_preprocessing(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """EfficientNet has what it does to raw pixels built in; images come normalised here."""
+    if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
+        return keras.layers.Activation("linear", name=layer.name)
+    return copy_layer(layer)

@@ -25,14 +25,18 @@ def copy_graph(model: keras.Model, copy: Callable[[keras.layers.Layer], keras.la
         result.trainable = False  # for all it holds; True would also unfreeze what is frozen inside
     for old, new in zip(model.layers, result.layers, strict=True):
         if not is_graph_model(old):
-            inside(new).set_weights(inside(old).get_weights())
+            if inside(new).weights:  # a stand-in may have none
+                inside(new).set_weights(inside(old).get_weights())
             inside(new).trainable = inside(old).trainable
     return result
 
 
 def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
     """A fresh layer with the same config."""
-    return type(layer).from_config(layer.get_config())
+    fresh = type(layer).from_config(layer.get_config())
+    if callable(getattr(layer, "activation", None)):
+        fresh.activation = layer.activation  # the config has its name only, which may be that of another function
+    return fresh
 
 
 def inside(layer: keras.layers.Layer) -> keras.layers.Layer:

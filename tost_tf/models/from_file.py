@@ -8,10 +8,10 @@ from typing import Any
 
 import h5py
 
-from tost_tf.compat import keras, keras3, require_graph_model
+from tost_tf.compat import is_graph_model, keras, keras3, require_graph_model
 from tost_tf.convert.from_keras3 import from_keras3
 from tost_tf.errors import TostError
-from tost_tf.models.copy import copy_graph
+from tost_tf.models.copy import copy_graph, copy_layer
 
 
 def load_model_file(path: str | os.PathLike) -> keras.Model:
@@ -53,14 +53,29 @@ def _described(path: Path) -> tuple[str, Any]:
 
 
 def _without_softmax(model: keras.Model) -> keras.Model:
-    last = model.layers[-1]
-    if isinstance(last, keras.layers.Softmax):
+    """The model up to the softmax at its end, if it has one, also at the end of a model nested in it.
+
+    Raises:
+      TostError: it ends in something else that gives no logits.
+    """
+    if len(model.outputs) != 1:
+        return model
+    outer = last = model.output._keras_history.layer
+    while is_graph_model(last) and len(last.outputs) == 1:
+        last = last.output._keras_history.layer
+    if last is outer and getattr(last, "symbol", None) == "nn.softmax":
         return keras.Model(model.inputs, last.input, name=model.name)
-    if getattr(last, "activation", None) is not keras.activations.softmax:
+    function = getattr(last, "activation", None)
+    if function is keras.activations.sigmoid or str(getattr(last, "symbol", "")).endswith(("softmax", "sigmoid")):
+        raise TostError(f"the model {model.name!r} ends in {last.name!r}, training needs logits: save it without that")
+    if function is not keras.activations.softmax and not isinstance(last, keras.layers.Softmax):
         return model
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = layer.get_config()
-        return type(layer).from_config(config | {"activation": "linear"} if layer is last else config)
+        if layer is not last:
+            return copy_layer(layer)
+        if isinstance(layer, keras.layers.Softmax):
+            return keras.layers.Activation("linear", name=layer.name)
+        return type(layer).from_config(layer.get_config() | {"activation": "linear"})
 
     return copy_graph(model, copy)

@@ -67,14 +67,14 @@ class GradInit:
         self.model, self.loss, self.eta, self.gamma, self.normalise = model, loss, eta, gamma, normalise
         network = model.plain if isinstance(model, GhostModel) else model
         self.parameters: list[tf.Variable] = list(network.trainable_weights)
-        self.names = [parameter.name.removesuffix(":0") for parameter in self.parameters]
+        self.names = parameter_names(self.parameters)
         self._original = [parameter.numpy() for parameter in self.parameters]
         masks, paths = present_masks(network), prunable_weights(network)
         by_kernel = {id(kernel): masks[path] for path, kernel in paths.items() if path in masks}
         self._masks = [
             tf.constant(by_kernel.get(id(parameter), np.ones(())), parameter.dtype) for parameter in self.parameters
         ]
-        bounds = [BIAS_BOUND if name.endswith(BIAS_NAMES) else WEIGHT_BOUND for name in self.names]
+        bounds = [BIAS_BOUND if name.partition(" #")[0].endswith(BIAS_NAMES) else WEIGHT_BOUND for name in self.names]
         self._adam = ScaleAdam(np.array(bounds), learning_rate, clip)
         # A tensor that is all zero is the same at any scale.
         self._movable = np.array([bool(np.any(original)) for original in self._original])
@@ -131,6 +131,16 @@ class GradInit:
         self._adam.step(np.where(self._movable, products, 0.0), kind)
         for parameter, original, scale in zip(self.parameters, self._original, self.scales, strict=True):
             parameter.assign(original * scale.astype(original.dtype))
+
+
+def parameter_names(parameters: list[tf.Variable]) -> list[str]:
+    """The names of parameters; a name that came before (in another nested model) is numbered."""
+    names = []
+    for parameter in parameters:
+        name = parameter.name.removesuffix(":0")
+        repeats = sum(earlier.partition(" #")[0] == name for earlier in names)
+        names.append(f"{name} #{repeats + 1}" if repeats else name)
+    return names
 
 
 def rescale_init(
