@@ -44,6 +44,16 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("application", [*FAMILIES, *others])
 
 
+def pytest_terminal_summary(terminalreporter):
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    rows = [row for report in reports for name, row in report.user_properties if name == "application"]
+    if rows:
+        terminalreporter.section("keras.applications, haunted and stripped")
+        terminalreporter.write_line(f"{'':20} neurons  skips     prunable      faded   stripped")
+        for row in rows:
+            terminalreporter.write_line(row)
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(7)
