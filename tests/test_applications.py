@@ -1,7 +1,7 @@
 """Models nobody wrote for this project: one of each family of keras.applications that has ReLU.
 
-The table of what was found is printed after the tests; `pytest tests/test_applications.py --every-application` takes the
-others of those families too, of RegNet a few, in about ten minutes.
+The table of what was found is printed after the tests; `pytest tests/test_applications.py --every-application` takes
+the others of those families too, of RegNet a few, in about ten minutes.
 """
 
 import numpy as np
