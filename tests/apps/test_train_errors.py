@@ -22,7 +22,7 @@ def one_sentence(result, words):
     [
         (
             "--model=resnet33",
-            "unknown --model 'resnet33': did you mean 'resnet34'? known ones are mobilenet, resnet101",
+            "unknown --model 'resnet33': did you mean 'resnet34'? known ones are applications/NAME, mobilenet",
         ),
         ("--dataset=cifer10", "unknown --dataset 'cifer10': did you mean 'cifar10'?"),
         ("--mask=ranndom", "unknown --mask 'ranndom': did you mean 'random'?"),
