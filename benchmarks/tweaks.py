@@ -1,6 +1,6 @@
 """Each tweak of the paper alone and all together, against the default recipe, on real runs.
 
-    python benchmarks/tweaks.py --jobs=2        # the digits table: 90 runs, about two hours on two CPU cores
+    python benchmarks/tweaks.py --jobs=2        # the digits table: 90 runs, over an hour on two CPU cores
     python benchmarks/tweaks.py --data=cifar10  # one pair on real CIFAR-10, about half an hour
 
 A tweak is a flagfile of flags/ablations/. Runs of one mask, sparsity and seed share the initialisation and the mask, so
