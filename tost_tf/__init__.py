@@ -22,7 +22,7 @@ _EXPORTED = {
     "sparsify": "tost_tf.sparsity.sparsify",
     "strip": "tost_tf.export.strip",
 }
-_PACKAGES = ("export", "masks", "models")
+_PACKAGES = ("analysis", "export", "masks", "models")
 
 __all__ = [*_EXPORTED, *_PACKAGES]
 

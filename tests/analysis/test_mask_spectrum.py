@@ -89,3 +89,9 @@ def test_dead_inputs_of_a_grouped_convolution():
     mask[0, 0, 1, 3:] = 0  # the second group does not read its second channel
     (row,) = mask_spectrum(model, {"conv/kernel": mask})
     assert row["dead_inputs"] == 0.25 and row["dead_outputs"] == 0
+
+
+def test_analyses_are_reached_from_the_package(chain):
+    masks = tost.masks.random(chain, sparsity=0.0)
+    assert tost.analysis.mask_spectrum(chain, masks) == mask_spectrum(chain, masks)
+    assert all(callable(getattr(tost.analysis, name)) for name in tost.analysis.__all__)

@@ -1,7 +1,6 @@
 """A run in several formats, each checked in a fresh process, with a manifest that says what is in them."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from tost_tf.export.verify import require_same_logits, run_elsewhere
 from tost_tf.job.finish import mask_name, versions
 from tost_tf.job.load_run import LoadedRun, load_run
 from tost_tf.masks.prunable import prunable_weights
-from tost_tf.train.run_directory import write_json
+from tost_tf.train.run_directory import read_json, write_json
 
 RAW = "image: float32 [batch, height, width, channels], pixels 0 to 255"
 NORMALISED = "float32 [batch, height, width, channels], (pixel / 255 - mean) / deviation"
@@ -57,10 +56,13 @@ def export_run(run_dir: str | Path, formats: tuple[str, ...], options: ExportOpt
     final = run.model.haunted if run.model.ghosts_active else strip(run.model)
     out = Path(options.out) if options.out else run.directory.export
     path = out / "manifest.json"
-    manifest = _read(path)
+    manifest = read_json(path)
     failures = []
     for export in _exports(run, final, formats, options):
-        entry = _entry(run, final, export, out)
+        try:
+            entry = _entry(run, final, export, out)
+        except TostError as error:  # it cannot be written in this format
+            entry = {"format": export.kind, "file": export.file, "failed": str(error)}
         manifest[export.name] = entry
         write_json(path, manifest)
         if "failed" in entry:
@@ -143,11 +145,3 @@ def _line(name: str, entry: dict[str, Any]) -> str:
         f"{entry['bytes']:,} bytes ({entry['gzip_bytes']:,} gzipped; bound {entry['information_bound_bytes']:,})"
     )
     return f"{name:16} {entry['file']:22} {told}"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -128,7 +128,7 @@ class RunDirectory:
 
     def read_result(self) -> dict[str, Any] | None:
         """`result.json` of a finished run, `None` if it is not finished or its result or export is damaged."""
-        result = _read_json(self.result)
+        result = read_json(self.result)
         whole = "versions" in result and (self.export / "saved_model" / "saved_model.pb").exists()
         if not whole and self.result.exists():
             logging.warning("the result or the export in %s is not whole: they are made again", self.path)
@@ -136,7 +136,7 @@ class RunDirectory:
 
     def read_mask_seconds(self) -> float:
         """How long the mask was searched for, 0 if that is not known any more."""
-        return float(_read_json(self.mask_report).get("mask_seconds", 0.0))
+        return float(read_json(self.mask_report).get("mask_seconds", 0.0))
 
     def read_metrics(self) -> list[dict[str, float]]:
         """The rows of `metrics.csv`, one an epoch, all numbers."""
@@ -159,7 +159,7 @@ class RunDirectory:
         write_text(self.metrics, text.getvalue())
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file, an empty one if there is none or it cannot be read."""
     try:
         content = json.loads(path.read_text())
