@@ -99,6 +99,8 @@ def test_config_cannot_be_changed():
         ({"beta_start": 3.0, "beta_end": 2.0}, "--beta_end=2 is below --beta_start=3"),
         ({"dense_layers": "("}, "--dense_layers='\\(' is no regular expression"),
         ({"mask": "none", "mask_file": "a.npz"}, "contradict each other"),
+        ({"virtual_devices": 2, "distribution": "none"}, "--virtual_devices=2 is for trying --distribution=mirrored"),
+        ({"virtual_devices": -1}, "--virtual_devices is -1, it must be at least 0"),
     ],
 )
 def test_bad_values_are_refused(options, message):

@@ -9,7 +9,7 @@ from tost_tf.config.recipe import RECIPES
 from tost_tf.errors import TostError, unknown_name
 
 if TYPE_CHECKING:
-    from tost_tf.config.run_config import DataConfig, RunConfig
+    from tost_tf.config.run_config import DataConfig, MachineConfig, RunConfig
 
 
 def check_together(config: "RunConfig") -> None:
@@ -56,6 +56,15 @@ def check_together(config: "RunConfig") -> None:
         )
     if recipe.beta_end < recipe.beta_start:
         raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")
+    _check_machine(config.machine)
+
+
+def _check_machine(machine: "MachineConfig") -> None:
+    if machine.virtual_devices and machine.distribution not in ("auto", "mirrored"):
+        raise TostError(
+            f"--virtual_devices={machine.virtual_devices} is for trying --distribution=mirrored out on a CPU, it does "
+            f"nothing with --distribution={machine.distribution}: leave one out"
+        )
 
 
 def _check_model(model: str) -> None:

@@ -121,6 +121,12 @@ class MachineConfig:
         "devices: none for one, mirrored for all GPUs here, auto for mirrored where there are several",
         names=("auto", "none", "mirrored"),
     )
+    virtual_devices: int = option(
+        0,
+        "split the CPU into this many devices, to try mirrored out without GPUs; 0 leaves it whole",
+        minimum=0,
+        maximum=64,
+    )
     run_dir: str = option("", "folder of the run's results (by default a name made of the options, under runs/)")
 
 

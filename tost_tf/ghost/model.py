@@ -4,6 +4,7 @@ from tost_tf.compat import keras, require_graph_model, tf
 from tost_tf.config.names import GHOST_NEURONS, GHOST_SKIPS
 from tost_tf.config.recipe import NO_GHOST
 from tost_tf.ghost.graph import Ghost, HauntedGraph
+from tost_tf.replicas import share_of_batch
 
 
 class GhostModel(keras.Model):
@@ -91,6 +92,18 @@ class GhostModel(keras.Model):
 
     def call(self, inputs, training=None):
         return self.view(inputs, training=training)
+
+    def train_step(self, data):
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return super().train_step(data)
+        # Keras's step, with a loss that is right where a batch cannot be split evenly.
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            outputs = self(images, training=True)
+            loss = self.compute_loss(images, labels, outputs, weights)
+            loss *= tf.cast(share_of_batch(tf.shape(tf.nest.flatten(images)[0])[0]), loss.dtype)
+        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+        return self.compute_metrics(images, labels, outputs, weights)
 
     # Only what the view in use computes with: a weight without a gradient would be warned about at every step.
     @property

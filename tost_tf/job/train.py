@@ -23,7 +23,7 @@ from tost_tf.train.mask_board import MaskBoard
 from tost_tf.train.network import build_model, haunt_and_compile
 from tost_tf.train.record import recorders
 from tost_tf.train.run_directory import RunDirectory
-from tost_tf.train.strategy import distribution_strategy
+from tost_tf.train.strategy import distribution_strategy, split_cpu
 
 
 def launch(config: RunConfig) -> dict[str, Any]:
@@ -36,6 +36,7 @@ def launch(config: RunConfig) -> dict[str, Any]:
       TostError: the run directory cannot be used, the data is not there, the mask does not fit, the loss is no longer
         finite, or the export fails its check. What was written before stays.
     """
+    split_cpu(config.machine.virtual_devices)
     directory = RunDirectory(config.machine.run_dir)
     directory.claim(config)
     try:
@@ -52,8 +53,11 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     dense = build_model(config, data)
     found = find_mask(config, dense, data, directory)
     rescale(config, dense, found.masks, data, directory, teacher)
-    strategy = distribution_strategy(config.machine.distribution)
-    _require_full_replicas(len(data.train), config.training.batch_size, strategy.num_replicas_in_sync)
+    strategy = distribution_strategy(config.machine)
+    replicas = strategy.num_replicas_in_sync
+    _require_full_replicas(len(data.train), config.training.batch_size, replicas)
+    if replicas > 1:
+        print(f"training on {replicas} devices, batches of {config.training.batch_size} split over them", flush=True)
     with strategy.scope():
         # Loaded again: its variables must be on every replica.
         model = haunt_and_compile(config, dense, found.masks, _teacher(config, data))

@@ -1,17 +1,46 @@
 """Which devices a run uses."""
 
 from tost_tf.compat import tf
+from tost_tf.config.run_config import MachineConfig
+from tost_tf.errors import TostError
 
 
-def distribution_strategy(name: str) -> tf.distribute.Strategy:
+def split_cpu(devices: int) -> None:
+    """Makes TensorFlow see the CPU as that many devices, for trying `mirrored` out; 0 leaves it as it is.
+
+    To be called before TensorFlow has used any device of this process.
+
+    Raises:
+      TostError: there are GPUs, which would be used instead, or TensorFlow has its devices already.
+    """
+    if not devices:
+        return
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if gpus:
+        raise TostError(
+            f"--virtual_devices={devices} splits the CPU, but this machine has {gpus} GPU(s): leave it out, or hide "
+            "them with CUDA_VISIBLE_DEVICES=-1"
+        )
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or [None]) == devices:
+        return
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+    except RuntimeError:
+        raise TostError(
+            f"--virtual_devices={devices} comes too late: TensorFlow has set its devices up already in this process; "
+            "launch the run in a fresh one"
+        ) from None
+
+
+def distribution_strategy(machine: MachineConfig) -> tf.distribute.Strategy:
     """The strategy for `--distribution`.
 
-    Args:
-      name: "none" for one device; "mirrored" for all GPUs of this machine (its CPU devices where there is no GPU);
-        "auto" for "mirrored" where there are several GPUs, else "none".
+    "none" is one device; "mirrored" all GPUs of this machine (its CPU devices where there is no GPU); "auto" is
+    "mirrored" where there are several GPUs or virtual devices, else "none".
     """
-    gpus = tf.config.list_logical_devices("GPU")
-    if name == "none" or (name == "auto" and len(gpus) < 2):
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    several = len(devices) > 1 and (devices[0].device_type == "GPU" or machine.virtual_devices)
+    if machine.distribution == "none" or (machine.distribution == "auto" and not several):
         return tf.distribute.get_strategy()
-    devices = gpus or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
