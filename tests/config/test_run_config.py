@@ -100,6 +100,9 @@ def test_config_cannot_be_changed():
         ({"dense_layers": "("}, "--dense_layers='\\(' is no regular expression"),
         ({"mask": "none", "mask_file": "a.npz"}, "contradict each other"),
         ({"virtual_devices": 2, "distribution": "none"}, "--virtual_devices=2 is for trying --distribution=mirrored"),
+        ({"mixed_precision": "float15"}, "unknown --mixed_precision 'float15': did you mean 'float16'?"),
+        ({"mixed_precision": "bfloat16", "hessian_every": 1}, "--hessian_every with --mixed_precision=bfloat16"),
+        ({"mixed_precision": "float16", "gradient_flow_every": 2}, "--gradient_flow_every with --mixed_precision"),
         ({"virtual_devices": -1}, "--virtual_devices is -1, it must be at least 0"),
     ],
 )

@@ -57,6 +57,7 @@ def check_together(config: "RunConfig") -> None:
     if recipe.beta_end < recipe.beta_start:
         raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")
     _check_machine(config.machine)
+    _check_precision(config)
 
 
 def _check_machine(machine: "MachineConfig") -> None:
@@ -64,6 +65,20 @@ def _check_machine(machine: "MachineConfig") -> None:
         raise TostError(
             f"--virtual_devices={machine.virtual_devices} is for trying --distribution=mirrored out on a CPU, it does "
             f"nothing with --distribution={machine.distribution}: leave one out"
+        )
+
+
+def _check_precision(config: "RunConfig") -> None:
+    precision, record = config.machine.mixed_precision, config.record
+    if precision != "none" and record.hessian_every:
+        raise TostError(
+            f"--hessian_every with --mixed_precision={precision} would give curvatures of rounding errors: leave one "
+            "out, or measure afterwards with tost-analyze, which computes in float32"
+        )
+    if precision == "float16" and record.gradient_flow_every:
+        raise TostError(
+            "--gradient_flow_every with --mixed_precision=float16 would measure gradients without loss scaling: "
+            "leave one out, or take bfloat16"
         )
 
 

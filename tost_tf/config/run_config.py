@@ -127,6 +127,12 @@ class MachineConfig:
         minimum=0,
         maximum=64,
     )
+    mixed_precision: str = option(
+        "none",
+        "compute in float16 (with loss scaling) or bfloat16; weights, logits and exports stay float32",
+        names=("none", "float16", "bfloat16"),
+    )
+    jit_compile: bool = option(False, "compile the training step with XLA, for a GPU; on a CPU it is slower")
     run_dir: str = option("", "folder of the run's results (by default a name made of the options, under runs/)")
 
 

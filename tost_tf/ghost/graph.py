@@ -139,7 +139,9 @@ class HauntedGraph:
         """The ghost in place of a ReLU layer, or of the ReLU in a layer."""
         key = ("neuron", id(layer))
         if key not in self._ghost_layers:
-            self._ghost_layers[key] = GhostActivation(self.neurons, self.beta, cap, name=f"{inside(layer).name}_ghost")
+            self._ghost_layers[key] = GhostActivation(
+                self.neurons, self.beta, cap, name=f"{inside(layer).name}_ghost", dtype=inside(layer).dtype_policy
+            )
             self.ghosts.append(Ghost(inside(layer).name, self.neurons, tuple(x.shape[1:]), 0))
         return self._ghost_layers[key](x)
 
@@ -163,13 +165,15 @@ class HauntedGraph:
         own = inside(layer)
         key = ("before", id(layer))
         if key not in self._ghost_layers:
-            self._ghost_layers[key] = BeforeActivation(layer, name=f"{own.name}_before_activation")
+            self._ghost_layers[key] = BeforeActivation(
+                layer, name=f"{own.name}_before_activation", dtype=own.dtype_policy
+            )
         outputs = self._ghost_layers[key](x)
         if skip:
             outputs = self._add_skip(*skip, outputs)
         if self._becomes_ghost(own.activation):
             return self._activate(layer, outputs, RELUS[own.activation])
-        return keras.layers.Activation(own.activation)(outputs)
+        return keras.layers.Activation(own.activation, dtype=own.dtype_policy)(outputs)
 
     def _skip_for(self, layer: keras.layers.Layer, arguments: tuple) -> tuple | None:
         """The convolution and its input, if it gets a skip."""
@@ -194,6 +198,7 @@ class HauntedGraph:
                 self.skip_initializer,
                 data_format=convolution.data_format,
                 name=f"{convolution.name}_ghost_skip",
+                dtype=convolution.dtype_policy,
             )
             self._ghost_layers[key] = ghost
             result = ghost([block_input, outputs])

@@ -2,6 +2,7 @@
 
 from tost_tf.compat import keras, tf
 from tost_tf.config.names import GHOST_SKIPS
+from tost_tf.models.copy import copy_layer
 
 NEEDS_TRAINING = (keras.layers.BatchNormalization, keras.layers.Dropout)
 
@@ -49,7 +50,9 @@ class GhostSkip(keras.layers.Layer):
         block_input, block_output = (tf.TensorShape(self._channels_last(list(shape))) for shape in input_shape)
         dimensions = len(block_output) - 2
         self._strides, self._crop = _each(self.strides, dimensions), _each(self.crop, dimensions)
-        self.branch = self.make_branch(block_output[-1], self._strides, self.kernel_initializer)
+        precision = self.dtype_policy.name
+        branch = self.make_branch(block_output[-1], self._strides, self.kernel_initializer)
+        self.branch = [copy_layer(layer, precision) if layer.dtype != precision else layer for layer in branch]
         shape = block_input
         for layer in self.branch:
             with tf.name_scope(layer.name):

@@ -11,7 +11,7 @@ from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.masks.mask import Masks
 from tost_tf.train.checkpoints import Checkpoints
-from tost_tf.train.network import build_model, haunt_and_compile
+from tost_tf.train.network import build_model, haunt_and_compile, in_full_precision
 from tost_tf.train.run_directory import RunDirectory
 
 
@@ -49,6 +49,7 @@ def load_run(path: str | os.PathLike) -> LoadedRun:
         raise TostError(f"the run {str(path)!r} has no checkpoint yet: train it for an epoch at least")
     # The weights come from the checkpoint; the files the run started from may be gone.
     config = dataclasses.replace(config, mask=dataclasses.replace(config.mask, initial_weights=""))
+    config = in_full_precision(config)
     data = load(config.data)
     masks = Masks.load(directory.mask) if directory.mask.exists() else None
     model = haunt_and_compile(config, build_model(config, data), masks)

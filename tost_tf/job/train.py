@@ -17,10 +17,11 @@ from tost_tf.job.finish import finish
 from tost_tf.job.mask_search import find_mask
 from tost_tf.job.rescale import rescale
 from tost_tf.losses import cross_entropy
+from tost_tf.masks.mask import Masks
 from tost_tf.train.callbacks import EpochTable, NonFiniteLoss, SaveCheckpoints, StopOnNonFiniteLoss
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.mask_board import MaskBoard
-from tost_tf.train.network import build_model, haunt_and_compile
+from tost_tf.train.network import build_model, haunt_and_compile, in_full_precision
 from tost_tf.train.record import recorders
 from tost_tf.train.run_directory import RunDirectory
 from tost_tf.train.strategy import distribution_strategy, split_cpu
@@ -47,15 +48,15 @@ def launch(config: RunConfig) -> dict[str, Any]:
 
 
 def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
+    strategy = distribution_strategy(config.machine)
+    replicas = strategy.num_replicas_in_sync
     data = load(config.data)
+    _require_full_replicas(len(data.train), config.training.batch_size, replicas)
     # First, so that a teacher that does not fit is refused before anything long.
     teacher = _teacher(config, data)
     dense = build_model(config, data)
     found = find_mask(config, dense, data, directory)
     rescale(config, dense, found.masks, data, directory, teacher)
-    strategy = distribution_strategy(config.machine)
-    replicas = strategy.num_replicas_in_sync
-    _require_full_replicas(len(data.train), config.training.batch_size, replicas)
     if replicas > 1:
         print(f"training on {replicas} devices, batches of {config.training.batch_size} split over them", flush=True)
     with strategy.scope():
@@ -67,7 +68,21 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
             _fit(config, data, directory, model, checkpoints, done)
         if not config.recipe.keeps_ghosts:
             model.remove_ghosts()
+    if replicas > 1 or config.machine.mixed_precision != "none":
+        model, checkpoints = _on_one_device(config, dense, found.masks, directory)
     return finish(config, data, directory, model, checkpoints, found)
+
+
+def _on_one_device(
+    config: RunConfig, dense: keras.Model, masks: Masks | None, directory: RunDirectory
+) -> tuple[GhostModel, Checkpoints]:
+    """The trained network again, of one device and in float32: what is scored and exported."""
+    model = haunt_and_compile(in_full_precision(config), dense, masks)
+    checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)
+    checkpoints.restore_latest()
+    if not config.recipe.keeps_ghosts:
+        model.remove_ghosts()
+    return model, checkpoints
 
 
 def _teacher(config: RunConfig, data: ImageData) -> Teacher | None:

@@ -31,9 +31,9 @@ def copy_graph(model: keras.Model, copy: Callable[[keras.layers.Layer], keras.la
     return result
 
 
-def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A fresh layer with the same config."""
-    fresh = type(layer).from_config(layer.get_config())
+def copy_layer(layer: keras.layers.Layer, precision: str | None = None) -> keras.layers.Layer:
+    """A fresh layer with the same config; if a precision (a Keras dtype policy's name) is given, with that."""
+    fresh = type(layer).from_config(layer.get_config() | ({"dtype": precision} if precision else {}))
     if callable(getattr(layer, "activation", None)):
         fresh.activation = layer.activation  # the config has its name only, which may be that of another function
     return fresh

@@ -40,6 +40,7 @@ class FixedMask(PruneLowMagnitude):
         name = self.kernel_name
         layer.get_prunable_weights = lambda: [getattr(layer, name)]  # what PruneLowMagnitude asks a layer for
         kwargs.pop("name", None)  # PruneLowMagnitude makes the name from the layer's
+        kwargs.setdefault("dtype", layer.dtype_policy)  # so that what passes is not cast there and back
         super().__init__(layer, **kwargs)
 
     def build(self, input_shape):

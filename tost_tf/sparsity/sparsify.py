@@ -4,6 +4,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import kernel_name, present_masks, prunable_layers, prunable_weights
 from tost_tf.models.copy import copy_graph, copy_layer, inside
+from tost_tf.models.precision import weight_precision
 from tost_tf.sparsity.fixed_mask import FixedMask
 
 
@@ -33,10 +34,11 @@ def masks_of(model: keras.Model) -> Masks:
 def unwrapped(model: keras.Model) -> keras.Model:
     """A plain copy of a sparse model: the layers, names and config of the model given to `sparsify`, masked weights.
 
+    Layers of mixed precision become those of the precision their weights have, which is float32.
     Unlike tensorflow-model-optimization's `strip_pruning`, which also works, the copy shares no layer with `model`,
     and no constraint stays on its kernels.
     """
-    plain = copy_graph(model, lambda layer: copy_layer(inside(layer)))
+    plain = copy_graph(model, lambda layer: copy_layer(inside(layer), weight_precision(inside(layer))))
     weights = prunable_weights(plain)
     for path, mask in present_masks(model).items():
         # Weights put into the whole model by `set_weights` pass no wrapper.

@@ -28,9 +28,13 @@ class Checkpoints:
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_accuracy = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
+        scaled = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+        # The loss scale apart, so that a network without it reads the checkpoint too.
+        scale = {"loss_scale": optimizer} if scaled else {}
         self._state = tf.train.Checkpoint(
             model=model,
-            optimizer=optimizer,
+            optimizer=optimizer.inner_optimizer if scaled else optimizer,
+            **scale,
             epoch=self.epoch,
             best_epoch=self.best_epoch,
             best_accuracy=self.best_accuracy,
@@ -83,7 +87,7 @@ class Checkpoints:
                 best = _best_epoch(path)
                 problem = _problem(str(self.best_path(best))) if best else None
             if problem is None:
-                self._state.restore(path).assert_existing_objects_matched()
+                self._state.restore(path).assert_existing_objects_matched().expect_partial()
                 return epoch
             logging.warning("the checkpoint %s is passed over, it cannot be read: %s", path, problem)
         if self._epochs_on_disk():
@@ -95,7 +99,7 @@ class Checkpoints:
     def restore_best(self) -> int:
         """Puts the weights of the best epoch into the model and returns its number."""
         epoch = int(self.best_epoch.numpy())
-        self._weights.read(str(self.best_path(epoch))).assert_existing_objects_matched()
+        self._weights.read(str(self.best_path(epoch))).assert_existing_objects_matched().expect_partial()
         return epoch
 
     def _remove_old_bests(self) -> None:

@@ -1,5 +1,7 @@
 """The network of a run: built, masked, haunted and compiled, all from its config."""
 
+import dataclasses
+
 from tost_tf import models
 from tost_tf.compat import keras, tf
 from tost_tf.config.run_config import RunConfig
@@ -11,6 +13,7 @@ from tost_tf.ghost.model import GhostModel
 from tost_tf.losses import Distillation, cross_entropy
 from tost_tf.masks.mask import Masks
 from tost_tf.models.copy import copy_graph, copy_layer
+from tost_tf.models.precision import in_precision
 from tost_tf.models.weights import load_weights
 from tost_tf.seeds import derive_seed
 from tost_tf.sparsity.sparsify import sparsify
@@ -30,6 +33,13 @@ def build_model(config: RunConfig, data: ImageData) -> keras.Model:
     if config.mask.initial_weights:
         load_weights(model, config.mask.initial_weights)
     return model
+
+
+def in_full_precision(config: RunConfig) -> RunConfig:
+    """The same run computed in float32, for what is done with its weights after training."""
+    return dataclasses.replace(
+        config, machine=dataclasses.replace(config.machine, mixed_precision="none", jit_compile=False)
+    )
 
 
 def training_loss(config: RunConfig) -> keras.losses.Loss:
@@ -68,9 +78,11 @@ def haunt_and_compile(
     To be called in the scope of the run's distribution strategy: the model itself is made outside it, where its mask
     is found, and copied here.
     """
-    training = config.training
-    haunted = haunt(config, model, masks, teacher)
+    training, machine = config.training, config.machine
+    haunted = haunt(config, in_precision(model, machine.mixed_precision), masks, teacher)
     optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
-    haunted.compile(optimizer, training_loss(config), metrics=["accuracy"])
+    if machine.mixed_precision == "float16":
+        optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
+    haunted.compile(optimizer, training_loss(config), metrics=["accuracy"], jit_compile=machine.jit_compile or None)
     optimizer.build(haunted.trainable_weights)
     return haunted

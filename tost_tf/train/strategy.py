@@ -38,7 +38,20 @@ def distribution_strategy(machine: MachineConfig) -> tf.distribute.Strategy:
 
     "none" is one device; "mirrored" all GPUs of this machine (its CPU devices where there is no GPU); "auto" is
     "mirrored" where there are several GPUs or virtual devices, else "none".
+
+    Raises:
+      TostError: the step is to be compiled by XLA, which knows one device only.
     """
+    strategy = _named(machine)
+    if machine.jit_compile and strategy.num_replicas_in_sync > 1:
+        raise TostError(
+            f"--jit_compile works on one device, there are {strategy.num_replicas_in_sync}: leave it out, or give "
+            "--distribution=none"
+        )
+    return strategy
+
+
+def _named(machine: MachineConfig) -> tf.distribute.Strategy:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     several = len(devices) > 1 and (devices[0].device_type == "GPU" or machine.virtual_devices)
     if machine.distribution == "none" or (machine.distribution == "auto" and not several):

@@ -1,0 +1,46 @@
+"""Mixed precision: layers that compute in 16 bits with weights of 32, by Keras's dtype policies.
+
+The policy is set layer by layer in a copy of the model; Keras's global policy is never touched.
+"""
+
+from tost_tf.compat import graph_nodes, is_graph_model, keras
+from tost_tf.models.copy import copy_graph, copy_layer, inside
+
+
+def in_precision(model: keras.Model, precision: str) -> keras.Model:
+    """A copy of a graph model, with the same weights, that computes in "float16" or "bfloat16".
+
+    Weights stay float32, and so do the logits: the last layer with weights, and what comes after it, computes in
+    float32. "none" gives `model` itself.
+    """
+    if precision == "none":
+        return model
+    last = {id(layer) for layer in _last_layers(model)}
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        # Operations (`tf.nn.relu(x)`) have no policy: they compute in what they are given.
+        keeps = isinstance(layer, keras.layers.InputLayer) or hasattr(layer, "symbol") or id(layer) in last
+        return copy_layer(layer, None if keeps else f"mixed_{precision}")
+
+    return copy_graph(model, copy)
+
+
+def weight_precision(layer: keras.layers.Layer) -> str | None:
+    """The precision of a mixed layer's weights; `None` for a layer that computes in the precision of its weights."""
+    policy = inside(layer).dtype_policy
+    return policy.variable_dtype if policy.name.startswith("mixed_") else None
+
+
+def _last_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers the outputs come from, back to the last with weights on each way."""
+    makers = {key: node for node in graph_nodes(model) for key in node.flat_output_ids}
+    waiting, found = [str(id(tensor)) for tensor in model.outputs], []
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None:  # an input of the model
+            continue
+        parts = _last_layers(node.layer) if is_graph_model(node.layer) else [node.layer]
+        found += parts
+        if not any(part.weights for part in parts):
+            waiting += node.flat_input_ids
+    return found
