@@ -27,6 +27,7 @@ __all__ = [
     "keras",
     "keras3",
     "require_graph_model",
+    "start_fit_at_step",
     "tf",
 ]
 
@@ -49,6 +50,16 @@ def keras3() -> types.ModuleType:
     if int(package.__version__.split(".")[0]) < 3:
         raise TostError(f"Keras 3 is needed for this, the package `keras` is {package.__version__}")
     return package
+
+
+def start_fit_at_step(model: "keras.Model", step: int) -> None:
+    """Makes `fit`, which has begun, start its first epoch at `step`, by what Keras's own BackupAndRestore uses."""
+
+    def counters(steps_per_epoch: int, initial_epoch: int) -> tuple[int, int]:
+        del model._maybe_load_initial_counters_from_ckpt  # another `fit` starts at the start
+        return initial_epoch, step
+
+    model._maybe_load_initial_counters_from_ckpt = counters
 
 
 def require_graph_model(model: object) -> None:

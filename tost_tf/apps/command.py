@@ -6,8 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tost_tf.errors import TostError
-
-INTERRUPTED = 130
+from tost_tf.stopping import Stopped, StopSignals
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
@@ -18,17 +17,18 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
 def run_command(name: str, main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:
     """Runs `main` on the arguments of the command line and returns the exit code.
 
-    A `TostError` is printed as its sentence alone, with exit code 2; Ctrl-C gives 130.
+    A `TostError` is printed as its sentence alone, with exit code 2; Ctrl-C gives 130 and SIGTERM 143.
     """
     logging.basicConfig(format=f"{name}: %(levelname)s: %(message)s")
     # TensorFlow's own notes about the machine; set it to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        main(sys.argv[1:] if arguments is None else arguments)
+        with StopSignals():
+            main(sys.argv[1:] if arguments is None else arguments)
     except TostError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return INTERRUPTED
+    except Stopped as stopped:
+        print(f"\n{name}: {stopped}", file=sys.stderr)
+        return stopped.exit_code
     return 0

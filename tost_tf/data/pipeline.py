@@ -31,7 +31,13 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
 
 
 def training_batches(
-    data: ImageData, batch_size: int, seed: int, epochs: int, first_epoch: int = 0, augment: bool = True
+    data: ImageData,
+    batch_size: int,
+    seed: int,
+    epochs: int,
+    first_epoch: int = 0,
+    augment: bool = True,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """Batches of `(images, one-hot labels)` for the epochs `first_epoch` to `epochs - 1`, one after the other.
 
@@ -42,6 +48,7 @@ def training_batches(
       epochs: where to stop.
       first_epoch: where to start: the number of epochs already done.
       augment: whether to shift and flip.
+      first_step: which step of that epoch to start with: the number of its steps already done.
     """
     images, labels = tf.constant(data.train.images), tf.constant(data.train.labels)
     examples = len(data.train)
@@ -60,7 +67,7 @@ def training_batches(
         return normalise(batch, data), tf.one_hot(tf.gather(labels, order), data.num_classes)
 
     epochs_left = tf.data.Dataset.range(first_epoch, epochs).flat_map(plan)
-    batches = epochs_left.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    batches = epochs_left.skip(first_step).map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return _unsharded(batches).prefetch(tf.data.AUTOTUNE)
 
 

@@ -18,6 +18,7 @@ from tost_tf.job.mask_search import find_mask
 from tost_tf.job.rescale import rescale
 from tost_tf.losses import cross_entropy
 from tost_tf.masks.mask import Masks
+from tost_tf.stopping import StopSignals
 from tost_tf.train.callbacks import EpochTable, NonFiniteLoss, SaveCheckpoints, StopOnNonFiniteLoss
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.mask_board import MaskBoard
@@ -25,6 +26,7 @@ from tost_tf.train.network import build_model, haunt_and_compile, in_full_precis
 from tost_tf.train.record import recorders
 from tost_tf.train.run_directory import RunDirectory
 from tost_tf.train.strategy import distribution_strategy, split_cpu
+from tost_tf.train.within_epoch import WithinEpoch
 
 
 def launch(config: RunConfig) -> dict[str, Any]:
@@ -36,18 +38,20 @@ def launch(config: RunConfig) -> dict[str, Any]:
     Raises:
       TostError: the run directory cannot be used, the data is not there, the mask does not fit, the loss is no longer
         finite, or the export fails its check. What was written before stays.
+      Stopped: SIGTERM or Ctrl-C came; the same launch goes on.
     """
     split_cpu(config.machine.virtual_devices)
     directory = RunDirectory(config.machine.run_dir)
-    directory.claim(config)
-    try:
-        result = directory.read_result()
-        return result if result is not None else _run(config, directory)
-    finally:
-        directory.release()
+    with StopSignals() as stop:
+        directory.claim(config)
+        try:
+            result = directory.read_result()
+            return result if result is not None else _run(config, directory, stop)
+        finally:
+            directory.release()
 
 
-def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
+def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals) -> dict[str, Any]:
     strategy = distribution_strategy(config.machine)
     replicas = strategy.num_replicas_in_sync
     data = load(config.data)
@@ -65,7 +69,8 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
         checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)
         done = checkpoints.restore_latest()
         if done < config.training.epochs:
-            _fit(config, data, directory, model, checkpoints, done)
+            with stop.noted():
+                _fit(config, data, directory, model, checkpoints, done, stop)
         if not config.recipe.keeps_ghosts:
             model.remove_ghosts()
     if replicas > 1 or config.machine.mixed_precision != "none":
@@ -105,10 +110,13 @@ def _fit(
     model: GhostModel,
     checkpoints: Checkpoints,
     done: int,
+    stop: StopSignals,
 ) -> None:
     training, recipe = config.training, config.recipe
-    if done:
-        print(f"going on after epoch {done} of {training.epochs}", flush=True)
+    progress = checkpoints.restore_within(done)
+    if done or progress:
+        step = f"step {progress.step} of epoch {done + 1}" if progress else f"epoch {done} of {training.epochs}"
+        print(f"going on after {step}", flush=True)
     steps = steps_per_epoch(len(data.train), training.batch_size)
     schedule = GhostSchedule(recipe.ghost_end_epoch, steps, recipe.ghost_schedule, recipe.beta_start, recipe.beta_end)
 
@@ -119,7 +127,7 @@ def _fit(
         keras.callbacks.LearningRateScheduler(rate),
         schedule,
         StopOnNonFiniteLoss(),
-        EpochTable(directory, model.plain, training.epochs),
+        EpochTable(directory, model.plain, training.epochs, progress.seconds if progress else 0.0),
         *recorders(
             config.record,
             directory,
@@ -130,10 +138,20 @@ def _fit(
         SaveCheckpoints(checkpoints, lambda epoch: epoch > recipe.passing_ghost_epochs),
         keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False, profile_batch=0),
         MaskBoard(directory.tensorboard / "train", model.plain),
+        WithinEpoch(checkpoints, lambda: stop.requested, steps, progress),  # last, so that an epoch is all written
     ]
+    batches = training_batches(
+        data,
+        training.batch_size,
+        training.seed,
+        training.epochs,
+        done,
+        config.data.augment,
+        first_step=progress.step if progress else 0,
+    )
     try:
         model.fit(
-            training_batches(data, training.batch_size, training.seed, training.epochs, done, config.data.augment),
+            batches,
             epochs=training.epochs,
             initial_epoch=done,
             steps_per_epoch=steps,

@@ -54,10 +54,12 @@ class EpochTable(keras.callbacks.Callback):
       directory: of the run.
       plain: the model without ghosts, whose sparsity is measured.
       epochs: how many there are in all.
+      seconds_before: what was spent on the first epoch before the run was stopped in it.
     """
 
-    def __init__(self, directory: RunDirectory, plain: keras.Model, epochs: int):
+    def __init__(self, directory: RunDirectory, plain: keras.Model, epochs: int, seconds_before: float = 0.0):
         super().__init__()
+        self._seconds_before = seconds_before
         self.directory, self.plain, self.epochs = directory, plain, epochs
         self._durations: list[float] = []
 
@@ -65,7 +67,8 @@ class EpochTable(keras.callbacks.Callback):
         if not self._durations:
             # Rows of epochs after the checkpoint the run goes on from: they are trained again.
             self.directory.write_metrics([row for row in self.directory.read_metrics() if row["epoch"] <= epoch])
-        self._start = time.perf_counter()
+        self._start = time.perf_counter() - self._seconds_before
+        self._seconds_before = 0.0
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = time.perf_counter() - self._start

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
+from tost_tf.train.epoch_progress import EpochProgress, SavedProgress
 
 KEPT = 2
 
@@ -15,7 +16,8 @@ class Checkpoints:
 
     A checkpoint `epoch-N` is the state after N epochs: every weight and mask of the model, the ghosts, the optimizer,
     and which epoch was best. The weights of the best epoch are beside it as `best-N`; they are removed only once
-    no checkpoint names that epoch, so that each checkpoint has the best weights that belong to it.
+    no checkpoint names that epoch, so that each checkpoint has the best weights that belong to it. `step-N-K` is the
+    state after K more steps, written where a run is asked to stop; the checkpoint after epoch N stays beside it.
 
     Args:
       folder: where they are.
@@ -31,14 +33,16 @@ class Checkpoints:
         scaled = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
         # The loss scale apart, so that a network without it reads the checkpoint too.
         scale = {"loss_scale": optimizer} if scaled else {}
-        self._state = tf.train.Checkpoint(
-            model=model,
-            optimizer=optimizer.inner_optimizer if scaled else optimizer,
-            **scale,
-            epoch=self.epoch,
-            best_epoch=self.best_epoch,
-            best_accuracy=self.best_accuracy,
-        )
+        parts = {
+            "model": model,
+            "optimizer": optimizer.inner_optimizer if scaled else optimizer,
+            "epoch": self.epoch,
+            "best_epoch": self.best_epoch,
+            "best_accuracy": self.best_accuracy,
+        } | scale
+        self._state = tf.train.Checkpoint(**parts)
+        self._progress = SavedProgress()
+        self._state_within = tf.train.Checkpoint(**parts, progress=self._progress)
         self._weights = tf.train.Checkpoint(model=model)
         self._manager = self._open_manager()
 
@@ -74,6 +78,27 @@ class Checkpoints:
         self.epoch.assign(epoch)
         self._manager.save(checkpoint_number=epoch)
         self._remove_old_bests()
+        self._remove_steps(but="")
+
+    def save_within(self, epoch: int, progress: EpochProgress) -> None:
+        """Writes the state some steps after `epoch` epochs; an earlier one of this kind stays until it is whole."""
+        self.epoch.assign(epoch)
+        self._progress.value = progress
+        name = f"step-{epoch}-{progress.step}"
+        self._state_within.write(str(self.folder / name))
+        self._remove_steps(but=name)
+
+    def restore_within(self, epoch: int) -> EpochProgress | None:
+        """Reads what `save_within` wrote after `epoch` epochs; `None`, and nothing is changed, if there is none."""
+        names = (re.fullmatch(rf"(step-{epoch}-(\d+))\.index", file.name) for file in self.folder.glob("step-*.index"))
+        for _, name in sorted(((int(match[2]), match[1]) for match in names if match), reverse=True):
+            path = str(self.folder / name)
+            problem = _problem(path)
+            if problem is None:
+                self._state_within.read(path).assert_existing_objects_matched().expect_partial()
+                return self._progress.value
+            logging.warning("the checkpoint %s is passed over, it cannot be read: %s", path, problem)
+        return None
 
     def restore_latest(self) -> int:
         """Reads the newest whole checkpoint, warning of each that is not, and returns how many epochs it has done.
@@ -107,6 +132,11 @@ class Checkpoints:
         needed = {self.best_path(_best_epoch(path)).name for path in whole if _problem(path) is None}
         for file in self.folder.glob("best-*"):
             if file.name.split(".")[0] not in needed:
+                file.unlink()
+
+    def _remove_steps(self, but: str) -> None:
+        for file in self.folder.glob("step-*"):
+            if not but or not file.name.startswith(f"{but}."):
                 file.unlink()
 
     def _epochs_on_disk(self) -> list[int]:

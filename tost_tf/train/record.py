@@ -17,8 +17,8 @@ class RecordGradientFlow(keras.callbacks.Callback):
     """Measures the average gradient flow of the view in use, every so many steps, after the step.
 
     Each measurement costs one more gradient, on the same images every time; where the recording is off, the callback
-    is not there. Rows of `step` (from 1 over all epochs), `epoch` and `flow` are written at the end of every epoch;
-    a run that goes on drops those of epochs that are trained again.
+    is not there. Rows of `step` (from 1 over all epochs), `epoch` and `flow` are written as they are measured; a run
+    that goes on drops those of steps that are trained again.
 
     Args:
       directory: of the run.
@@ -42,18 +42,21 @@ class RecordGradientFlow(keras.callbacks.Callback):
         self._rows: list[dict] | None = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self._rows is None:
-            self._rows = [row for row in read_rows(self.folder, "gradient_flow") if row["epoch"] <= epoch]
         self._epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._rows is None:
+            done = self._epoch * self.steps_per_epoch + batch
+            self._rows = [row for row in read_rows(self.folder, "gradient_flow") if row["step"] <= done]
 
     def on_train_batch_end(self, batch, logs=None):
         step = self._epoch * self.steps_per_epoch + batch + 1
         if step % self.every == 0:
             flow = gradient_flow(self.model, *self.batch, self.loss)
             self._rows.append({"step": step, "epoch": self._epoch + 1, "flow": flow})
+            write_rows(self.folder, "gradient_flow", self._rows)
 
     def on_epoch_end(self, epoch, logs=None):
-        write_rows(self.folder, "gradient_flow", self._rows)
         if logs is not None and self._rows and self._rows[-1]["epoch"] == epoch + 1:
             logs["gradient_flow"] = self._rows[-1]["flow"]  # for TensorBoard
 
