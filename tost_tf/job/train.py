@@ -20,7 +20,8 @@ from tost_tf.losses import cross_entropy
 from tost_tf.masks.mask import Masks
 from tost_tf.stopping import StopSignals
 from tost_tf.train.callbacks import EpochTable, NonFiniteLoss, SaveCheckpoints, StopOnNonFiniteLoss
-from tost_tf.train.checkpoints import Checkpoints
+from tost_tf.train.checkpoints import Checkpoints, last_checkpoint
+from tost_tf.train.disk_full import disk_full_told
 from tost_tf.train.mask_board import MaskBoard
 from tost_tf.train.network import build_model, haunt_and_compile, in_full_precision
 from tost_tf.train.record import recorders
@@ -42,7 +43,7 @@ def launch(config: RunConfig) -> dict[str, Any]:
     """
     split_cpu(config.machine.virtual_devices)
     directory = RunDirectory(config.machine.run_dir)
-    with StopSignals() as stop:
+    with StopSignals() as stop, disk_full_told(directory):
         directory.claim(config)
         try:
             result = directory.read_result()
@@ -160,6 +161,6 @@ def _fit(
             verbose=1 if sys.stdout.isatty() else 2,
         )
     except NonFiniteLoss as error:
-        last = checkpoints.path(error.epoch - 1)
-        kept = f"the last good checkpoint is {last}" if error.epoch > 1 else "there is no checkpoint yet"
+        last = last_checkpoint(directory.checkpoints)
+        kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
         raise TostError(f"training stopped, {error}: {kept}; a lower --learning_rate may help") from None

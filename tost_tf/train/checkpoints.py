@@ -144,6 +144,15 @@ class Checkpoints:
         return sorted((int(match[1]) for match in names if match), reverse=True)
 
 
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint in a folder that can be read in full (the prefix of its files), `None` if there is none."""
+    names = [re.fullmatch(r"(?:epoch-(\d+)|step-(\d+)-(\d+))\.index", file.name) for file in folder.glob("*-*.index")]
+    order = {match[0]: (int(match[1] or match[2]), int(match[3] or 0)) for match in names if match}
+    newest_first = sorted(order, key=order.get, reverse=True)
+    paths = (folder / name.removesuffix(".index") for name in newest_first)
+    return next((path for path in paths if _problem(str(path)) is None), None)
+
+
 def _best_epoch(path: str) -> int:
     return int(tf.train.load_variable(path, "best_epoch/.ATTRIBUTES/VARIABLE_VALUE"))
 

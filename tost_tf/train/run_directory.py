@@ -100,6 +100,9 @@ class RunDirectory:
         for name in (".config-*", ".mask-*", ".metrics-*", ".result-*", ".scales-*", ".*_weights-*"):
             for file in self.path.glob(name):
                 file.unlink()
+        for pattern in ("*_temp", "*.tempstate*", "checkpoint.tmp*"):  # TensorFlow's names
+            for entry in self.checkpoints.glob(pattern):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         for folder in (self.figures, self.export, self.lottery, self.analysis):
             for entry in folder.glob(".*-*"):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
