@@ -70,6 +70,8 @@ def _check_machine(machine: "MachineConfig") -> None:
 
 def _check_precision(config: "RunConfig") -> None:
     precision, record = config.machine.mixed_precision, config.record
+    if precision == "float16" and config.machine.distribution == "tpu":
+        raise TostError("--mixed_precision=float16 is not for a TPU: take bfloat16")
     if precision != "none" and record.hessian_every:
         raise TostError(
             f"--hessian_every with --mixed_precision={precision} would give curvatures of rounding errors: leave one "

@@ -22,7 +22,11 @@ Groups = list[tuple[str, list[dataclasses.Field]]]
 RECIPE_OPTION = option("tost", "sets all tweaks at once; each can then be set by itself", names=tuple(RECIPES))
 
 # Options that may differ between a launch and the one that resumes it: they do not change the result.
-NOT_COMPARED = ("run_dir", "resume", "data_dir", "gradient_flow_every", "hessian_every", "record_examples")
+# (The devices and the precision do: BatchNormalization sees other batches, and sums are rounded otherwise.)
+NOT_COMPARED = (
+    *("run_dir", "resume", "data_dir", "gradient_flow_every", "hessian_every", "record_examples"),
+    "worker_timeout",
+)
 
 LAST_LINE = "# end of the options"
 MOST_NESTED = 20

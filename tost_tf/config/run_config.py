@@ -118,14 +118,18 @@ class MachineConfig:
 
     distribution: str = option(
         "auto",
-        "devices: none for one, mirrored for all GPUs here, auto for mirrored where there are several",
-        names=("auto", "none", "mirrored"),
+        "devices: none for one, mirrored for all GPUs here, auto for mirrored where there are several; multi_worker "
+        "for those of all machines TF_CONFIG names; tpu for a TPU",
+        names=("auto", "none", "mirrored", "multi_worker", "tpu"),
     )
     virtual_devices: int = option(
         0,
         "split the CPU into this many devices, to try mirrored out without GPUs; 0 leaves it whole",
         minimum=0,
         maximum=64,
+    )
+    worker_timeout: float = option(
+        600.0, "seconds that a worker of multi_worker waits for another before it gives up", above=0
     )
     mixed_precision: str = option(
         "none",

@@ -1,6 +1,7 @@
 """The main job: from a config to a trained, exported and reported sparse network."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from tost_tf.compat import keras
@@ -19,15 +20,18 @@ from tost_tf.job.rescale import rescale
 from tost_tf.losses import cross_entropy
 from tost_tf.masks.mask import Masks
 from tost_tf.stopping import StopSignals
+from tost_tf.train.agreement import asked_to_stop, lost_worker_told, require_same, starting_point
 from tost_tf.train.callbacks import EpochTable, NonFiniteLoss, SaveCheckpoints, StopOnNonFiniteLoss
 from tost_tf.train.checkpoints import Checkpoints, last_checkpoint
 from tost_tf.train.disk_full import disk_full_told
+from tost_tf.train.epoch_progress import EpochProgress
 from tost_tf.train.mask_board import MaskBoard
 from tost_tf.train.network import build_model, haunt_and_compile, in_full_precision
 from tost_tf.train.record import recorders
-from tost_tf.train.run_directory import RunDirectory
+from tost_tf.train.run_directory import RunDirectory, written_folder
 from tost_tf.train.strategy import distribution_strategy, split_cpu
 from tost_tf.train.within_epoch import WithinEpoch
+from tost_tf.train.workers import Workers
 
 
 def launch(config: RunConfig) -> dict[str, Any]:
@@ -42,41 +46,63 @@ def launch(config: RunConfig) -> dict[str, Any]:
       Stopped: SIGTERM or Ctrl-C came; the same launch goes on.
     """
     split_cpu(config.machine.virtual_devices)
+    several = config.machine.distribution == "multi_worker"
+    workers = Workers.of_environment(config.machine.worker_timeout) if several else Workers()
     directory = RunDirectory(config.machine.run_dir)
-    with StopSignals() as stop, disk_full_told(directory):
-        directory.claim(config)
+    with StopSignals() as stop, disk_full_told(directory), lost_worker_told(workers):
+        if workers.is_chief:
+            directory.claim(config)
         try:
             result = directory.read_result()
-            return result if result is not None else _run(config, directory, stop)
+            if result is None:
+                workers.meet()
+            if not workers.is_chief:
+                directory.require_options(config)
+            return result if result is not None else _run(config, directory, stop, workers)
         finally:
             directory.release()
 
 
-def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals) -> dict[str, Any]:
+def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals, workers: Workers) -> dict[str, Any]:
     strategy = distribution_strategy(config.machine)
+    stop.listen()
     replicas = strategy.num_replicas_in_sync
     data = load(config.data)
     _require_full_replicas(len(data.train), config.training.batch_size, replicas)
     # First, so that a teacher that does not fit is refused before anything long.
     teacher = _teacher(config, data)
     dense = build_model(config, data)
+    if not workers.is_chief:  # it reads what the chief computes
+        _wait_for_the_start(config, directory, workers)
     found = find_mask(config, dense, data, directory)
     rescale(config, dense, found.masks, data, directory, teacher)
     if replicas > 1:
         print(f"training on {replicas} devices, batches of {config.training.batch_size} split over them", flush=True)
-    with strategy.scope():
+    with strategy.scope(), written_folder(directory, workers) as own:
         # Loaded again: its variables must be on every replica.
         model = haunt_and_compile(config, dense, found.masks, _teacher(config, data))
-        checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)
-        done = checkpoints.restore_latest()
+        checkpoints = Checkpoints(own.checkpoints, model, model.optimizer)
+        done = checkpoints.restore_latest(directory.checkpoints)
         if done < config.training.epochs:
+            progress = checkpoints.restore_within(done, directory.checkpoints)
+            require_same(workers, strategy, starting_point(model, done, progress))
+            asked = asked_to_stop(strategy, workers, lambda: stop.requested)
             with stop.noted():
-                _fit(config, data, directory, model, checkpoints, done, stop)
+                _fit(config, data, own, model, checkpoints, done, progress, asked)
         if not config.recipe.keeps_ghosts:
             model.remove_ghosts()
+    if not workers.is_chief:
+        return workers.wait_for("result.json", directory.read_result)
     if replicas > 1 or config.machine.mixed_precision != "none":
         model, checkpoints = _on_one_device(config, dense, found.masks, directory)
     return finish(config, data, directory, model, checkpoints, found)
+
+
+def _wait_for_the_start(config: RunConfig, directory: RunDirectory, workers: Workers) -> None:
+    if config.mask.mask != "none":
+        workers.wait_for("the mask", directory.mask.exists)
+    if config.recipe.rescale_init:
+        workers.wait_for("the rescaled initialisation", directory.scales.exists)
 
 
 def _on_one_device(
@@ -111,10 +137,10 @@ def _fit(
     model: GhostModel,
     checkpoints: Checkpoints,
     done: int,
-    stop: StopSignals,
+    progress: EpochProgress | None,
+    asked: Callable[[], int | None],
 ) -> None:
     training, recipe = config.training, config.recipe
-    progress = checkpoints.restore_within(done)
     if done or progress:
         step = f"step {progress.step} of epoch {done + 1}" if progress else f"epoch {done} of {training.epochs}"
         print(f"going on after {step}", flush=True)
@@ -139,7 +165,7 @@ def _fit(
         SaveCheckpoints(checkpoints, lambda epoch: epoch > recipe.passing_ghost_epochs),
         keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False, profile_batch=0),
         MaskBoard(directory.tensorboard / "train", model.plain),
-        WithinEpoch(checkpoints, lambda: stop.requested, steps, progress),  # last, so that an epoch is all written
+        WithinEpoch(checkpoints, asked, steps, progress),  # last, so that an epoch is all written
     ]
     batches = training_batches(
         data,

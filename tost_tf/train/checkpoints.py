@@ -88,11 +88,12 @@ class Checkpoints:
         self._state_within.write(str(self.folder / name))
         self._remove_steps(but=name)
 
-    def restore_within(self, epoch: int) -> EpochProgress | None:
+    def restore_within(self, epoch: int, folder: Path | None = None) -> EpochProgress | None:
         """Reads what `save_within` wrote after `epoch` epochs; `None`, and nothing is changed, if there is none."""
-        names = (re.fullmatch(rf"(step-{epoch}-(\d+))\.index", file.name) for file in self.folder.glob("step-*.index"))
+        folder = folder or self.folder
+        names = (re.fullmatch(rf"(step-{epoch}-(\d+))\.index", file.name) for file in folder.glob("step-*.index"))
         for _, name in sorted(((int(match[2]), match[1]) for match in names if match), reverse=True):
-            path = str(self.folder / name)
+            path = str(folder / name)
             problem = _problem(path)
             if problem is None:
                 self._state_within.read(path).assert_existing_objects_matched().expect_partial()
@@ -100,24 +101,26 @@ class Checkpoints:
             logging.warning("the checkpoint %s is passed over, it cannot be read: %s", path, problem)
         return None
 
-    def restore_latest(self) -> int:
+    def restore_latest(self, folder: Path | None = None) -> int:
         """Reads the newest whole checkpoint, warning of each that is not, and returns how many epochs it has done.
 
-        Returns 0, and changes nothing, where there is none.
+        Returns 0, and changes nothing, where there is none. `folder` is where to look, by default where they are
+        written.
         """
-        for epoch in self._epochs_on_disk():
-            path = str(self.path(epoch))
+        folder = folder or self.folder
+        for epoch in _epochs_in(folder):
+            path = str(folder / f"epoch-{epoch}")
             problem = _problem(path)
             if problem is None:
                 best = _best_epoch(path)
-                problem = _problem(str(self.best_path(best))) if best else None
+                problem = _problem(str(folder / f"best-{best}")) if best else None
             if problem is None:
                 self._state.restore(path).assert_existing_objects_matched().expect_partial()
                 return epoch
             logging.warning("the checkpoint %s is passed over, it cannot be read: %s", path, problem)
-        if self._epochs_on_disk():
+        if _epochs_in(folder):
             raise TostError(
-                f"no checkpoint in {str(self.folder)!r} can be read: move the folder away to start the run again"
+                f"no checkpoint in {str(folder)!r} can be read: move the folder away to start the run again"
             )
         return 0
 
@@ -128,7 +131,7 @@ class Checkpoints:
         return epoch
 
     def _remove_old_bests(self) -> None:
-        whole = [str(self.path(epoch)) for epoch in self._epochs_on_disk()]
+        whole = [str(self.path(epoch)) for epoch in _epochs_in(self.folder)]
         needed = {self.best_path(_best_epoch(path)).name for path in whole if _problem(path) is None}
         for file in self.folder.glob("best-*"):
             if file.name.split(".")[0] not in needed:
@@ -139,9 +142,10 @@ class Checkpoints:
             if not but or not file.name.startswith(f"{but}."):
                 file.unlink()
 
-    def _epochs_on_disk(self) -> list[int]:
-        names = (re.fullmatch(r"epoch-(\d+)\.index", file.name) for file in self.folder.glob("epoch-*.index"))
-        return sorted((int(match[1]) for match in names if match), reverse=True)
+
+def _epochs_in(folder: Path) -> list[int]:
+    names = (re.fullmatch(r"epoch-(\d+)\.index", file.name) for file in folder.glob("epoch-*.index"))
+    return sorted((int(match[1]) for match in names if match), reverse=True)
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -1,5 +1,6 @@
 """The folder of a run: what lies where, and whose it is."""
 
+import contextlib
 import csv
 import fcntl
 import io
@@ -7,6 +8,8 @@ import json
 import logging
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from tost_tf.config.flags import differences, read_config, to_flagfile
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
 from tost_tf.files import write_text
+from tost_tf.train.workers import Workers
 
 METRICS = (
     "epoch",
@@ -118,6 +122,10 @@ class RunDirectory:
             raise TostError(
                 f"{str(self.path)!r} holds a run already and --noresume was given: choose another --run_dir"
             )
+        self.require_options(config)
+
+    def require_options(self, config: RunConfig) -> None:
+        """Raises `TostError` unless the folder is of a run with the same options, but for those that do not count."""
         try:
             old = read_config(self.config)
         except TostError as error:
@@ -160,6 +168,19 @@ class RunDirectory:
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.metrics, text.getvalue())
+
+
+@contextlib.contextmanager
+def written_folder(directory: RunDirectory, workers: Workers) -> Iterator[RunDirectory]:
+    """What a worker writes to while it trains: the chief to the run's folder, others to one that is removed.
+
+    All of them have to go through the same motions, since reading BatchNormalization's statistics takes all.
+    """
+    if workers.is_chief:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="tost_worker_") as scratch:
+        yield RunDirectory(scratch)
 
 
 def read_json(path: Path) -> dict[str, Any]:

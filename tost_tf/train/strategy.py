@@ -37,10 +37,12 @@ def distribution_strategy(machine: MachineConfig) -> tf.distribute.Strategy:
     """The strategy for `--distribution`.
 
     "none" is one device; "mirrored" all GPUs of this machine (its CPU devices where there is no GPU); "auto" is
-    "mirrored" where there are several GPUs or virtual devices, else "none".
+    "mirrored" where there are several GPUs or virtual devices, else "none"; "multi_worker" all GPUs (or the CPU) of
+    each machine `TF_CONFIG` names, to be called in every process before TensorFlow has done anything; "tpu" the TPU
+    this machine has or `TPU_NAME` names.
 
     Raises:
-      TostError: the step is to be compiled by XLA, which knows one device only.
+      TostError: there is no TPU, or the step is to be compiled by XLA, which knows one device only.
     """
     strategy = _named(machine)
     if machine.jit_compile and strategy.num_replicas_in_sync > 1:
@@ -52,8 +54,27 @@ def distribution_strategy(machine: MachineConfig) -> tf.distribute.Strategy:
 
 
 def _named(machine: MachineConfig) -> tf.distribute.Strategy:
+    if machine.distribution == "multi_worker":
+        options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=machine.worker_timeout)
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    if machine.distribution == "tpu":
+        return _tpu()
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     several = len(devices) > 1 and (devices[0].device_type == "GPU" or machine.virtual_devices)
     if machine.distribution == "none" or (machine.distribution == "auto" and not several):
         return tf.distribute.get_strategy()
     return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def _tpu() -> tf.distribute.Strategy:
+    """Written after TensorFlow's guide; it has never been run on a TPU."""
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise TostError(
+            f"--distribution=tpu finds no TPU here ({reason}): choose a TPU runtime, or set TPU_NAME"
+        ) from None
+    return tf.distribute.TPUStrategy(resolver)
