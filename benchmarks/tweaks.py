@@ -9,14 +9,10 @@ Hyper-parameters are the paper's, but for the number of epochs: nothing was chos
 """
 
 import argparse
-import contextlib
-import csv
-import multiprocessing
 import shlex
-import statistics
 from pathlib import Path
 
-from tqdm import tqdm
+from study import compared, run_all, write_table
 
 TWEAKS = ("default", "ghost_skips", "ghost_neurons", "rescale_init", "label_smoothing", "tost")
 STUDIES = {
@@ -37,37 +33,20 @@ STUDIES = {
 }
 
 
-def run(task: tuple[tuple, list[str], Path]) -> tuple[tuple, float]:
-    """Test accuracy in percent of one run, trained now or found finished."""
-    from tost_tf.compat import keras
-    from tost_tf.config.flags import parse
-    from tost_tf.job.train import launch
-
-    cell, arguments, folder = task
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{folder}.log", "a") as log, contextlib.redirect_stdout(log):
-        result = launch(parse([*arguments, f"--run_dir={folder}"]))
-    keras.backend.clear_session()
-    return cell, 100 * result["test_accuracy"]
-
-
-def run_all(study: dict, runs: Path, jobs: int) -> dict[tuple, float]:
-    """Accuracy by (mask, sparsity, tweak, seed), whole seeds first."""
-    cells = [
-        (mask, sparsity, tweak, seed)
+def arguments_of(study: dict) -> dict[tuple, list[str]]:
+    """The flags of each run by (mask, sparsity, tweak, seed), whole seeds first."""
+    return {
+        (mask, sparsity, tweak, seed): [
+            *shlex.split(study["flags"]),
+            f"--flagfile=flags/ablations/{tweak}.flags",
+            f"--mask={mask}",
+            f"--sparsity={sparsity}",
+            f"--seed={seed}",
+        ]
         for seed in study["seeds"]
         for mask, sparsity in study["masks"]
         for tweak in study["tweaks"]
-    ]
-    tasks = [(cell, _arguments(study, *cell), runs / "_".join(map(str, cell))) for cell in cells]
-    # Fresh processes now and then: a process that has trained many networks grows.
-    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=6) as pool:
-        return dict(tqdm(pool.imap_unordered(run, tasks), total=len(tasks), unit="run"))
-
-
-def _arguments(study: dict, mask: str, sparsity: float, tweak: str, seed: int) -> list[str]:
-    tweak_flags = [f"--flagfile=flags/ablations/{tweak}.flags", f"--mask={mask}", f"--sparsity={sparsity}"]
-    return [*shlex.split(study["flags"]), *tweak_flags, f"--seed={seed}"]
+    }
 
 
 def table(study: dict, accuracy: dict[tuple, float]) -> list[dict]:
@@ -77,20 +56,7 @@ def table(study: dict, accuracy: dict[tuple, float]) -> list[dict]:
         default = [accuracy[mask, sparsity, "default", seed] for seed in study["seeds"]]
         for tweak in study["tweaks"]:
             own = [accuracy[mask, sparsity, tweak, seed] for seed in study["seeds"]]
-            differences = [a - b for a, b in zip(own, default, strict=True)]
-            several = len(own) > 1
-            rows.append(
-                {
-                    "mask": mask,
-                    "sparsity": sparsity,
-                    "tweak": tweak,
-                    "mean": f"{statistics.mean(own):.2f}",
-                    "std": f"{statistics.stdev(own):.2f}" if several else "",
-                    "difference": f"{statistics.mean(differences):+.2f}",
-                    "standard_error": f"{statistics.stdev(differences) / len(own) ** 0.5:.2f}" if several else "",
-                    "accuracies": " ".join(f"{value:.2f}" for value in own),
-                }
-            )
+            rows.append({"mask": mask, "sparsity": sparsity, "tweak": tweak, **compared(own, default)})
     return rows
 
 
@@ -103,13 +69,8 @@ def main() -> None:
     arguments = parser.parse_args()
     study = STUDIES[arguments.data]
     runs = arguments.runs or Path(f"runs/tweaks_{arguments.data}")
-    rows = table(study, run_all(study, runs, arguments.jobs))
-    out = arguments.out or Path(f"benchmarks/results/tweaks_{arguments.data}.csv")
-    with open(out, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(out.read_text())
+    rows = table(study, run_all(arguments_of(study), runs, arguments.jobs))
+    write_table(rows, arguments.out or Path(f"benchmarks/results/tweaks_{arguments.data}.csv"))
 
 
 if __name__ == "__main__":

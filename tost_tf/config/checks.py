@@ -1,5 +1,6 @@
 """Options that are fine alone but not together, and names that are looked up in several places."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,8 +57,61 @@ def check_together(config: "RunConfig") -> None:
         )
     if recipe.beta_end < recipe.beta_start:
         raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")
+    _check_dynamic(config)
+    _check_superpose(config)
     _check_machine(config.machine)
     _check_precision(config)
+
+
+def _check_dynamic(config: "RunConfig") -> None:
+    dynamic, mask = config.dynamic, config.mask
+    if not dynamic.is_on:
+        _require_defaults(dynamic, "--dynamic")
+        return
+    if mask.mask == "none":
+        raise TostError(f"--dynamic={dynamic.dynamic} changes a mask, and --mask=none has none: take erk or random")
+    if dynamic.dynamic == "granet" and dynamic.initial_sparsity > mask.sparsity:
+        raise TostError(
+            f"--initial_sparsity={dynamic.initial_sparsity:g} is above --sparsity={mask.sparsity:g}: granet prunes "
+            "from the one to the other"
+        )
+    if dynamic.dynamic != "granet" and dynamic.initial_sparsity != type(dynamic)().initial_sparsity:
+        raise TostError(f"--initial_sparsity is for --dynamic=granet, not {dynamic.dynamic}: leave it out")
+    if dynamic.dynamic == "granet" and (mask.mask_file or mask.mask == "lottery"):
+        raise TostError(
+            "--dynamic=granet starts from a mask it finds at --initial_sparsity: leave out --mask_file, and take "
+            "--mask=erk or another one instead of lottery"
+        )
+
+
+def _check_superpose(config: "RunConfig") -> None:
+    superpose, recipe, epochs = config.superpose, config.recipe, config.training.epochs
+    if not superpose.is_on:
+        _require_defaults(superpose, "--superpose")
+        return
+    if config.mask.mask == "none":
+        raise TostError(f"--superpose={superpose.superpose} prunes back to a mask's density, and --mask=none has none")
+    ordinary = superpose.ordinary_epochs(epochs)
+    if ordinary < 1:
+        raise TostError(f"--cycle_fraction={superpose.cycle_fraction:g} leaves no epoch before the cycles")
+    if recipe.keeps_ghosts or recipe.passing_ghost_epochs > ordinary:
+        raise TostError(
+            f"--superpose={superpose.superpose} averages networks without ghosts, and its cycles begin after epoch "
+            f"{ordinary}: --ghost_end_epoch={recipe.ghost_end_epoch} must be at most that"
+        )
+    late = [epoch for epoch in config.training.lr_drop_epochs if epoch >= ordinary]
+    if late:
+        raise TostError(
+            f"--lr_drop_epochs has {late[0]}, but from epoch {ordinary} on the cycles of --superpose set the learning "
+            "rate: drop earlier"
+        )
+
+
+def _require_defaults(group: object, switch: str) -> None:
+    """Raises `TostError` for an option that means nothing as long as `switch` is off."""
+    for field in dataclasses.fields(group):
+        if getattr(group, field.name) != field.default:
+            raise TostError(f"--{field.name} means nothing without {switch}: name a method with it, or leave it out")
 
 
 def _check_machine(machine: "MachineConfig") -> None:

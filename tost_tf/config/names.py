@@ -122,6 +122,15 @@ MASKS = Registry(
     },
 )
 
+DYNAMIC_METHODS = Registry(
+    "dynamic method",
+    {
+        "set": "tost_tf.dynamic.methods:SET",
+        "rigl": "tost_tf.dynamic.methods:RIGL",
+        "granet": "tost_tf.dynamic.methods:GRANET",
+    },
+)
+
 GHOST_NEURONS = Registry(
     "ghost neuron",
     {

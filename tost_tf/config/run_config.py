@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tost_tf.config.checks import check_together
+from tost_tf.config.dynamic import DynamicConfig, SuperposeConfig
 from tost_tf.config.learning_rate import default_drops
 from tost_tf.config.names import (
     CHARACTER_DATASETS,
+    DYNAMIC_METHODS,
     MASKS,
     MODEL_SUFFIXES,
     MODELS,
@@ -150,6 +152,8 @@ class RunConfig:
     recipe_name: str
     recipe: Recipe
     training: TrainingConfig
+    dynamic: DynamicConfig
+    superpose: SuperposeConfig
     record: RecordConfig
     machine: MachineConfig
 
@@ -180,15 +184,33 @@ class RunConfig:
 
     @property
     def recipe_label(self) -> str:
-        """The recipe's name, and what was set otherwise: "default", "tost", "default ghost_skips=identity"."""
+        """The recipe's name, and what was set otherwise: "default", "tost", "default ghost_skips=identity".
+
+        How the mask changes and tickets are superposed is told too: "tost dynamic=rigl superpose=caa".
+        """
         base = dataclasses.asdict(RECIPES[self.recipe_name])
         own = dataclasses.asdict(self.recipe)
         # By default an epoch of the learning rate's schedule; without ghosts it means nothing.
         base["ghost_end_epoch"] = _ghost_end(self.training) if own["ghost_end_epoch"] != -1 else None
         if not self.recipe.has_ghosts:
             own["ghost_end_epoch"] = base["ghost_end_epoch"]
+        base |= dataclasses.asdict(DynamicConfig()) | dataclasses.asdict(SuperposeConfig())
+        own |= dataclasses.asdict(self.dynamic) | dataclasses.asdict(self.superpose)
         changed = [f"{name}={value}" for name, value in own.items() if value != base[name]]
         return " ".join([self.recipe_name, *changed])
+
+    @property
+    def cycle_growth(self) -> str:
+        """How weights grow where a cycle starts: "random", "gradient" or "none"."""
+        if self.superpose.cycle_growth != "auto":
+            return self.superpose.cycle_growth
+        return "random" if self.dynamic.dynamic == "set" else "gradient"
+
+    @property
+    def keeps_gradients(self) -> bool:
+        """Whether weights grow by the gradient of a step, so that the optimizer has to keep it."""
+        grows = self.dynamic.is_on and DYNAMIC_METHODS[self.dynamic.dynamic].needs_gradient
+        return grows or (self.superpose.is_on and self.cycle_growth == "gradient")
 
     def options(self) -> dict[str, Any]:
         """All options by name, as `RunConfig.make` takes them."""
@@ -204,6 +226,8 @@ GROUPS = {
     "mask": MaskConfig,
     "recipe": Recipe,
     "training": TrainingConfig,
+    "dynamic": DynamicConfig,
+    "superpose": SuperposeConfig,
     "record": RecordConfig,
     "machine": MachineConfig,
 }
@@ -211,13 +235,7 @@ GROUPS = {
 
 def _completed(config: RunConfig) -> RunConfig:
     """Fills in the defaults that depend on other options."""
-    data, mask, training, recipe, machine = (
-        config.data,
-        config.mask,
-        config.training,
-        config.recipe,
-        config.machine,
-    )
+    data, mask, training, recipe, machine = config.data, config.mask, config.training, config.recipe, config.machine
     if data.augment is None:
         data = dataclasses.replace(data, augment=data.dataset not in CHARACTER_DATASETS)
     if config.model.model.endswith(MODEL_SUFFIXES):
@@ -231,7 +249,9 @@ def _completed(config: RunConfig) -> RunConfig:
     if mask.mask == "none":
         mask = dataclasses.replace(mask, sparsity=0.0)
     if training.lr_drop_epochs is None:
-        training = dataclasses.replace(training, lr_drop_epochs=default_drops(training.epochs))
+        # The released code of Sup-tickets drops at 1/2 and 3/4 of the epochs before its cycles.
+        drops = default_drops(config.superpose.ordinary_epochs(training.epochs))
+        training = dataclasses.replace(training, lr_drop_epochs=drops)
     if recipe.ghost_end_epoch is None:
         recipe = dataclasses.replace(recipe, ghost_end_epoch=_ghost_end(training))
     if not machine.run_dir:

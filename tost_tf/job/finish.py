@@ -1,22 +1,28 @@
 """What comes after the last epoch: test accuracy, the export, figures and `result.json`."""
 
+import dataclasses
 import platform
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
+from tost_tf.analysis.rows import read_rows
 from tost_tf.compat import keras
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import normalise
+from tost_tf.dynamic.callback import ROWS
 from tost_tf.export.strip import strip
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.export.verify import check_saved_model
 from tost_tf.ghost.model import GhostModel
 from tost_tf.job.mask_search import FoundMask
+from tost_tf.job.superpose import superpose
 from tost_tf.masks.prunable import prunable_weights
 from tost_tf.report.figures import learning_curves, sparsity_by_layer
+from tost_tf.report.mask_updates import draw_mask_updates
+from tost_tf.sparsity.sparsify import masks_of
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.evaluate import Evaluation, evaluate
 from tost_tf.train.run_directory import RunDirectory, write_json
@@ -35,12 +41,22 @@ def finish(
 ) -> dict[str, Any]:
     """Everything after the last epoch; killed here, it is done again from the last checkpoint."""
     last = evaluate(model, data, data.test)
-    best_epoch = checkpoints.restore_best()
-    # Ghosts that are never removed are part of what was trained, and are exported with it.
-    final = model.haunted if config.recipe.keeps_ghosts else strip(model)
+    more: dict[str, Any] = {}
+    if config.superpose.is_on:
+        superposition = superpose(config, data, directory, model)
+        final, best_epoch, more = superposition.model, config.training.epochs, superposition.report
+        masks = superposition.masks
+    else:
+        best_epoch = checkpoints.restore_best()
+        # Ghosts that are never removed are part of what was trained, and are exported with it.
+        final = model.haunted if config.recipe.keeps_ghosts else strip(model)
+        masks = masks_of(model.plain) if config.dynamic.is_on else None
+    if masks is not None:
+        masks.save(directory.final_mask)
+        found = dataclasses.replace(found, masks=masks)
     best = evaluate(final, data, data.test)
     _export(config, data, directory, final, best)
-    result = _result(config, data, directory, final, found, (best, last), best_epoch)
+    result = _result(config, data, directory, final, found, (best, last), best_epoch) | more
     _draw(config, directory, result)
     write_json(directory.result, result)
     return result
@@ -114,6 +130,9 @@ def _draw(config: RunConfig, directory: RunDirectory, result: dict[str, Any]) ->
     title = f"{result['model']} on {result['dataset']}, {result['mask']} mask, {result['recipe']} recipe"
     ghost_epochs = config.training.epochs if config.recipe.keeps_ghosts else config.recipe.passing_ghost_epochs
     learning_curves(directory.read_metrics(), ghost_epochs, directory.figures / "learning_curves.png", title)
+    updates = read_rows(directory.path, ROWS)
+    if updates:
+        draw_mask_updates(updates, directory.figures / "mask_updates.png", title)
     sparsity_by_layer(result["layer_sparsity"], result["sparsity"], directory.figures / "sparsity_by_layer.png", title)
 
 

@@ -10,6 +10,8 @@ from tost_tf.data.load import load
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.masks.mask import Masks
+from tost_tf.models.weights import load_weights
+from tost_tf.sparsity.sparsify import masks_of
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.network import build_model, haunt_and_compile, in_full_precision
 from tost_tf.train.run_directory import RunDirectory
@@ -51,6 +53,8 @@ def load_run(path: str | os.PathLike) -> LoadedRun:
     config = dataclasses.replace(config, mask=dataclasses.replace(config.mask, initial_weights=""))
     config = in_full_precision(config)
     data = load(config.data)
+    if directory.superposed_weights.exists():
+        return _superposed(directory, config, data)
     masks = Masks.load(directory.mask) if directory.mask.exists() else None
     model = haunt_and_compile(config, build_model(config, data), masks)
     checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)
@@ -59,4 +63,15 @@ def load_run(path: str | os.PathLike) -> LoadedRun:
         epoch = checkpoints.restore_best()
         if not config.recipe.keeps_ghosts:
             model.remove_ghosts()
-    return LoadedRun(directory, config, data, model, masks, epoch)
+    # Those of the checkpoint: masks may have changed while training.
+    return LoadedRun(directory, config, data, model, masks and masks_of(model.plain), epoch)
+
+
+def _superposed(directory: RunDirectory, config: RunConfig, data: ImageData) -> LoadedRun:
+    """A run whose result is the superposition of its tickets."""
+    dense = build_model(config, data)
+    load_weights(dense, directory.superposed_weights)
+    masks = Masks.load(directory.final_mask)
+    model = haunt_and_compile(config, dense, masks)
+    model.remove_ghosts()
+    return LoadedRun(directory, config, data, model, masks, config.training.epochs)

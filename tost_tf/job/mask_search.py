@@ -84,7 +84,8 @@ def require_fit(masks: Masks, model: keras.Model) -> None:
 def _find(config: RunConfig, model: keras.Model, data: ImageData) -> Masks:
     function = MASKS[config.mask.mask]
     options = {
-        "sparsity": config.mask.sparsity,
+        # Where it starts, if it is pruned further while training.
+        "sparsity": config.dynamic.initial_sparsity if config.dynamic.dynamic == "granet" else config.mask.sparsity,
         "scope": config.mask.mask_scope,
         "seed": config.training.seed,
         "dense_layers": config.mask.dense_layers,

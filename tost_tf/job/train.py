@@ -14,6 +14,7 @@ from tost_tf.distill.teacher import Teacher
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.schedule import GhostSchedule
+from tost_tf.job.change_masks import first_eligible_epoch, mask_callbacks
 from tost_tf.job.finish import finish
 from tost_tf.job.mask_search import find_mask
 from tost_tf.job.rescale import rescale
@@ -88,7 +89,7 @@ def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals, workers:
             require_same(workers, strategy, starting_point(model, done, progress))
             asked = asked_to_stop(strategy, workers, lambda: stop.requested)
             with stop.noted():
-                _fit(config, data, own, model, checkpoints, done, progress, asked)
+                _fit(config, data, own, model, found.masks, checkpoints, done, progress, asked)
         if not config.recipe.keeps_ghosts:
             model.remove_ghosts()
     if not workers.is_chief:
@@ -135,6 +136,7 @@ def _fit(
     data: ImageData,
     directory: RunDirectory,
     model: GhostModel,
+    masks: Masks | None,
     checkpoints: Checkpoints,
     done: int,
     progress: EpochProgress | None,
@@ -150,10 +152,13 @@ def _fit(
     def rate(epoch: int, _: float) -> float:
         return step_drops(epoch, training.learning_rate, training.lr_drop_epochs, training.lr_drop_factor)
 
+    changing = mask_callbacks(config, model, masks, steps, directory)
+    eligible = first_eligible_epoch(config, changing, steps)
     callbacks = [
         keras.callbacks.LearningRateScheduler(rate),
         schedule,
         StopOnNonFiniteLoss(),
+        *changing,
         EpochTable(directory, model.plain, training.epochs, progress.seconds if progress else 0.0),
         *recorders(
             config.record,
@@ -162,7 +167,7 @@ def _fit(
             cross_entropy(recipe.label_smoothing),
             steps,
         ),
-        SaveCheckpoints(checkpoints, lambda epoch: epoch > recipe.passing_ghost_epochs),
+        SaveCheckpoints(checkpoints, lambda epoch: epoch >= eligible),
         keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False, profile_batch=0),
         MaskBoard(directory.tensorboard / "train", model.plain),
         WithinEpoch(checkpoints, asked, steps, progress),  # last, so that an epoch is all written

@@ -11,7 +11,7 @@ from tost_tf.masks.mask import Masks
 
 def highest_by_layer(scores: Mapping[str, np.ndarray], kept: Mapping[str, int]) -> Masks:
     """Keeps the `kept[path]` highest scores of each layer."""
-    return Masks({path: _highest(score, kept[path]) for path, score in scores.items()})
+    return Masks({path: highest(score, kept[path]) for path, score in scores.items()})
 
 
 def highest_of_all(scores: Mapping[str, np.ndarray], sparsity: float) -> Masks:
@@ -19,8 +19,12 @@ def highest_of_all(scores: Mapping[str, np.ndarray], sparsity: float) -> Masks:
 
     The lower index is that of the earlier layer, then of the earlier weight in it.
     """
-    everything = np.concatenate([score.ravel() for score in scores.values()])
-    mask = _highest(everything, kept_count(everything.size, sparsity))
+    return highest_count_of_all(scores, kept_count(sum(score.size for score in scores.values()), sparsity))
+
+
+def highest_count_of_all(scores: Mapping[str, np.ndarray], count: int) -> Masks:
+    """As `highest_of_all`, for a number of weights."""
+    mask = highest(np.concatenate([score.ravel() for score in scores.values()]), count)
     ends = np.cumsum([score.size for score in scores.values()])
     parts = np.split(mask, ends[:-1])
     return Masks({path: part.reshape(scores[path].shape) for path, part in zip(scores, parts, strict=True)})
@@ -40,7 +44,12 @@ def without_pruned(scores: Mapping[str, np.ndarray], masks: Mapping[str, np.ndar
     }
 
 
-def _highest(score: np.ndarray, count: int) -> np.ndarray:
+def highest(score: np.ndarray, count: int) -> np.ndarray:
+    """The mask, uint8, of the `count` highest scores of an array; those that are -inf are never taken.
+
+    Raises:
+      TostError: fewer than `count` scores are above -inf.
+    """
     values = score.ravel()
     mask = np.zeros(values.size, np.uint8)
     if count:

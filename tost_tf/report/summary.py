@@ -8,9 +8,11 @@ from tost_tf.train.run_directory import RunDirectory
 def summary(result: dict[str, Any], directory: RunDirectory) -> str:
     """What a person wants to know of a finished run: how good, how sparse, where things are, what next."""
     layers = result["collapsed_layers"]
+    tickets = len(result.get("tickets", ()))
+    chosen = f"{tickets} tickets superposed" if tickets else f"epoch {result['best_epoch']}, best on validation"
     lines = [
         "",
-        f"test accuracy  {100 * result['test_accuracy']:.2f}% (epoch {result['best_epoch']}, best on validation; "
+        f"test accuracy  {100 * result['test_accuracy']:.2f}% ({chosen}; "
         f"last epoch {100 * result['test_accuracy_last']:.2f}%)",
         f"sparsity       {100 * result['sparsity']:.2f}%: {result['nonzero_parameters']:,} of "
         f"{result['parameters']:,} parameters are left",

@@ -80,7 +80,7 @@ def haunt_and_compile(
     """
     training, machine = config.training, config.machine
     haunted = haunt(config, in_precision(model, machine.mixed_precision), masks, teacher)
-    optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
+    optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay, config.keeps_gradients)
     if machine.mixed_precision == "float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
     haunted.compile(optimizer, training_loss(config), metrics=["accuracy"], jit_compile=machine.jit_compile or None)

@@ -17,6 +17,8 @@ class CoupledSGD(keras.optimizers.Optimizer):
       learning_rate: a number or a schedule.
       momentum: in [0, 1).
       weight_decay: the L2 factor, at least 0.
+      keep_gradients: whether the last gradient of each weight with a constraint (a masked kernel) is kept, for growing
+        weights; it is dense, of pruned weights too, and without the L2 penalty.
       name: of the optimizer.
       **kwargs: as for any Keras optimizer.
     """
@@ -26,6 +28,7 @@ class CoupledSGD(keras.optimizers.Optimizer):
         learning_rate: float = 0.1,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
+        keep_gradients: bool = False,
         name: str = "CoupledSGD",
         jit_compile: bool = False,
         **kwargs,
@@ -35,18 +38,33 @@ class CoupledSGD(keras.optimizers.Optimizer):
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.momentum = momentum
         self.coupled_weight_decay = weight_decay
+        self.keep_gradients = keep_gradients
 
     def build(self, var_list):
         super().build(var_list)
         if getattr(self, "_built", False):
             return
         self.momentums = [self.add_variable_from_reference(variable, "momentum") for variable in var_list]
+        if self.keep_gradients:
+            kept = [variable for variable in var_list if variable.constraint is not None]
+            self._gradient_index = {self._var_key(variable): index for index, variable in enumerate(kept)}
+            self.gradients = [self.add_variable_from_reference(variable, "gradient") for variable in kept]
         self._built = True
+
+    def momentum_of(self, variable: tf.Variable) -> tf.Variable:
+        """What has gathered for `variable`."""
+        return self.momentums[self._index_dict[self._var_key(variable)]]
+
+    def gradient_of(self, variable: tf.Variable) -> tf.Variable:
+        """The last gradient of a masked kernel, where gradients are kept."""
+        return self.gradients[self._gradient_index[self._var_key(variable)]]
 
     def update_step(self, gradient, variable):
         gradient = tf.convert_to_tensor(gradient)  # that of an embedding is sparse
+        if self.keep_gradients and self._var_key(variable) in self._gradient_index:
+            self.gradient_of(variable).assign(gradient)
         gradient += tf.cast(self.coupled_weight_decay, variable.dtype) * variable
-        momentum = self.momentums[self._index_dict[self._var_key(variable)]]
+        momentum = self.momentum_of(variable)
         momentum.assign(tf.cast(self.momentum, variable.dtype) * momentum + gradient)
         variable.assign_sub(tf.cast(self.learning_rate, variable.dtype) * momentum)
 
@@ -55,4 +73,5 @@ class CoupledSGD(keras.optimizers.Optimizer):
             "learning_rate": self._serialize_hyperparameter(self._learning_rate),
             "momentum": self.momentum,
             "weight_decay": self.coupled_weight_decay,
+            "keep_gradients": self.keep_gradients,
         }

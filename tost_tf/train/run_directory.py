@@ -48,6 +48,9 @@ class RunDirectory:
         self.ticket_weights = self.path / "ticket_weights.npz"
         self.scales = self.path / "scales.json"
         self.rescaled_weights = self.path / "rescaled_weights.npz"
+        self.tickets = self.path / "tickets"
+        self.superposed_weights = self.path / "superposed_weights.npz"
+        self.final_mask = self.path / "final_mask.npz"
         self.lottery = self.path / "lottery"
         self.metrics = self.path / "metrics.csv"
         self.checkpoints = self.path / "checkpoints"
@@ -101,13 +104,22 @@ class RunDirectory:
 
     def _sweep(self) -> None:
         """Removes what a killed process had not finished writing."""
-        for name in (".config-*", ".mask-*", ".metrics-*", ".result-*", ".scales-*", ".*_weights-*"):
+        for name in (
+            ".config-*",
+            ".mask-*",
+            ".metrics-*",
+            ".result-*",
+            ".scales-*",
+            ".*_weights-*",
+            ".final_mask-*",
+            ".mask_updates-*",
+        ):
             for file in self.path.glob(name):
                 file.unlink()
         for pattern in ("*_temp", "*.tempstate*", "checkpoint.tmp*"):  # TensorFlow's names
             for entry in self.checkpoints.glob(pattern):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        for folder in (self.figures, self.export, self.lottery, self.analysis):
+        for folder in (self.tickets, self.figures, self.export, self.lottery, self.analysis):
             for entry in folder.glob(".*-*"):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 

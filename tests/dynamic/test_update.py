@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+
+from tost_tf import masks as find
+from tost_tf.compat import keras, tf
+from tost_tf.dynamic.growth import gradient_growth, random_growth
+from tost_tf.dynamic.update import MaskUpdater
+from tost_tf.errors import TostError
+from tost_tf.masks.mask import Masks
+from tost_tf.sparsity.sparsify import masks_of, sparsify
+from tost_tf.train.optimizer import CoupledSGD
+
+
+def one_layer(mask, weight) -> keras.Model:
+    dense = keras.Sequential([keras.layers.Dense(2, use_bias=False, name="dense", input_shape=(3,))])
+    dense.set_weights([np.array(weight, np.float32)])
+    return sparsify(dense, Masks({"dense/kernel": np.array(mask)}))
+
+
+def trained(model, keep_gradients=True) -> CoupledSGD:
+    """After one step on images [1, 2, 4] with the loss 3·y0 - 5·y1: the gradient is [[3, -5], [6, -10], [12, -20]]."""
+    optimizer = CoupledSGD(0.01, 0.9, 0.1, keep_gradients=keep_gradients)
+    optimizer.build(model.trainable_variables)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(tf.constant([[1.0, 2.0, 4.0]])) * [3.0, -5.0])
+    optimizer.minimize(loss, model.trainable_variables, tape=tape)
+    return optimizer
+
+
+def test_rigl_by_hand():
+    model = one_layer([[1, 0], [1, 1], [0, 0]], [[0.5, 7], [0.1, -0.9], [7, 7]])
+    optimizer = trained(model)
+    kernel = model.trainable_variables[0]
+    assert optimizer.gradient_of(kernel).numpy().tolist() == [[3, -5], [6, -10], [12, -20]]  # without the penalty
+    before = kernel.numpy()
+    done = MaskUpdater(model, optimizer).update(gradient_growth, 0.4, step=20)
+    # 0.1 - 0.01·(6 + 0.1·0.1) is the smallest; of the empty places |-20| is the largest.
+    assert masks_of(model)["dense/kernel"].tolist() == [[1, 0], [0, 1], [0, 1]]
+    assert kernel.numpy() == pytest.approx(before * [[1, 0], [0, 1], [0, 0]])
+    momentum = optimizer.momentum_of(kernel).numpy()
+    assert momentum[2, 1] == 0 and momentum[2, 0] == pytest.approx(12) and momentum[0, 0] == pytest.approx(3.05)
+    assert (done.dropped, done.grown, done.kept) == (1, 1, 3)
+
+
+def test_a_weight_that_grew_moves_by_its_own_gradient_alone():
+    model = one_layer([[1, 0], [1, 1], [0, 0]], [[0.5, 7], [0.1, -0.9], [7, 7]])
+    optimizer = trained(model)
+    MaskUpdater(model, optimizer).update(gradient_growth, 0.4, step=20)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(tf.constant([[1.0, 2.0, 4.0]])) * [3.0, -5.0])
+    optimizer.minimize(loss, model.trainable_variables, tape=tape)
+    kernel = model.trainable_variables[0].numpy()
+    assert kernel[2, 1] == pytest.approx(0.01 * 20) and kernel[2, 0] == 0
+
+
+def test_set_is_reproducible_and_differs_by_step_and_seed(small_model):
+    def grown(seed, step):
+        sparse = sparsify(small_model, find.erk(small_model, sparsity=0.7, seed=1))
+        optimizer = CoupledSGD()
+        optimizer.build(sparse.trainable_variables)
+        before = masks_of(sparse)
+        MaskUpdater(sparse, optimizer, seed=seed).update(random_growth, 0.5, step)
+        after = masks_of(sparse)
+        assert {path: mask.sum() for path, mask in after.items()} == {path: m.sum() for path, m in before.items()}
+        return after
+
+    assert grown(3, 40) == grown(3, 40)
+    assert grown(3, 40) != grown(3, 60) and grown(3, 40) != grown(4, 40)
+
+
+def test_granet_prunes_globally_and_regrows_elsewhere():
+    model = one_layer([[1, 1], [1, 1], [1, 0]], [[0.5, 0.7], [0.1, -0.9], [-0.3, 7]])
+    optimizer = trained(model)
+    model.set_weights([np.array([[0.5, 0.7], [0.1, -0.9], [-0.3, 0]], np.float32), *model.get_weights()[1:]])
+    kernel = model.trainable_variables[0]
+    momentum = optimizer.momentum_of(kernel).numpy()
+    MaskUpdater(model, optimizer).update(gradient_growth, 0.3, step=20, sparsity=0.5)
+    # 3 of 6 stay: 0.1 and -0.3 are pruned. 0.3 of the 3 is one: 0.5 is dropped. |-20| grows, and not |12|, just pruned.
+    assert masks_of(model)["dense/kernel"].tolist() == [[0, 1], [0, 1], [0, 1]]
+    assert kernel.numpy() == pytest.approx(np.array([[0, 0.7], [0, -0.9], [0, 0]]))
+    assert optimizer.momentum_of(kernel).numpy()[0, 1] == momentum[0, 1]
+
+
+def test_what_granet_just_pruned_grows_again_with_its_value_if_nothing_else_is_left():
+    model = one_layer([[1, 1], [1, 1], [1, 1]], [[0.5, 0.7], [0.1, -0.9], [-0.3, 0.6]])
+    optimizer = trained(model)
+    before = model.trainable_variables[0].numpy()
+    MaskUpdater(model, optimizer).update(gradient_growth, 0.3, step=20, sparsity=0.3)
+    kernel = model.trainable_variables[0].numpy()
+    assert np.count_nonzero(kernel) == 4
+    assert kernel[kernel != 0] == pytest.approx(before[kernel != 0])
+
+
+def test_layers_left_dense_and_dense_layers_do_not_change(small_model):
+    masks = dict(find.random(small_model, sparsity=0.6, scope="layer"))
+    masks["stem/kernel"] = np.ones_like(masks["stem/kernel"])
+    sparse = sparsify(small_model, Masks(masks))
+    optimizer = CoupledSGD()
+    optimizer.build(sparse.trainable_variables)
+    updater = MaskUpdater(sparse, optimizer, dense_layers="^logits$|^conv1$")
+    updater.update(random_growth, 0.5, step=1)
+    changed = {path for path, mask in masks_of(sparse).items() if (mask != masks[path]).any()}
+    assert changed == {"shortcut/kernel", "conv2/depthwise_kernel"}
+
+
+def test_other_optimizers_and_networks_without_masks_are_refused(small_model):
+    sparse = sparsify(small_model, find.random(small_model, sparsity=0.5))
+    with pytest.raises(TostError, match="CoupledSGD only, the optimizer is Adam"):
+        MaskUpdater(sparse, keras.optimizers.Adam())
+    with pytest.raises(TostError, match="has no mask that may change"):
+        MaskUpdater(small_model, CoupledSGD())
+
+
+def test_every_replica_has_the_same_masks(two_replicas, small_model, small_images):
+    masks = find.erk(small_model, sparsity=0.7, seed=1)
+
+    def run(strategy):
+        with strategy.scope():
+            sparse = sparsify(small_model, masks)
+            optimizer = CoupledSGD(0.1, 0.9, keep_gradients=True)
+            sparse.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
+            optimizer.build(sparse.trainable_variables)
+            updater = MaskUpdater(sparse, optimizer)
+            images, labels = small_images
+            sparse.fit(images, labels, batch_size=20, epochs=2, shuffle=False, verbose=0)
+            updater.update(gradient_growth, 0.4, step=2)
+            sparse.fit(images, labels, batch_size=20, epochs=1, shuffle=False, verbose=0)
+        return updater
+
+    updater = run(two_replicas)
+    assert dict(updater.masks()).keys() == dict(masks).keys()
+    assert any((mask != masks[path]).any() for path, mask in updater.masks().items())
+    for layer in updater.layers.values():
+        copies = [two_replicas.experimental_local_results(variable) for variable in (layer.mask, layer.kernel)]
+        for one, other in copies:
+            assert one.numpy().tolist() == other.numpy().tolist()
+        assert not layer.kernel.numpy()[layer.mask.numpy() == 0].any()

@@ -1,0 +1,81 @@
+"""The options of dynamic sparse training and of superposing tickets."""
+
+import dataclasses
+
+from tost_tf.config.names import DYNAMIC_METHODS
+from tost_tf.config.options import option
+from tost_tf.errors import TostError
+
+NOT_DYNAMIC = "none"
+NOT_SUPERPOSED = "none"
+GROWTHS = ("random", "gradient", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class DynamicConfig:
+    """Whether and how the mask changes while training. The defaults are RigL's (Evci et al. 2020)."""
+
+    dynamic: str = option(NOT_DYNAMIC, "how weights are dropped and grown", names=DYNAMIC_METHODS, also=(NOT_DYNAMIC,))
+    update_every: int = option(100, "steps between updates of the mask", minimum=1)
+    drop_fraction: float = option(
+        0.3, "share of each layer's kept weights that an update drops at the start", minimum=0, maximum=1
+    )
+    drop_schedule: str = option("cosine", "how that share falls until the last update", names=("cosine", "constant"))
+    dynamic_end_fraction: float = option(
+        0.75, "share of all epochs after which the mask stays as it is", above=0, maximum=1
+    )
+    initial_sparsity: float = option(0.5, "where granet starts; it ends at --sparsity", minimum=0, below=1)
+
+    @property
+    def is_on(self) -> bool:
+        return self.dynamic != NOT_DYNAMIC
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperposeConfig:
+    """Whether cheap tickets are superposed at the end. The defaults are those of Sup-tickets' released code."""
+
+    superpose: str = option(
+        NOT_SUPERPOSED,
+        "train cheap tickets in the last epochs and average them: caa for the mean of all, cima for a moving average",
+        names=("caa", "cima"),
+        also=(NOT_SUPERPOSED,),
+    )
+    cycle_fraction: float = option(0.1, "share of the epochs that is for cycles", minimum=0, below=1)
+    cycle_epochs: int = option(8, "epochs of a cycle, at whose end there is a ticket", minimum=1)
+    cycle_drop_fraction: float = option(
+        0.5, "share of each layer's kept weights that is dropped where a cycle starts", minimum=0, maximum=1
+    )
+    cycle_growth: str = option(
+        "auto",
+        "where as many grow: auto for as --dynamic grows them, and by gradient where the mask was fixed; none leaves "
+        "the mask as it is",
+        names=("auto", *GROWTHS),
+    )
+    cycle_low_learning_rate: float = option(0.001, "learning rate at both ends of a cycle", minimum=0)
+    cycle_high_learning_rate: float = option(0.005, "learning rate in the middle of a cycle", above=0)
+    cima_factor: float = option(0.5, "weight of the newest ticket in the moving average of cima", above=0, maximum=1)
+
+    @property
+    def is_on(self) -> bool:
+        return self.superpose != NOT_SUPERPOSED
+
+    def cycles(self, epochs: int) -> int:
+        """How many whole cycles there are in a run of `epochs` epochs; the others are of ordinary training.
+
+        Raises:
+          TostError: cycles are wanted, but there is no room for one.
+        """
+        if not self.is_on:
+            return 0
+        room = round(self.cycle_fraction * epochs, 6)
+        if 0 < room < self.cycle_epochs:
+            raise TostError(
+                f"--cycle_fraction={self.cycle_fraction:g} of --epochs={epochs} is {room:g} epochs, fewer than "
+                f"--cycle_epochs={self.cycle_epochs}: no ticket would be made"
+            )
+        return int(room // self.cycle_epochs)
+
+    def ordinary_epochs(self, epochs: int) -> int:
+        """How many of `epochs` epochs are trained as always, before the first cycle."""
+        return epochs - self.cycles(epochs) * self.cycle_epochs

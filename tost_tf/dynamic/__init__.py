@@ -1,0 +1,1 @@
+"""Dynamic sparse training: masks that change while the network trains."""

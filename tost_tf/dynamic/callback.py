@@ -1,0 +1,93 @@
+"""The callback that changes masks while a network trains."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from tost_tf.analysis.rows import read_rows, write_rows
+from tost_tf.compat import keras
+from tost_tf.config.dynamic import DynamicConfig
+from tost_tf.config.names import DYNAMIC_METHODS
+from tost_tf.dynamic.schedules import cubic_sparsity, drop_fraction
+from tost_tf.dynamic.update import MaskUpdater
+from tost_tf.errors import TostError
+
+ROWS = "mask_updates"
+
+
+class DynamicSparsity(keras.callbacks.Callback):
+    """Updates the masks after every `update_every` steps, until a share of the training is over.
+
+    The dense gradient by which weights grow is that of the step itself, which the optimizer keeps (see `CoupledSGD`):
+    no second pass is made. What is done depends on the number of the step alone, so that a run that goes on does what
+    an undisturbed one would. Each update adds a row to `mask_updates.csv` and `.json`: `step`, `epoch`, `fraction`,
+    `dropped`, `grown`, `sparsity` (of the layers that are not left dense), and `initial` (the share of the initial
+    masks' weights that is still in).
+
+    Args:
+      updater: of the network's masks.
+      config: the method, how often and how much.
+      last_epoch: no update after that many epochs, whatever `config` says.
+      epochs: of the run.
+      steps_per_epoch: steps in an epoch.
+      sparsity: what a method that prunes ends at.
+      initial: the masks training started with: weight path -> 0/1.
+      folder: where the rows are written.
+
+    Raises:
+      TostError: training is too short for an update.
+    """
+
+    def __init__(
+        self,
+        updater: MaskUpdater,
+        config: DynamicConfig,
+        last_epoch: int,
+        epochs: int,
+        steps_per_epoch: int,
+        sparsity: float,
+        initial: dict[str, np.ndarray],
+        folder: Path,
+    ):
+        super().__init__()
+        self.updater, self.config, self.method = updater, config, DYNAMIC_METHODS[config.dynamic]
+        self.steps_per_epoch, self.sparsity = steps_per_epoch, sparsity
+        self.initial = {path: initial[path] for path in updater.layers}
+        self.folder = folder
+        steps = math.floor(min(config.dynamic_end_fraction * epochs, last_epoch) * steps_per_epoch)
+        self.last_step = steps // config.update_every * config.update_every
+        if not self.last_step:
+            raise TostError(
+                f"--update_every={config.update_every} leaves no update: masks change in the first {steps} steps only"
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self._epoch * self.steps_per_epoch + batch + 1
+        if step <= self.last_step and step % self.config.update_every == 0:
+            self._update(step)
+
+    def _update(self, step: int) -> None:
+        progress = step / self.last_step
+        fraction = drop_fraction(self.config.drop_fraction, progress, self.config.drop_schedule)
+        sparsity = None
+        if self.method.prunes:
+            sparsity = cubic_sparsity(self.config.initial_sparsity, self.sparsity, progress)
+        done = self.updater.update(self.method.growth, fraction, step, sparsity)
+        masks = self.updater.masks()
+        size = sum(mask.size for mask in masks.values())
+        still = sum(int((mask & self.initial[path]).sum()) for path, mask in masks.items())
+        row = {
+            "step": step,
+            "epoch": self._epoch + 1,
+            "fraction": fraction,
+            "dropped": done.dropped,
+            "grown": done.grown,
+            "sparsity": 1 - done.kept / size,
+            "initial": still / max(1, sum(int(mask.sum()) for mask in self.initial.values())),
+        }
+        earlier = [row for row in read_rows(self.folder, ROWS) if row["step"] < step]
+        write_rows(self.folder, ROWS, [*earlier, row])

@@ -1,0 +1,97 @@
+"""An update of the masks of a network that is being trained."""
+
+import dataclasses
+import re
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+from tost_tf.dynamic.drop_grow import drop_and_grow
+from tost_tf.dynamic.growth import Growth
+from tost_tf.errors import TostError
+from tost_tf.masks.prunable import prunable_layers
+from tost_tf.masks.select import highest_of_all, without_pruned
+from tost_tf.seeds import derive_seed
+from tost_tf.sparsity.fixed_mask import FixedMask
+from tost_tf.train.optimizer import CoupledSGD
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """What an update did: how many weights left and joined the masks, and how many are kept now."""
+
+    dropped: int
+    grown: int
+    kept: int
+
+
+class MaskUpdater:
+    """Changes the masks of a sparse network in place, with its optimizer's memory of the weights that grow.
+
+    A weight that grows starts at zero, and so does its momentum. Everything is computed in NumPy from values that are
+    the same on every replica and every worker, with a seed for each layer and step, so that the masks are too.
+
+    Args:
+      plain: a model made by `sparsify`.
+      optimizer: built for its weights; one that keeps gradients, if weights grow by them.
+      dense_layers: regular expression of the layers left alone.
+      seed: of random growth.
+
+    Raises:
+      TostError: no layer has a mask that may change, or the optimizer is of another kind.
+    """
+
+    def __init__(
+        self, plain: keras.Model, optimizer: keras.optimizers.Optimizer, dense_layers: str = "", seed: int = 0
+    ):
+        inner = getattr(optimizer, "inner_optimizer", optimizer)  # that of loss scaling
+        if not isinstance(inner, CoupledSGD):
+            raise TostError(f"masks are changed along with CoupledSGD only, the optimizer is {type(inner).__name__}")
+        self.optimizer, self.seed = inner, seed
+        self.layers: dict[str, FixedMask] = {
+            f"{path}/{layer.kernel_name}": layer
+            for path, layer in prunable_layers(plain)
+            if isinstance(layer, FixedMask) and not (dense_layers and re.search(dense_layers, path))
+        }
+        if not self.layers:
+            raise TostError(f"{plain.name} has no mask that may change: sparsify it, and leave fewer layers dense")
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """The masks that may change, as they are: weight path -> 0/1."""
+        return {path: layer.mask.numpy().astype(np.uint8) for path, layer in self.layers.items()}
+
+    def update(self, growth: Growth, drop_fraction: float, step: int, sparsity: float | None = None) -> Update:
+        """Prunes globally by magnitude to `sparsity`, if one is given, then drops and grows in each layer.
+
+        Args:
+          growth: scores where to grow.
+          drop_fraction: share of each layer's kept weights.
+          step: the number of the step, for the seed.
+          sparsity: of all these layers together, not below what it is. What is pruned grows again last.
+        """
+        before = self.masks()
+        weights = {path: layer.kernel.numpy() for path, layer in self.layers.items()}
+        masks = before if sparsity is None else _pruned(weights, before, sparsity)
+        after = {}
+        for path, layer in self.layers.items():
+            score = self._score(path, layer, growth, step)
+            score = np.where(before[path] > masks[path], score.min() - 1, score)
+            after[path] = drop_and_grow(weights[path], masks[path], drop_fraction, score)
+        for path, layer in self.layers.items():
+            grown = (after[path] == 1) & (before[path] == 0)
+            momentum = self.optimizer.momentum_of(layer.kernel)
+            momentum.assign(tf.where(grown, tf.zeros_like(momentum), momentum))
+            layer.set_mask(after[path])
+        joined = sum(int(((after[path] == 1) & (before[path] == 0)).sum()) for path in after)
+        left = sum(int(((after[path] == 0) & (before[path] == 1)).sum()) for path in after)
+        return Update(left, joined, sum(int(mask.sum()) for mask in after.values()))
+
+    def _score(self, path: str, layer: FixedMask, growth: Growth, step: int) -> np.ndarray:
+        kept = self.optimizer.keep_gradients
+        gradient = self.optimizer.gradient_of(layer.kernel).numpy() if kept else np.zeros(tuple(layer.mask.shape))
+        return growth(gradient, np.random.default_rng(derive_seed(self.seed, f"growth of {path} at step {step}")))
+
+
+def _pruned(weights: dict[str, np.ndarray], masks: dict[str, np.ndarray], sparsity: float) -> dict[str, np.ndarray]:
+    scores = {path: np.abs(weight) for path, weight in weights.items()}
+    return dict(highest_of_all(without_pruned(scores, masks), sparsity))

@@ -1,0 +1,116 @@
+"""The superposition of a run's tickets, and how good each is."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tost_tf.compat import keras
+from tost_tf.config.run_config import RunConfig
+from tost_tf.data.images import ImageData
+from tost_tf.data.pipeline import training_batches
+from tost_tf.errors import TostError
+from tost_tf.export.strip import strip
+from tost_tf.ghost.model import GhostModel
+from tost_tf.masks.mask import Masks
+from tost_tf.masks.prunable import present_masks, prunable_weights
+from tost_tf.models.weights import load_weights, save_weights
+from tost_tf.report.tickets import draw_tickets
+from tost_tf.seeds import derive_seed
+from tost_tf.superpose.average import newest_share, superposed
+from tost_tf.superpose.callback import ticket_path
+from tost_tf.superpose.recalibrate import recalibrate
+from tost_tf.train.evaluate import evaluate
+from tost_tf.train.run_directory import RunDirectory
+
+
+@dataclasses.dataclass(frozen=True)
+class Superposition:
+    """The network that is the result, its masks, and the accuracies of the tickets and of each superposition."""
+
+    model: keras.Model
+    masks: Masks
+    report: dict[str, Any]
+
+
+def superpose(config: RunConfig, data: ImageData, directory: RunDirectory, model: GhostModel) -> Superposition:
+    """Superposes the tickets in the run's folder, one after the other; nothing is chosen by any accuracy.
+
+    The last superposition is the result, and its weights are saved. With no cycle it is the end of ordinary training.
+
+    Args:
+      config, data, directory: of the run.
+      model: as it is after training; its masks tell how many weights are kept.
+
+    Raises:
+      TostError: a ticket is not there or cannot be read.
+    """
+    final, options = strip(model), config.superpose
+    join = _joiner(config, final, present_masks(model.plain))
+    tickets, superpositions = [], []
+    for number in range(options.cycles(config.training.epochs) + 1):
+        path = ticket_path(directory.tickets, number)
+        if not path.exists():
+            raise TostError(f"the ticket {path} is gone, so that there is nothing to superpose: train the run again")
+        average = _arrays(final)
+        load_weights(final, path)
+        tickets.append({"epoch": _epoch(config, number), **_accuracies(final, data)})
+        if number:
+            _put(final, join(average, _arrays(final), newest_share(options.superpose, number, options.cima_factor)))
+            recalibrate(final, _training_images(config, data))
+        superpositions.append({"tickets": number + 1, "epoch": tickets[-1]["epoch"], **_accuracies(final, data)})
+        print(
+            f"ticket {number + 1}: {100 * tickets[-1]['test_accuracy']:.2f}% on test, "
+            f"superposed with those before: {100 * superpositions[-1]['test_accuracy']:.2f}%",
+            flush=True,
+        )
+    save_weights(final, directory.superposed_weights)
+    title = f"{config.model.model}, {options.superpose}"
+    draw_tickets(tickets, superpositions, directory.figures / "tickets.png", title)
+    kernels = {path: weight.numpy() for path, weight in prunable_weights(final).items()}
+    report = {"tickets": tickets, "superpositions": superpositions}
+    return Superposition(final, Masks({path: kernel != 0 for path, kernel in kernels.items()}), report)
+
+
+def _joiner(config: RunConfig, final: keras.Model, masks: Mapping[str, np.ndarray]):
+    """Joins a ticket to the average before it, in the density of `masks`; layers left dense are averaged only."""
+    ranked = [
+        path
+        for path in masks
+        if not (config.mask.dense_layers and re.search(config.mask.dense_layers, path.rpartition("/")[0]))
+    ]
+    kept = sum(int(masks[path].sum()) for path in ranked)
+    names = {id(weight): _name(index) for index, weight in enumerate(final.weights)}
+    weights = prunable_weights(final)
+    prunable = [names[id(weights[path])] for path in ranked]
+    return lambda average, ticket, share: superposed(average, ticket, share, kept, prunable)
+
+
+def _epoch(config: RunConfig, ticket: int) -> int:
+    return config.superpose.ordinary_epochs(config.training.epochs) + ticket * config.superpose.cycle_epochs
+
+
+def _name(index: int) -> str:
+    return f"{index:04d}"
+
+
+def _arrays(model: keras.Model) -> dict[str, np.ndarray]:
+    return {_name(index): weight.numpy() for index, weight in enumerate(model.weights)}
+
+
+def _put(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+    model.set_weights([arrays[_name(index)] for index in range(len(arrays))])
+
+
+def _accuracies(model: keras.Model, data: ImageData) -> dict[str, float]:
+    parts = {"val_accuracy": data.validation, "test_accuracy": data.test}
+    return {name: evaluate(model, data, part).accuracy for name, part in parts.items()}
+
+
+def _training_images(config: RunConfig, data: ImageData):
+    """One pass over the training images, augmented and batched as in training."""
+    seed = derive_seed(config.training.seed, "recalibration")
+    batches = training_batches(data, config.training.batch_size, seed, 1, augment=config.data.augment)
+    return batches.map(lambda images, labels: images)

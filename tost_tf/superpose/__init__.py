@@ -1,0 +1,1 @@
+"""Sup-tickets: cheap tickets, superposed into one."""

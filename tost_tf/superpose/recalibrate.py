@@ -1,0 +1,39 @@
+"""BatchNormalization's statistics, gathered anew."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+
+
+def recalibrate(model: keras.Model, batches: Iterable[tf.Tensor]) -> None:
+    """Sets the moving means and variances to the means of those of each batch, weighted by the batches' sizes.
+
+    The variance of a batch is what Keras would have put into its moving average. Averaged weights need this: no network
+    with them has seen an image yet (Izmailov et al. 2018). Batches are normalised by their own statistics meanwhile.
+
+    Args:
+      model: its other weights stay; nothing is done if it has no BatchNormalization.
+      batches: of images, as the model takes them.
+    """
+    layers = [layer for layer in model.submodules if isinstance(layer, keras.layers.BatchNormalization)]
+    statistics = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
+    if not statistics:
+        return
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0  # a step then leaves the statistics of its batch
+    try:
+        forward = tf.function(lambda images: model(images, training=True), reduce_retracing=True)
+        sums, examples = [np.zeros(variable.shape) for variable in statistics], 0
+        for images in batches:
+            forward(images)
+            size = len(images)
+            examples += size
+            sums = [total + size * variable.numpy() for total, variable in zip(sums, statistics, strict=True)]
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+    for variable, total in zip(statistics, sums, strict=True):
+        variable.assign(total / examples)
