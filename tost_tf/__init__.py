@@ -16,6 +16,7 @@ _EXPORTED = {
     "Masks": "tost_tf.masks.mask",
     "RunConfig": "tost_tf.config.run_config",
     "TostError": "tost_tf.errors",
+    "compact": "tost_tf.compaction.compact",
     "from_keras3": "tost_tf.convert.from_keras3",
     "launch": "tost_tf.job.train",
     "rescale_init": "tost_tf.rescale.gradinit",

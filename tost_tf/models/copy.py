@@ -1,6 +1,7 @@
 """Copies of graph models, layer by layer."""
 
 from collections.abc import Callable
+from typing import Any
 
 from tost_tf.compat import PruneLowMagnitude, is_graph_model, keras, require_graph_model
 
@@ -31,9 +32,12 @@ def copy_graph(model: keras.Model, copy: Callable[[keras.layers.Layer], keras.la
     return result
 
 
-def copy_layer(layer: keras.layers.Layer, precision: str | None = None) -> keras.layers.Layer:
-    """A fresh layer with the same config; if a precision (a Keras dtype policy's name) is given, with that."""
-    fresh = type(layer).from_config(layer.get_config() | ({"dtype": precision} if precision else {}))
+def copy_layer(layer: keras.layers.Layer, precision: str | None = None, **changes: Any) -> keras.layers.Layer:
+    """A fresh layer with the same config but for what is changed; a precision is a Keras dtype policy's name."""
+    config = layer.get_config() | changes | ({"dtype": precision} if precision else {})
+    if changes:
+        config.pop("batch_input_shape", None)  # of the layer as it was
+    fresh = type(layer).from_config(config)
     if callable(getattr(layer, "activation", None)):
         fresh.activation = layer.activation  # the config has its name only, which may be that of another function
     return fresh

@@ -1,0 +1,149 @@
+"""Rules for layers that join tensors: sums, products, concatenations."""
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from tost_tf.compaction.graph import Call, Tensor
+from tost_tf.compaction.rule import Atoms, Constants, Rule
+from tost_tf.compat import keras, tf
+
+
+class Merged(Rule):
+    """Several tensors joined number by number: channel k of each stays or goes with channel k of the others."""
+
+    same_in_every_call = False
+    # By class of the layer, or symbol of the operation.
+    FUNCTIONS = {
+        keras.layers.Multiply: np.multiply,
+        keras.layers.Subtract: np.subtract,
+        keras.layers.Maximum: np.maximum,
+        keras.layers.Minimum: np.minimum,
+        "math.multiply": np.multiply,
+        "math.subtract": np.subtract,
+        "math.maximum": np.maximum,
+        "math.minimum": np.minimum,
+    }
+
+    def constants(self, inputs: list[Constants]) -> list[Constants]:
+        function = self.FUNCTIONS[_kind(self.call)]
+        result = reduce(function, inputs)
+        return [np.where(np.any(np.equal(inputs, 0), axis=0), 0.0, result) if function is np.multiply else result]
+
+    def tied(self, atoms: Atoms):
+        for tensor in self.inputs:
+            yield atoms(tensor), atoms(self.outputs[0])
+
+    def pinned(self, atoms: Atoms):
+        return iter(())
+
+    @classmethod
+    def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
+        """Whether the call is what the rule is for."""
+        channels = {Tensor("", shape).channels for shape in call.output_shapes}
+        return (
+            len(call.outputs) == 1
+            and len(inputs) > 1
+            and all(tensor.axis == -1 for tensor in inputs)
+            and {tensor.channels for tensor in inputs} == channels
+        )
+
+
+class Sum(Merged):
+    """A sum. A term that is constant in every kept channel leaves it, and the layers that made it with it; where it is
+    not zero, a BatchNormalization that only adds numbers stands in its place.
+
+    Attributes:
+      gone: the terms that have left, by number.
+    """
+
+    FUNCTIONS = {keras.layers.Add: np.add, "math.add": np.add, "__operators__.add": np.add}
+
+    def __init__(self, call: Call, inputs: list[Tensor]):
+        super().__init__(call, inputs)
+        self.gone: set[int] = set()
+
+    def leave_out(self, constants: list[Constants], kept: np.ndarray) -> bool:
+        """Lets terms go that are constant in all kept channels; whether there was one. One term always stays."""
+        shapes = {tensor.shape[1:] for tensor in self.inputs}
+        if len(shapes) > 1 or None in shapes.pop():
+            return False  # a term that is broadcast may make the others larger
+        left = [index for index in range(len(self.inputs)) if index not in self.gone]
+        going = [index for index in left if not np.isnan(constants[index][kept]).any()]
+        going = going[: len(left) - 1]
+        self.gone |= set(going)
+        return bool(going)
+
+    def tied(self, atoms: Atoms):
+        for index, tensor in enumerate(self.inputs):
+            if index not in self.gone:
+                yield atoms(tensor), atoms(self.outputs[0])
+
+    def used(self, kept_in: list[np.ndarray]) -> list[int]:
+        return [index for index in range(len(self.inputs)) if index not in self.gone]
+
+    def apply(
+        self,
+        layer: keras.layers.Layer,
+        tensors: list[tf.Tensor | None],
+        constants: list[Constants],
+        kept_out: list[np.ndarray],
+    ) -> Any:
+        if not self.gone:
+            return super().apply(layer, tensors, constants, kept_out)
+        left = [tensor for tensor in tensors if tensor is not None]
+        total = left[0] if len(left) == 1 else layer(left)
+        added = sum(constants[index][kept_out[0]] for index in self.gone)
+        return _shifted(total, added, f"{layer.name}_constant") if np.any(added) else total
+
+
+class Concatenated(Rule):
+    """A concatenation along the last axis. A tensor nothing of which is kept leaves it."""
+
+    same_in_every_call = False
+
+    def constants(self, inputs: list[Constants]) -> list[Constants]:
+        return [np.concatenate(inputs)]
+
+    def tied(self, atoms: Atoms):
+        yield np.concatenate([atoms(tensor) for tensor in self.inputs]), atoms(self.outputs[0])
+
+    def pinned(self, atoms: Atoms):
+        return iter(())
+
+    def used(self, kept_in: list[np.ndarray]) -> list[int]:
+        return [index for index, kept in enumerate(kept_in) if kept.any()]
+
+    def apply(
+        self,
+        layer: keras.layers.Layer,
+        tensors: list[tf.Tensor | None],
+        constants: list[Constants],
+        kept_out: list[np.ndarray],
+    ) -> Any:
+        left = [tensor for tensor in tensors if tensor is not None]
+        return left[0] if len(left) == 1 else layer(left)
+
+    @classmethod
+    def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
+        """Whether the call is what the rule is for."""
+        channels = [tensor.channels for tensor in inputs]
+        return (
+            all(tensor.axis == -1 for tensor in inputs)
+            and call.layer.axis in (-1, len(inputs[0].shape) - 1)
+            and all(channels)
+            and sum(channels) == Tensor("", call.output_shapes[0]).channels
+        )
+
+
+def _kind(call: Call) -> type | str:
+    return getattr(call.layer, "symbol", None) or type(call.layer)
+
+
+def _shifted(x: tf.Tensor, added: np.ndarray, name: str) -> tf.Tensor:
+    """`x` plus a number for each channel, by a layer every format knows. Frozen, so that it never counts anything."""
+    layer = keras.layers.BatchNormalization(scale=False, trainable=False, name=name, dtype=x.dtype)
+    result = layer(x)
+    layer.set_weights([added, np.zeros(added.size), np.full(added.size, 1.0 - layer.epsilon)])
+    return result

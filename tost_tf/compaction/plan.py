@@ -1,0 +1,166 @@
+"""Which channels of each tensor stay."""
+
+from collections import defaultdict
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from tost_tf.compaction.graph import Graph, Tensor
+from tost_tf.compaction.merge import Sum
+from tost_tf.compaction.rule import Constants, Rule
+from tost_tf.compaction.rules import rules_of
+from tost_tf.compaction.weighted import Weighted
+
+
+class Plan:
+    """What stays of a graph: as few channels as its outputs can be computed from, by rules that change no output.
+
+    First constants go through the graph forwards, then need goes backwards: the outputs are needed, what a needed
+    output of a weighted layer reads is needed unless it is a constant that a bias can stand for, and channels that are
+    tied (by a sum, an activation, ...) are needed together. What is not needed goes. A sum whose term turns out to be
+    constant loses the term, and it is all looked at again without the layers that made it.
+
+    Args:
+      graph: the model.
+
+    Attributes:
+      rules: by call.
+    """
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.rules = rules_of(graph)
+        self._constants = self._propagated()
+        self._number_atoms()
+        self._kept = np.full(self._size, True)
+        self._kept = self._needed_atoms()
+        while self._sums_lose_terms():
+            self._kept = self._needed_atoms()
+
+    def kept(self, tensor: Tensor) -> np.ndarray:
+        """Booleans by channel."""
+        return self._kept[self._atoms(tensor)]
+
+    def constants(self, rule: Rule) -> list[Constants]:
+        """Of the inputs of a call."""
+        return [self._constants[tensor.key] for tensor in rule.inputs]
+
+    def agreed_constants(self, rule: Rule) -> Constants:
+        """Of the first input, those that are the same in every call of the layer: it has one bias for all."""
+        calls = [other for other in self._calls_of[id(rule.layer)] if other in self._used_rules]
+        first, *others = [self.constants(other)[0] for other in calls]
+        for other in others:
+            first = np.where(first == other, first, np.nan) if first.shape == other.shape else first * np.nan
+        return first
+
+    @property
+    def used_rules(self) -> list[Rule]:
+        """Those of the calls that the outputs are computed from, in order."""
+        return [rule for rule in self.rules if rule in self._used_rules]
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every call and every channel stays."""
+        no_term_is_gone = not any(isinstance(rule, Sum) and rule.gone for rule in self.rules)
+        return bool(self._kept.all()) and no_term_is_gone and len(self._used_rules) == len(self.rules)
+
+    def _propagated(self) -> dict[str, Constants]:
+        constants = {
+            key: np.full(Tensor(key, shape).channels, np.nan)
+            for key, shape in zip(self.graph.inputs, self.graph.input_shapes, strict=True)
+        }
+        for rule in self.rules:
+            found = rule.constants([constants[tensor.key] for tensor in rule.inputs])
+            constants |= {tensor.key: value for tensor, value in zip(rule.outputs, found, strict=True)}
+        return constants
+
+    def _number_atoms(self) -> None:
+        """Gives every channel of every tensor a number."""
+        self._starts, self._size = {}, 0
+        for key, constants in self._constants.items():
+            self._starts[key] = self._size
+            self._size += constants.size
+        self._calls_of = defaultdict(list)
+        for rule in self.rules:
+            self._calls_of[id(rule.layer)].append(rule)
+        self._used_rules = set(self.rules)
+
+    def _atoms(self, tensor: Tensor) -> np.ndarray:
+        return self._atoms_under(tensor.key)
+
+    def _atoms_under(self, key: str) -> np.ndarray:
+        return self._starts[key] + np.arange(self._constants[key].size)
+
+    def _sums_lose_terms(self) -> bool:
+        sums = [rule for rule in self.used_rules if isinstance(rule, Sum)]
+        return any([rule.leave_out(self.constants(rule), self.kept(rule.outputs[0])) for rule in sums])
+
+    def _find_used(self) -> None:
+        """The calls the outputs are computed from, as far as is known from what is kept."""
+        needed, used = set(self.graph.outputs), set()
+        for rule in reversed(self.rules):
+            if any(tensor.key in needed for tensor in rule.outputs):
+                used.add(rule)
+                needed |= {rule.inputs[index].key for index in rule.used([self.kept(t) for t in rule.inputs])}
+        self._used_rules, self._used_tensors = used, needed
+
+    def _classes(self) -> np.ndarray:
+        """By atom the number of the class of atoms it is tied to."""
+        pairs = [pair for rule in self.used_rules for pair in rule.tied(self._atoms)]
+        pairs += [pair for calls in self._calls_of.values() for pair in self._shared(calls)]
+        one, other = (np.concatenate([np.empty(0, int), *(pair[side] for pair in pairs)]) for side in (0, 1))
+        matrix = coo_array((np.ones(one.size, bool), (one, other)), (self._size, self._size))
+        return connected_components(matrix, directed=False)[1]
+
+    def _shared(self, calls: list[Rule]):
+        """The ties between the calls of one layer, whose weights are cut once for all."""
+        first, *others = [rule for rule in calls if rule in self._used_rules and rule.same_in_every_call] or [None]
+        for other in others:
+            for one, same in zip((*first.inputs, *first.outputs), (*other.inputs, *other.outputs), strict=False):
+                if one.channels == same.channels:
+                    yield self._atoms(one), self._atoms(same)
+
+    def _pinned(self) -> np.ndarray:
+        pins = [atoms for rule in self.used_rules for atoms in rule.pinned(self._atoms)]
+        return np.concatenate([self._atoms_under(key) for key in (*self.graph.inputs, *self.graph.outputs)] + pins)
+
+    def _needed_atoms(self) -> np.ndarray:
+        """Booleans by atom. Nothing is needed that was not kept before."""
+        self._find_used()
+        before, classes = self._kept, self._classes()
+        readers = [
+            (rule, self.agreed_constants(rule)) for rule in reversed(self.used_rules) if isinstance(rule, Weighted)
+        ]
+        needed = np.zeros(classes.max(initial=-1) + 1, bool)
+        needed[classes[self._pinned()]] = True
+        while True:
+            self._spread(needed, classes, readers)
+            self._kept = needed[classes]
+            self._find_used()
+            empty = next((key for key in self._order() if not self._kept[self._atoms_under(key)].any()), None)
+            if empty is None:
+                return self._kept
+            needed[classes[self._one_of(empty, before)]] = True
+
+    def _spread(self, needed: np.ndarray, classes: np.ndarray, readers: list[tuple[Weighted, Constants]]) -> None:
+        """Follows need from outputs to inputs until nothing is added."""
+        grows = True
+        while grows:
+            grows = False
+            for rule, constants in readers:
+                kept = needed[classes[self._atoms(rule.outputs[0])]]
+                atoms = self._atoms(rule.inputs[0])[rule.needed(constants, kept)]
+                grows |= not needed[classes[atoms]].all()
+                needed[classes[atoms]] = True
+
+    def _order(self) -> list[str]:
+        """The tensors in use that have channels, the last first: no layer can do with none."""
+        return [key for key in reversed(self._constants) if key in self._used_tensors and self._constants[key].size]
+
+    def _one_of(self, key: str, before: np.ndarray) -> int:
+        """The atom that stays of a tensor nothing of which is needed: a constant one, whose filter reads nothing."""
+        atoms = self._atoms_under(key)
+        atoms = atoms[before[atoms]]
+        constant = ~np.isnan(self._constants[key][atoms - self._starts[key]])
+        return int(atoms[np.argmax(constant)])

@@ -1,0 +1,42 @@
+"""The smaller model a plan describes."""
+
+import numpy as np
+
+from tost_tf.compaction.graph import same_input
+from tost_tf.compaction.plan import Plan
+from tost_tf.compaction.rule import Rule
+from tost_tf.compat import keras, tf
+from tost_tf.models.copy import copy_layer
+
+
+def rebuilt(plan: Plan) -> keras.Model:
+    """A functional model with the layers that stay, their names and what is kept of their weights.
+
+    Its inputs and outputs have the names, shapes and structure of the model's of the plan.
+    """
+    model = plan.graph.model
+    inputs = tf.nest.map_structure(same_input, model.input)
+    tensors: dict[str, tf.Tensor] = dict(zip(plan.graph.inputs, tf.nest.flatten(inputs), strict=True))
+    smaller: dict[int, tuple[keras.layers.Layer, list[np.ndarray]]] = {}
+    for rule in plan.used_rules:
+        if id(rule.layer) not in smaller:
+            smaller[id(rule.layer)] = _smaller_layer(rule, plan)
+        kept_in = [plan.kept(tensor) for tensor in rule.inputs]
+        used = rule.used(kept_in)
+        given = [tensors[tensor.key] if index in used else None for index, tensor in enumerate(rule.inputs)]
+        kept_out = [plan.kept(tensor) for tensor in rule.outputs]
+        outputs = rule.apply(smaller[id(rule.layer)][0], given, plan.constants(rule), kept_out)
+        tensors |= dict(zip(rule.call.outputs, tf.nest.flatten(outputs), strict=True))
+    outputs = tf.nest.pack_sequence_as(model.output, [tensors[key] for key in plan.graph.outputs])
+    for layer, weights in smaller.values():
+        layer.set_weights(weights)
+    return keras.Model(inputs, outputs, name=model.name)
+
+
+def _smaller_layer(rule: Rule, plan: Plan) -> tuple[keras.layers.Layer, list[np.ndarray]]:
+    """A fresh layer, and the weights for it once it is built."""
+    kept_in = [plan.kept(tensor) for tensor in rule.inputs]
+    options, weights = rule.resized(plan.agreed_constants(rule), kept_in, plan.kept(rule.outputs[0]))
+    layer = copy_layer(rule.layer, **options)
+    layer.trainable = rule.layer.trainable
+    return layer, weights

@@ -1,0 +1,116 @@
+"""How large a model is by layer, before and after."""
+
+import dataclasses
+import math
+from typing import Any
+
+from tost_tf.compaction.graph import Call, Graph
+from tost_tf.compat import keras
+
+HARDLY_ANYTHING = 0.01
+WEIGHTED = (
+    *(getattr(keras.layers, f"{kind}{n}D") for kind in ("Conv", "DepthwiseConv", "SeparableConv") for n in (1, 2)),
+    *(keras.layers.Conv3D, keras.layers.Dense),
+    *(keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSize:
+    """Output channels of a convolution or Dense layer, and multiply-accumulates for one image in all its calls.
+
+    `macs` is `None` where the model takes images of any size.
+    """
+
+    channels: int
+    macs: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class CompactionReport:
+    """What was removed.
+
+    Attributes:
+      before, after: by name of layer; a layer that was removed is missing in `after`.
+    """
+
+    before: dict[str, LayerSize]
+    after: dict[str, LayerSize]
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Output channels of all layers with weights, before and after."""
+        return tuple(sum(size.channels for size in sizes.values()) for sizes in (self.before, self.after))
+
+    @property
+    def macs(self) -> tuple[int | None, int | None]:
+        """Multiply-accumulates for one image, before and after; `None` where the size of images is open."""
+        return _all_macs(self.before), _all_macs(self.after)
+
+    @property
+    def removed_share(self) -> float:
+        """The share of the channels that are gone, 0 to 1."""
+        before, after = self.channels
+        return 1 - after / before if before else 0.0
+
+    def summary(self) -> str:
+        """One line."""
+        (channels, channels_after), (macs, macs_after) = self.channels, self.macs
+        text = f"{channels:,} channels to {channels_after:,}, {len(self.before)} layers to {len(self.after)}"
+        if macs:
+            text += f", {macs:,} MACs to {macs_after:,} ({macs_after / macs:.1%})"
+        if self.removed_share < HARDLY_ANYTHING:
+            return f"hardly anything is dead: {self.removed_share:.1%} of the channels ({text})"
+        return text
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for a JSON file."""
+        nothing = LayerSize(0, 0)
+        after = {name: self.after.get(name, nothing) for name in self.before}
+        return {
+            "summary": self.summary(),
+            "channels": list(self.channels),
+            "macs": list(self.macs),
+            "layers": {
+                name: {"channels": [size.channels, after[name].channels], "macs": [size.macs, after[name].macs]}
+                for name, size in self.before.items()
+            },
+        }
+
+
+def layer_sizes(graph: Graph) -> dict[str, LayerSize]:
+    """Name -> size, for each convolution and Dense layer of a graph."""
+    sizes: dict[str, LayerSize] = {}
+    shapes = dict(zip(graph.inputs, graph.input_shapes, strict=True))
+    for call in graph.calls:
+        shapes |= dict(zip(call.outputs, call.output_shapes, strict=True))
+        if isinstance(call.layer, WEIGHTED):
+            macs = _macs(call, shapes[call.inputs[0]])
+            if call.layer.name in sizes and macs is not None:
+                macs += sizes[call.layer.name].macs
+            sizes[call.layer.name] = LayerSize(_channels(call), macs)
+    return sizes
+
+
+def _channels(call: Call) -> int:
+    axis = 1 if getattr(call.layer, "data_format", None) == "channels_first" else -1
+    return call.output_shapes[0][axis]
+
+
+def _macs(call: Call, input_shape: tuple[int | None, ...]) -> int | None:
+    """Each weight of a kernel once for each place it is put at: of the output, of a transposed convolution of the
+    input."""
+    layer = call.layer
+    transposed = "Transpose" in type(layer).__name__
+    shape = (input_shape if transposed else call.output_shapes[0])[1:]
+    first = getattr(layer, "data_format", None) == "channels_first"
+    places = shape[1:] if first else shape[:-1]
+    if None in places:
+        return None
+    weights = sum(math.prod(weight.shape) for weight in layer.weights if "kernel" in weight.name)
+    return math.prod(places) * weights
+
+
+def _all_macs(sizes: dict[str, LayerSize]) -> int | None:
+    each = [size.macs for size in sizes.values()]
+    return None if None in each else sum(each)

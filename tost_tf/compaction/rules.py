@@ -1,0 +1,74 @@
+"""Which rule a call goes by."""
+
+from tost_tf.compaction.graph import Call, Graph, Tensor
+from tost_tf.compaction.merge import Concatenated, Merged, Sum
+from tost_tf.compaction.pointwise import (
+    BINARY_SYMBOLS,
+    SYMBOLS,
+    Normalization,
+    ParametricReLU,
+    Pointwise,
+    ZeroBorder,
+)
+from tost_tf.compaction.reshape import Reshaped, ZeroChannels
+from tost_tf.compaction.rule import Channelwise, Rule
+from tost_tf.compaction.weighted import Dense, Depthwise, Separable, Weighted
+from tost_tf.compat import keras
+
+
+def _classes(names: str) -> list[type]:
+    return [getattr(keras.layers, name) for name in names.split()]
+
+
+# Class of a layer (no subclass of it, which may do anything) or symbol of an operation -> rules, the first that fits.
+RULES: dict[type | str, tuple[type[Rule], ...]] = {
+    **dict.fromkeys(_classes("Conv1D Conv2D Conv3D"), (Weighted,)),
+    **dict.fromkeys(_classes("SeparableConv1D SeparableConv2D"), (Separable,)),
+    **dict.fromkeys(_classes("DepthwiseConv1D DepthwiseConv2D"), (Depthwise,)),
+    keras.layers.Dense: (Dense,),
+    keras.layers.BatchNormalization: (Normalization,),
+    keras.layers.PReLU: (ParametricReLU,),
+    **dict.fromkeys(_classes("Activation ReLU LeakyReLU ELU ThresholdedReLU Rescaling"), (Pointwise,)),
+    **dict.fromkeys(SYMBOLS, (Pointwise,)),
+    **dict.fromkeys(BINARY_SYMBOLS, (Pointwise,)),
+    **dict.fromkeys(_classes("Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D"), (Channelwise,)),
+    **dict.fromkeys(_classes("GaussianDropout GaussianNoise AlphaDropout ActivityRegularization"), (Channelwise,)),
+    **dict.fromkeys(
+        _classes(
+            " ".join(f"{kind}Pooling{n}D Global{kind}Pooling{n}D" for kind in ("Average", "Max") for n in (1, 2, 3))
+        ),
+        (Channelwise,),
+    ),
+    **dict.fromkeys(
+        _classes("Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling2D UpSampling3D"), (Channelwise,)
+    ),
+    **dict.fromkeys(_classes("ZeroPadding1D ZeroPadding2D"), (ZeroBorder,)),
+    keras.layers.ZeroPadding3D: (ZeroChannels, ZeroBorder),
+    **dict.fromkeys(_classes("Flatten Reshape"), (Reshaped,)),
+    keras.layers.Concatenate: (Concatenated,),
+    **{kind: (Sum,) for kind in Sum.FUNCTIONS},
+    **{kind: (Merged,) for kind in Merged.FUNCTIONS},
+}
+# Operations that take one tensor and a number, or two tensors.
+for _symbol in {*Sum.FUNCTIONS, *Merged.FUNCTIONS} & {*BINARY_SYMBOLS}:
+    RULES[_symbol] = (Pointwise, *RULES[_symbol])
+
+
+def rule_for(call: Call, inputs: list[Tensor]) -> Rule:
+    """The rule of a call: the one for its layer if that fits how the layer is set and called, else `Rule` itself."""
+    layer = call.layer
+    unusual = call.is_for_training or getattr(layer, "data_format", None) == "channels_first"
+    candidates = () if unusual else RULES.get(getattr(layer, "symbol", None) or type(layer), ())
+    kind = next((rule for rule in candidates if rule.fits(call, inputs)), Rule)
+    return kind(call, inputs)
+
+
+def rules_of(graph: Graph) -> list[Rule]:
+    """A rule for each call of the graph."""
+    tensors = {key: Tensor(key, shape) for key, shape in zip(graph.inputs, graph.input_shapes, strict=True)}
+    rules = []
+    for call in graph.calls:
+        rule = rule_for(call, [tensors[key] for key in call.inputs])
+        tensors |= {tensor.key: tensor for tensor in rule.outputs}
+        rules.append(rule)
+    return rules

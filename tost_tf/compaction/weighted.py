@@ -1,0 +1,156 @@
+"""Rules for layers whose every output channel may read every input channel: convolutions and Dense."""
+
+from typing import Any
+
+import numpy as np
+
+from tost_tf.compaction.graph import Call, Tensor
+from tost_tf.compaction.pointwise import at_constants, is_pointwise
+from tost_tf.compaction.rule import Atoms, Constants, Rule
+from tost_tf.compaction.taps import safe_taps
+from tost_tf.compat import keras
+
+
+class Weighted(Rule):
+    """A layer with a kernel from input to output channels. An output channel is constant if all it reads is; an input
+    channel is done without if no kept output reads it, or if it is constant and goes into the biases.
+
+    Subclasses set, all [in, out]: `reads`, whether any weight is non-zero; `reads_unsafely`, whether any is that falls
+    on padding somewhere; `gain`, the sum of the weights.
+    """
+
+    reads: np.ndarray
+    reads_unsafely: np.ndarray
+    gain: np.ndarray
+    channels_option = "filters"
+
+    def __init__(self, call: Call, inputs: list[Tensor]):
+        super().__init__(call, inputs)
+        self._read_kernel()
+
+    def _read_kernel(self) -> None:
+        kernel = self.layer.kernel.numpy()
+        kernel = kernel.reshape(-1, *kernel.shape[-2:])
+        self.reads = np.any(kernel, axis=0)
+        self.reads_unsafely = np.any(kernel[~self._safe().ravel()], axis=0)
+        self.gain = kernel.sum(axis=0, dtype=np.float64)
+
+    def _safe(self) -> np.ndarray:
+        return safe_taps_of(self.layer, self.inputs[0])
+
+    def _stuck(self, constant: Constants) -> np.ndarray:
+        """What an output channel reads that is no constant which a bias can stand for, [in, out]."""
+        absorbed = (constant == 0)[:, None] | (~np.isnan(constant)[:, None] & ~self.reads_unsafely)
+        return self.reads & ~absorbed
+
+    def _folded(self, constant: Constants) -> np.ndarray:
+        """What constant input channels add to each output channel, in double precision."""
+        return np.nan_to_num(constant) @ self.gain
+
+    def _bias(self) -> np.ndarray:
+        size = self.gain.shape[1]
+        return self.layer.bias.numpy().astype(np.float64) if self.layer.use_bias else np.zeros(size)
+
+    def constants(self, inputs: list[Constants]) -> list[Constants]:
+        known = ~self._stuck(inputs[0]).any(axis=0)
+        values = np.where(known, self._bias() + self._folded(inputs[0]), np.nan)
+        if not is_pointwise(self.layer.activation):
+            return [np.full(values.shape, np.nan)]
+        return [at_constants(self.layer.activation, values) if self.layer.activation else values]
+
+    def pinned(self, atoms: Atoms):
+        if not is_pointwise(self.layer.activation):
+            yield atoms(self.outputs[0])
+
+    def needed(self, constant: Constants, kept: np.ndarray) -> np.ndarray:
+        """Which input channels the kept output channels cannot do without."""
+        return self._stuck(constant)[:, kept].any(axis=1)
+
+    def resized(
+        self, constant: Constants, kept_in: list[np.ndarray], kept_out: np.ndarray
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        added = self._folded(np.where(kept_in[0], 0.0, constant))[kept_out]
+        use_bias = self.layer.use_bias or bool(np.any(added))
+        bias = [(self._bias()[kept_out] + added).astype(np.float32)] if use_bias else []
+        options = {self.channels_option: int(kept_out.sum()), "use_bias": use_bias}
+        return options, [*self._kernels(kept_in[0], kept_out), *bias]
+
+    def _kernels(self, kept_in: np.ndarray, kept_out: np.ndarray) -> list[np.ndarray]:
+        return [self.layer.kernel.numpy()[..., kept_in, :][..., kept_out]]
+
+    @classmethod
+    def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
+        """Whether the call is what the rule is for."""
+        return len(inputs) == 1 and inputs[0].axis == -1 and getattr(call.layer, "groups", 1) == 1
+
+
+class Dense(Weighted):
+    """A Dense layer, on the last axis of a tensor of any rank."""
+
+    channels_option = "units"
+
+    def _safe(self) -> np.ndarray:
+        return np.full(1, True)
+
+
+class Separable(Weighted):
+    """A separable convolution: each input channel filtered by itself, then mixed by a 1x1 convolution."""
+
+    def _read_kernel(self) -> None:
+        depthwise, pointwise = self.layer.depthwise_kernel.numpy(), self.layer.pointwise_kernel.numpy()
+        channels, multiplier = depthwise.shape[-2:]
+        by_tap = depthwise.reshape(-1, channels, multiplier)
+        mixing = pointwise.reshape(channels, multiplier, -1)
+        mixed = mixing != 0
+        unsafe = by_tap[~self._safe().ravel()]
+        self.reads = (np.any(by_tap, axis=0)[:, :, None] & mixed).any(axis=1)
+        self.reads_unsafely = (np.any(unsafe, axis=0)[:, :, None] & mixed).any(axis=1)
+        self.gain = np.einsum("im,imo->io", by_tap.sum(axis=0, dtype=np.float64), mixing.astype(np.float64))
+
+    def _kernels(self, kept_in: np.ndarray, kept_out: np.ndarray) -> list[np.ndarray]:
+        layer = self.layer
+        pointwise = layer.pointwise_kernel.numpy()
+        return [
+            layer.depthwise_kernel.numpy()[..., kept_in, :],
+            pointwise[..., np.repeat(kept_in, layer.depth_multiplier), :][..., kept_out],
+        ]
+
+
+class Depthwise(Rule):
+    """A depthwise convolution: channel i of the input makes channels i·m to i·m + m - 1 of the output, and stays or
+    goes with them."""
+
+    def constants(self, inputs: list[Constants]) -> list[Constants]:
+        kernel = self.layer.depthwise_kernel.numpy()
+        kernel = kernel.reshape(-1, *kernel.shape[-2:])
+        unsafe = np.any(kernel[~safe_taps_of(self.layer, self.inputs[0]).ravel()], axis=0)
+        constant = inputs[0][:, None]
+        known = ~np.any(kernel, axis=0) | (constant == 0) | (~np.isnan(constant) & ~unsafe)
+        values = np.where(known, np.nan_to_num(constant) * kernel.sum(axis=0, dtype=np.float64), np.nan).ravel()
+        values = values + (self.layer.bias.numpy() if self.layer.use_bias else 0.0)
+        if not is_pointwise(self.layer.activation):
+            return [np.full(values.shape, np.nan)]
+        return [at_constants(self.layer.activation, values) if self.layer.activation else values]
+
+    def tied(self, atoms: Atoms):
+        yield np.repeat(atoms(self.inputs[0]), self.layer.depth_multiplier), atoms(self.outputs[0])
+
+    def pinned(self, atoms: Atoms):
+        if not is_pointwise(self.layer.activation):
+            yield atoms(self.outputs[0])
+
+    def resized(
+        self, constant: Constants, kept_in: list[np.ndarray], kept_out: np.ndarray
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        bias = [self.layer.bias.numpy()[kept_out]] if self.layer.use_bias else []
+        return {}, [self.layer.depthwise_kernel.numpy()[..., kept_in[0], :], *bias]
+
+    @classmethod
+    def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
+        """Whether the call is what the rule is for."""
+        return len(inputs) == 1 and inputs[0].axis == -1
+
+
+def safe_taps_of(layer: keras.layers.Layer, read: Tensor) -> np.ndarray:
+    """`safe_taps` of a convolution of one tensor, [*kernel_size]."""
+    return safe_taps(layer.kernel_size, layer.strides, layer.dilation_rate, layer.padding, read.shape[1:-1])
