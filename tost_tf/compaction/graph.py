@@ -45,9 +45,9 @@ class Call:
 
     @property
     def other_arguments(self) -> list:
-        """What the call is given beside tensors: numbers, names, ..."""
+        """What the call is given beside tensors of the graph: numbers, names, constant tensors, ..."""
         every = tf.nest.flatten((self._node.call_args, self._node.call_kwargs))
-        return [value for value in every if not keras.backend.is_keras_tensor(value)]
+        return [value for value in every if not (tf.is_tensor(value) and keras.backend.is_keras_tensor(value))]
 
     @property
     def is_for_training(self) -> bool:

@@ -9,25 +9,27 @@ from tost_tf.compaction.graph import Call, Tensor
 from tost_tf.compaction.rule import Atoms, Constants, Rule
 from tost_tf.compat import keras, tf
 
+# What a call joins tensors by, by class of the layer or symbol of the operation.
+SUMS = {keras.layers.Add: np.add, "math.add": np.add, "__operators__.add": np.add}
+MERGES = SUMS | {
+    keras.layers.Multiply: np.multiply,
+    keras.layers.Subtract: np.subtract,
+    keras.layers.Maximum: np.maximum,
+    keras.layers.Minimum: np.minimum,
+    "math.multiply": np.multiply,
+    "math.subtract": np.subtract,
+    "math.maximum": np.maximum,
+    "math.minimum": np.minimum,
+}
+
 
 class Merged(Rule):
     """Several tensors joined number by number: channel k of each stays or goes with channel k of the others."""
 
     same_in_every_call = False
-    # By class of the layer, or symbol of the operation.
-    FUNCTIONS = {
-        keras.layers.Multiply: np.multiply,
-        keras.layers.Subtract: np.subtract,
-        keras.layers.Maximum: np.maximum,
-        keras.layers.Minimum: np.minimum,
-        "math.multiply": np.multiply,
-        "math.subtract": np.subtract,
-        "math.maximum": np.maximum,
-        "math.minimum": np.minimum,
-    }
 
     def constants(self, inputs: list[Constants]) -> list[Constants]:
-        function = self.FUNCTIONS[_kind(self.call)]
+        function = MERGES[kind_of(self.call)]
         result = reduce(function, inputs)
         return [np.where(np.any(np.equal(inputs, 0), axis=0), 0.0, result) if function is np.multiply else result]
 
@@ -57,8 +59,6 @@ class Sum(Merged):
     Attributes:
       gone: the terms that have left, by number.
     """
-
-    FUNCTIONS = {keras.layers.Add: np.add, "math.add": np.add, "__operators__.add": np.add}
 
     def __init__(self, call: Call, inputs: list[Tensor]):
         super().__init__(call, inputs)
@@ -137,7 +137,8 @@ class Concatenated(Rule):
         )
 
 
-def _kind(call: Call) -> type | str:
+def kind_of(call: Call) -> type | str:
+    """The class of the layer, or the symbol of an operation that stands in the graph without one."""
     return getattr(call.layer, "symbol", None) or type(call.layer)
 
 

@@ -1,6 +1,7 @@
 """Rules for activations, padding and normalization."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,11 @@ def at_constants(function: Callable, constants: Constants) -> Constants:
     return result
 
 
+def _is_number(value: Any) -> bool:
+    """Whether an argument of a call is the same number for all channels."""
+    return isinstance(value, int | float | tf.Tensor) and not isinstance(value, bool) and np.ndim(value) == 0
+
+
 class Pointwise(Channelwise):
     """A function of one number, without weights."""
 
@@ -46,7 +52,11 @@ class Pointwise(Channelwise):
         return [at_constants(self._function, inputs[0])]
 
     def _function(self, numbers: tf.Tensor) -> tf.Tensor:
-        arguments, keywords = self.call.arguments({self.call.inputs[0]: numbers})
+        arguments = self.call.arguments({self.call.inputs[0]: numbers})
+        # A constant tensor beside numbers in double precision would have to be of their type.
+        arguments, keywords = tf.nest.map_structure(
+            lambda value: float(value) if _is_number(value) else value, arguments
+        )
         return self.layer.call(*arguments, **keywords)
 
     @classmethod
@@ -58,7 +68,7 @@ class Pointwise(Channelwise):
         if isinstance(call.layer, keras.layers.Rescaling):
             return np.ndim(call.layer.scale) == np.ndim(call.layer.offset) == 0
         symbol = getattr(call.layer, "symbol", None)
-        alone = all(isinstance(value, int | float | str | None) for value in call.other_arguments)
+        alone = all(_is_number(value) or isinstance(value, bool | str | None) for value in call.other_arguments)
         return symbol is None or (alone and symbol in (*SYMBOLS, *BINARY_SYMBOLS))
 
 

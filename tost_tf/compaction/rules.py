@@ -1,7 +1,7 @@
 """Which rule a call goes by."""
 
 from tost_tf.compaction.graph import Call, Graph, Tensor
-from tost_tf.compaction.merge import Concatenated, Merged, Sum
+from tost_tf.compaction.merge import MERGES, SUMS, Concatenated, Merged, Sum, kind_of
 from tost_tf.compaction.pointwise import (
     BINARY_SYMBOLS,
     SYMBOLS,
@@ -46,19 +46,18 @@ RULES: dict[type | str, tuple[type[Rule], ...]] = {
     keras.layers.ZeroPadding3D: (ZeroChannels, ZeroBorder),
     **dict.fromkeys(_classes("Flatten Reshape"), (Reshaped,)),
     keras.layers.Concatenate: (Concatenated,),
-    **{kind: (Sum,) for kind in Sum.FUNCTIONS},
-    **{kind: (Merged,) for kind in Merged.FUNCTIONS},
+    **dict.fromkeys(MERGES, (Merged,)),
+    **dict.fromkeys(SUMS, (Sum,)),
 }
-# Operations that take one tensor and a number, or two tensors.
-for _symbol in {*Sum.FUNCTIONS, *Merged.FUNCTIONS} & {*BINARY_SYMBOLS}:
-    RULES[_symbol] = (Pointwise, *RULES[_symbol])
+# Operations of two tensors, or of a tensor and a number.
+RULES |= {symbol: (Pointwise, *RULES[symbol]) for symbol in MERGES if symbol in BINARY_SYMBOLS}
 
 
 def rule_for(call: Call, inputs: list[Tensor]) -> Rule:
     """The rule of a call: the one for its layer if that fits how the layer is set and called, else `Rule` itself."""
     layer = call.layer
     unusual = call.is_for_training or getattr(layer, "data_format", None) == "channels_first"
-    candidates = () if unusual else RULES.get(getattr(layer, "symbol", None) or type(layer), ())
+    candidates = () if unusual else RULES.get(kind_of(call), ())
     kind = next((rule for rule in candidates if rule.fits(call, inputs)), Rule)
     return kind(call, inputs)
 
