@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 import tost_tf as tost
 from tost_tf.apps.export import main
+from tost_tf.compaction.compact import compact
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
 from tost_tf.export.sizes import sha256_of
@@ -49,6 +51,54 @@ def test_every_format_is_checked_and_described(run, tmp_path, capsys):
     assert manifest["saved_model"]["input"].startswith("image") and "mean" in manifest["keras3"]["input"]
     printed = capsys.readouterr().out
     assert "model_int8.tflite" in printed and f"{tmp_path}/manifest.json" in printed
+
+
+def test_compacted_files_are_compared_with_the_network_as_it_was(run, tmp_path, capsys):
+    main([f"--run_dir={run}", f"--out={tmp_path}", "--formats=keras3"])
+    before = sha256_of(tmp_path / "model.keras")
+    main([f"--run_dir={run}", f"--out={tmp_path}", "--compact", "--formats=keras3,tflite", "--precisions=float32"])
+    assert sha256_of(tmp_path / "model.keras") == before
+    whole = json.loads((tmp_path / "manifest.json").read_text())["keras3"]
+    manifest = json.loads((tmp_path / "compact" / "manifest.json").read_text())
+    assert list(manifest) == ["keras3", "tflite float32"] and whole["compaction"] is None
+    for entry in manifest.values():
+        assert "failed" not in entry and entry["accuracy_in_memory"] == whole["accuracy_in_memory"]
+        (channels, channels_after), (macs, macs_after) = entry["compaction"]["channels"], entry["compaction"]["macs"]
+        assert 0 < channels_after < channels and 0 < macs_after < macs
+        assert entry["test_accuracy"] == whole["test_accuracy"]
+    # Zeros and weights are those of the file that was written.
+    smaller = keras.models.load_model(tmp_path / "compact" / "model.keras")
+    written = [np.asarray(weight) for weight in smaller.weights]
+    assert manifest["keras3"]["weights"] == sum(weight.size for weight in written) < whole["weights"]
+    assert manifest["keras3"]["zeros"] == sum(weight.size - np.count_nonzero(weight) for weight in written)
+    kernels = {layer.name: np.asarray(layer.kernel) for layer in smaller.layers if hasattr(layer, "kernel")}
+    sparsity = {f"{name}/kernel": 1 - np.count_nonzero(kernel) / kernel.size for name, kernel in kernels.items()}
+    assert manifest["keras3"]["layer_sparsity"] == pytest.approx(sparsity)
+    printed = capsys.readouterr().out
+    assert f"compact          {manifest['keras3']['compaction']['summary']}" in printed
+    assert f"{tmp_path}/compact/manifest.json" in printed
+
+
+def test_compacted_network_that_computes_something_else_is_reported(run, tmp_path, monkeypatch):
+    def damaged(model):
+        smaller, report = compact(model)
+        smaller.get_layer("logits").bias.assign_add([0.01] * 10)
+        return smaller, report
+
+    monkeypatch.setattr(export, "compact", damaged)
+    with pytest.raises(TostError, match="gives other logits than the model"):
+        main([f"--run_dir={run}", f"--out={tmp_path}", "--compact", "--formats=saved_model"])
+    assert (tmp_path / "compact" / "saved_model").exists()
+
+
+def test_network_with_its_ghosts_in_it_is_not_compacted(tmp_path):
+    layers = [keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten()]
+    keras.Sequential([*layers, keras.layers.Dense(10)]).save(tmp_path / "small.keras")
+    options = {"dataset": "digits", "train_examples": 40, "model": str(tmp_path / "small.keras"), "epochs": 1}
+    config = RunConfig.make(**options, ghost_end_epoch=-1, rescale_init=False, run_dir=str(tmp_path / "run"))
+    tost.launch(config)
+    with pytest.raises(TostError, match="still has its ghosts in it"):
+        main([f"--run_dir={tmp_path / 'run'}", "--compact"])
 
 
 def test_failed_check_deletes_nothing_and_is_reported(run, tmp_path, monkeypatch):

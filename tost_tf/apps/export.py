@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     from tost_tf.job.export import export_run
 
     export_run(options.run_dir, formats, options)
-    print(f"manifest         {Path(options.out or Path(options.run_dir) / 'export') / 'manifest.json'}")
+    print(f"manifest         {options.folder(options.run_dir) / 'manifest.json'}")
 
 
 def run() -> None:

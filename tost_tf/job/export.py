@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tost_tf.compaction.compact import compact
+from tost_tf.compaction.report import CompactionReport
 from tost_tf.compat import keras
 from tost_tf.config.export_options import ExportOptions
 from tost_tf.data.pipeline import first_examples
@@ -38,29 +40,40 @@ class Export:
     takes_pixels: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A run, its network in memory, which every file is compared with, and the one that is written: the same, or with
+    `compaction`, which says what is gone, a smaller one."""
+
+    run: LoadedRun
+    network: keras.Model
+    written: keras.Model
+    compaction: CompactionReport | None
+
+
 def export_run(run_dir: str | Path, formats: tuple[str, ...], options: ExportOptions) -> dict[str, Any]:
     """Exports the run's best weights, checks each file, and adds it to `manifest.json`.
 
     Args:
       run_dir: the run's folder.
       formats: of `FORMATS`.
-      options: precisions, the folder, the images for int8.
+      options: precisions, the folder, the images for int8, whether the network is compacted before.
 
     Returns:
       The manifest.
 
     Raises:
-      TostError: a check failed; every file and the manifest, which names the failure, are there all the same.
+      TostError: a check failed; every file and the manifest, which names the failure, are there all the same. Or the
+        network is to be compacted and its ghosts are in it still.
     """
-    run = load_run(run_dir)
-    final = run.model.haunted if run.model.ghosts_active else strip(run.model)
-    out = Path(options.out) if options.out else run.directory.export
+    source = _source(load_run(run_dir), options.compact)
+    out = options.folder(run_dir)
     path = out / "manifest.json"
     manifest = read_json(path)
     failures = []
-    for export in _exports(run, final, formats, options):
+    for export in _exports(source, formats, options):
         try:
-            entry = _entry(run, final, export, out)
+            entry = _entry(source, export, out)
         except TostError as error:  # it cannot be written in this format
             entry = {"format": export.kind, "file": export.file, "failed": str(error)}
         manifest[export.name] = entry
@@ -73,9 +86,25 @@ def export_run(run_dir: str | Path, formats: tuple[str, ...], options: ExportOpt
     return manifest
 
 
-def _exports(run: LoadedRun, final: keras.Model, formats: tuple[str, ...], options: ExportOptions) -> list[Export]:
-    mean, deviation = run.data.mean, run.data.deviation
-    images = run.data.train.images[: options.calibration_examples]
+def _source(run: LoadedRun, compacted: bool) -> Source:
+    if not compacted:
+        network = run.model.haunted if run.model.ghosts_active else strip(run.model)
+        return Source(run, network, network, None)
+    if run.model.ghosts_active:
+        raise TostError(
+            f"the network of the run {str(run.directory.path)!r} still has its ghosts in it: --compact needs a network "
+            "without them, so train the run to its --ghost_end_epoch first, or leave --compact out"
+        )
+    network = strip(run.model)
+    smaller, report = compact(network)
+    print(f"{'compact':16} {report.summary()}", flush=True)
+    return Source(run, network, smaller, report)
+
+
+def _exports(source: Source, formats: tuple[str, ...], options: ExportOptions) -> list[Export]:
+    data, final = source.run.data, source.written
+    mean, deviation = data.mean, data.deviation
+    images = data.train.images[: options.calibration_examples]
     exports = []
     if "saved_model" in formats:
         write = lambda path: saved_model(final, path, mean, deviation)  # noqa: E731
@@ -88,7 +117,8 @@ def _exports(run: LoadedRun, final: keras.Model, formats: tuple[str, ...], optio
     return exports
 
 
-def _entry(run: LoadedRun, final: keras.Model, export: Export, out: Path) -> dict[str, Any]:
+def _entry(source: Source, export: Export, out: Path) -> dict[str, Any]:
+    run, final = source.run, source.written
     kernels = {path: weight.numpy() for path, weight in prunable_weights(final).items()}
     size = sum(kernel.size for kernel in kernels.values())
     zeros = {path: kernel.size - int(np.count_nonzero(kernel)) for path, kernel in kernels.items()}
@@ -111,19 +141,21 @@ def _entry(run: LoadedRun, final: keras.Model, export: Export, out: Path) -> dic
         "recipe": run.config.recipe_label,
         "epoch": run.epoch,
         "versions": versions(),
+        "compaction": source.compaction.as_dict() if source.compaction else None,
         "sha256": sha256_of(path),
     }
     try:
-        return entry | _checked(run, final, export, path, sum(zeros.values()))
+        return entry | _checked(source, export, path, sum(zeros.values()))
     except TostError as error:
         return entry | {"failed": str(error)}
 
 
-def _checked(run: LoadedRun, final: keras.Model, export: Export, path: Path, zeros: int) -> dict[str, Any]:
+def _checked(source: Source, export: Export, path: Path, zeros: int) -> dict[str, Any]:
     """Logits, accuracy and zeros of the file in a fresh process, on the whole test set."""
-    inputs, labels = first_examples(run.data, run.data.test, len(run.data.test))
-    expected = final.predict(inputs, batch_size=500, verbose=0)
-    found = run_elsewhere(export.kind, path, run.data.test.images if export.takes_pixels else inputs)
+    data = source.run.data
+    inputs, labels = first_examples(data, data.test, len(data.test))
+    expected = source.network.predict(inputs, batch_size=500, verbose=0)
+    found = run_elsewhere(export.kind, path, data.test.images if export.takes_pixels else inputs)
     accuracy = float(np.mean(found.logits.argmax(1) == labels.argmax(1)))
     difference = float(np.max(np.abs(found.logits - expected)))
     if export.name in EXACT:

@@ -104,22 +104,11 @@ class RunDirectory:
 
     def _sweep(self) -> None:
         """Removes what a killed process had not finished writing."""
-        for name in (
-            ".config-*",
-            ".mask-*",
-            ".metrics-*",
-            ".result-*",
-            ".scales-*",
-            ".*_weights-*",
-            ".final_mask-*",
-            ".mask_updates-*",
-        ):
-            for file in self.path.glob(name):
-                file.unlink()
         for pattern in ("*_temp", "*.tempstate*", "checkpoint.tmp*"):  # TensorFlow's names
             for entry in self.checkpoints.glob(pattern):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        for folder in (self.tickets, self.figures, self.export, self.lottery, self.analysis):
+        export = (self.export, self.export / "compact")
+        for folder in (self.path, self.tickets, self.figures, *export, self.lottery, self.analysis):
             for entry in folder.glob(".*-*"):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
