@@ -110,3 +110,8 @@ def test_summary_and_dictionary_say_what_was_removed(compacted):
 def test_other_objects_are_refused():
     with pytest.raises(tost.TostError, match="expected a functional or Sequential"):
         tost.compact(3)
+    model = tost.models.build("resnet20", (8, 8, 1), 10, 0.1)
+    sparse = tost.sparsify(model, tost.masks.random(model, sparsity=0.5))
+    for unfinished in (sparse, tost.GhostModel(sparse)):
+        with pytest.raises(tost.TostError, match="give it to `tost_tf.strip` first"):
+            tost.compact(unfinished)

@@ -136,6 +136,24 @@ def test_axes_in_another_order_are_left_alone(compacted):
     assert compacted(network(layers.Reshape((4, 6, 6))))[1].channels == (7, 7)
 
 
+def test_channels_first_is_left_alone(compacted):
+    image = keras.Input((4, 4, 2))
+    first = layers.Conv2D(4, 3, padding="same")
+    x = layers.GlobalAveragePooling2D(data_format="channels_first")(first(image))  # the mean of columns and channels
+    model = keras.Model(image, layers.Dense(3)(x))
+    first.kernel.assign(first.kernel.numpy() * (np.arange(4) != 2))
+    assert compacted(model)[1].channels == (7, 7)
+
+
+def test_nested_model_called_for_training_is_left_alone(compacted):
+    inner = keras.Sequential([layers.Conv2D(4, 3, input_shape=(6, 6, 2)), layers.BatchNormalization(momentum=1.0)])
+    inner.layers[0].kernel.assign(inner.layers[0].kernel.numpy() * (np.arange(4) != 2))
+    image = keras.Input((6, 6, 2))
+    model = keras.Model(image, layers.Dense(3)(inner(image, training=True)))
+    small, report = compacted(model)
+    assert report.channels == (3, 3) and small.count_params() == model.count_params()
+
+
 def test_nested_models_are_looked_into(compacted):
     inner = keras.Sequential([layers.Conv2D(4, 3, input_shape=(6, 6, 2), name="conv"), layers.ReLU()], name="inner")
     conv = inner.get_layer("conv")

@@ -5,6 +5,7 @@ from tost_tf.compaction.plan import Plan
 from tost_tf.compaction.rebuild import rebuilt
 from tost_tf.compaction.report import CompactionReport, layer_sizes
 from tost_tf.compat import keras
+from tost_tf.sparsity.sparsify import require_stripped
 
 
 def compact(model: keras.Model) -> tuple[keras.Model, CompactionReport]:
@@ -23,8 +24,9 @@ def compact(model: keras.Model) -> tuple[keras.Model, CompactionReport]:
       A functional model without nested models, with the same inputs and outputs, and what was removed.
 
     Raises:
-      TostError: `model` is of another kind.
+      TostError: `model` is of another kind, or still has masks or ghosts in it.
     """
+    require_stripped(model)
     graph = Graph(model)
     before = layer_sizes(graph)
     plan = Plan(graph)

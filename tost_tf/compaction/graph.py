@@ -52,8 +52,7 @@ class Call:
     @property
     def is_for_training(self) -> bool:
         """Whether the call says `training=True` (or a tensor), so that it is no inference."""
-        training = self._node.call_kwargs.get("training")
-        return training is not None and training is not False
+        return _is_for_training(self._node)
 
 
 class Graph:
@@ -95,7 +94,7 @@ def flattened(model: keras.Model) -> keras.Model:
         tensors = {str(id(old)): new for old, new in zip(network.inputs, inputs, strict=True)}
         for node in graph_nodes(network):
             arguments, keywords = call_arguments(node, tensors)
-            if is_graph_model(node.layer):
+            if is_graph_model(node.layer) and not _is_for_training(node):
                 given = [value for value in tf.nest.flatten((arguments, keywords)) if tf.is_tensor(value)]
                 outputs = walk(node.layer, given)
             else:
@@ -106,6 +105,10 @@ def flattened(model: keras.Model) -> keras.Model:
     inputs = tf.nest.map_structure(same_input, copied.input)
     outputs = walk(copied, tf.nest.flatten(inputs))
     return keras.Model(inputs, tf.nest.pack_sequence_as(copied.output, outputs), name=model.name)
+
+
+def _is_for_training(node) -> bool:
+    return node.call_kwargs.get("training") not in (None, False)
 
 
 def same_input(tensor: tf.Tensor) -> tf.Tensor:

@@ -8,32 +8,31 @@ from tost_tf.compaction.graph import Call, Tensor
 from tost_tf.compaction.pointwise import at_constants, is_pointwise
 from tost_tf.compaction.rule import Atoms, Constants, Rule
 from tost_tf.compaction.taps import safe_taps
-from tost_tf.compat import keras
+from tost_tf.compat import keras, tf
 
 
 class Weighted(Rule):
     """A layer with a kernel from input to output channels. An output channel is constant if all it reads is; an input
     channel is done without if no kept output reads it, or if it is constant and goes into the biases.
 
-    Subclasses set, all [in, out]: `reads`, whether any weight is non-zero; `reads_unsafely`, whether any is that falls
-    on padding somewhere; `gain`, the sum of the weights.
+    Attributes:
+      reads: whether any weight is non-zero, [in, out].
+      reads_unsafely: whether any is that falls on padding somewhere, [in, out].
     """
 
-    reads: np.ndarray
-    reads_unsafely: np.ndarray
-    gain: np.ndarray
     channels_option = "filters"
 
     def __init__(self, call: Call, inputs: list[Tensor]):
         super().__init__(call, inputs)
-        self._read_kernel()
+        self.reads, self.reads_unsafely = self._reads(np.full(self._safe().size, True)), self._reads(~self._safe())
 
-    def _read_kernel(self) -> None:
-        kernel = self.layer.kernel.numpy()
-        kernel = kernel.reshape(-1, *kernel.shape[-2:])
-        self.reads = np.any(kernel, axis=0)
-        self.reads_unsafely = np.any(kernel[~self._safe().ravel()], axis=0)
-        self.gain = kernel.sum(axis=0, dtype=np.float64)
+    def _reads(self, taps: np.ndarray) -> np.ndarray:
+        """Whether any weight at the taps is non-zero, [in, out]."""
+        return np.any(by_tap(self.layer.kernel)[taps.ravel()], axis=0)
+
+    def _gain(self, rows: np.ndarray) -> np.ndarray:
+        """The sum of the weights of some input channels, in double precision, [in, out]."""
+        return by_tap(self.layer.kernel)[:, rows].sum(axis=0, dtype=np.float64)
 
     def _safe(self) -> np.ndarray:
         return safe_taps_of(self.layer, self.inputs[0])
@@ -45,10 +44,11 @@ class Weighted(Rule):
 
     def _folded(self, constant: Constants) -> np.ndarray:
         """What constant input channels add to each output channel, in double precision."""
-        return np.nan_to_num(constant) @ self.gain
+        rows = np.flatnonzero(np.nan_to_num(constant))
+        return constant[rows] @ self._gain(rows)
 
     def _bias(self) -> np.ndarray:
-        size = self.gain.shape[1]
+        size = self.reads.shape[1]
         return self.layer.bias.numpy().astype(np.float64) if self.layer.use_bias else np.zeros(size)
 
     def constants(self, inputs: list[Constants]) -> list[Constants]:
@@ -71,7 +71,7 @@ class Weighted(Rule):
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         added = self._folded(np.where(kept_in[0], 0.0, constant))[kept_out]
         use_bias = self.layer.use_bias or bool(np.any(added))
-        bias = [(self._bias()[kept_out] + added).astype(np.float32)] if use_bias else []
+        bias = [self._bias()[kept_out] + added] if use_bias else []
         options = {self.channels_option: int(kept_out.sum()), "use_bias": use_bias}
         return options, [*self._kernels(kept_in[0], kept_out), *bias]
 
@@ -96,16 +96,17 @@ class Dense(Weighted):
 class Separable(Weighted):
     """A separable convolution: each input channel filtered by itself, then mixed by a 1x1 convolution."""
 
-    def _read_kernel(self) -> None:
-        depthwise, pointwise = self.layer.depthwise_kernel.numpy(), self.layer.pointwise_kernel.numpy()
-        channels, multiplier = depthwise.shape[-2:]
-        by_tap = depthwise.reshape(-1, channels, multiplier)
-        mixing = pointwise.reshape(channels, multiplier, -1)
-        mixed = mixing != 0
-        unsafe = by_tap[~self._safe().ravel()]
-        self.reads = (np.any(by_tap, axis=0)[:, :, None] & mixed).any(axis=1)
-        self.reads_unsafely = (np.any(unsafe, axis=0)[:, :, None] & mixed).any(axis=1)
-        self.gain = np.einsum("im,imo->io", by_tap.sum(axis=0, dtype=np.float64), mixing.astype(np.float64))
+    def _mixing(self) -> np.ndarray:
+        """The 1x1 convolution, [in, multiplier, out]."""
+        return self.layer.pointwise_kernel.numpy().reshape(self.inputs[0].channels, self.layer.depth_multiplier, -1)
+
+    def _reads(self, taps: np.ndarray) -> np.ndarray:
+        filters = np.any(by_tap(self.layer.depthwise_kernel)[taps.ravel()], axis=0)
+        return (filters[:, :, None] & (self._mixing() != 0)).any(axis=1)
+
+    def _gain(self, rows: np.ndarray) -> np.ndarray:
+        sums = by_tap(self.layer.depthwise_kernel)[:, rows].sum(axis=0, dtype=np.float64)
+        return np.einsum("im,imo->io", sums, self._mixing()[rows].astype(np.float64))
 
     def _kernels(self, kept_in: np.ndarray, kept_out: np.ndarray) -> list[np.ndarray]:
         layer = self.layer
@@ -121,8 +122,7 @@ class Depthwise(Rule):
     goes with them."""
 
     def constants(self, inputs: list[Constants]) -> list[Constants]:
-        kernel = self.layer.depthwise_kernel.numpy()
-        kernel = kernel.reshape(-1, *kernel.shape[-2:])
+        kernel = by_tap(self.layer.depthwise_kernel)
         unsafe = np.any(kernel[~safe_taps_of(self.layer, self.inputs[0]).ravel()], axis=0)
         constant = inputs[0][:, None]
         known = ~np.any(kernel, axis=0) | (constant == 0) | (~np.isnan(constant) & ~unsafe)
@@ -149,6 +149,11 @@ class Depthwise(Rule):
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
         """Whether the call is what the rule is for."""
         return len(inputs) == 1 and inputs[0].axis == -1
+
+
+def by_tap(kernel: tf.Variable) -> np.ndarray:
+    """The kernel [*window, in, out] as [taps, in, out]."""
+    return kernel.numpy().reshape(-1, *kernel.shape[-2:])
 
 
 def safe_taps_of(layer: keras.layers.Layer, read: Tensor) -> np.ndarray:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from tost_tf.compat import (
-    PruneLowMagnitude,
     call_arguments,
     graph_nodes,
     is_graph_model,
@@ -14,7 +13,7 @@ from tost_tf.compat import (
 )
 from tost_tf.convert.layer import Direction, copy_weights
 from tost_tf.convert.operations import TO_KERAS3
-from tost_tf.errors import TostError
+from tost_tf.sparsity.sparsify import require_stripped
 
 
 def to_keras3(model: keras.Model) -> Any:
@@ -26,9 +25,7 @@ def to_keras3(model: keras.Model) -> Any:
     Raises:
       TostError: it is of another kind, or a layer or operation has no counterpart in Keras 3.
     """
-    wrapped = any(isinstance(layer, PruneLowMagnitude) for layer in getattr(model, "submodules", ()))
-    if wrapped or hasattr(model, "remove_ghosts"):
-        raise TostError(f"{model.name} still has its masks or ghosts in it: give it to `tost_tf.strip` first")
+    require_stripped(model)
     require_graph_model(model)
     direction = Direction(keras, keras3(), to_keras3=True)
     return _sequential(model, direction) if isinstance(model, keras.Sequential) else _functional(model, direction)

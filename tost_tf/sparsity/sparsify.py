@@ -1,6 +1,7 @@
 """From a dense model and its masks to a sparse model, and back to a plain one."""
 
-from tost_tf.compat import keras, tf
+from tost_tf.compat import PruneLowMagnitude, keras, tf
+from tost_tf.errors import TostError
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import kernel_name, present_masks, prunable_layers, prunable_weights
 from tost_tf.models.copy import copy_graph, copy_layer, inside
@@ -29,6 +30,13 @@ def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
 def masks_of(model: keras.Model) -> Masks:
     """The masks a model made by `sparsify` holds."""
     return Masks(present_masks(model))
+
+
+def require_stripped(model: object) -> None:
+    """Raises `TostError` if masks or ghosts are still in a model."""
+    wrapped = any(isinstance(layer, PruneLowMagnitude) for layer in getattr(model, "submodules", ()))
+    if wrapped or hasattr(model, "remove_ghosts"):
+        raise TostError(f"{model.name} still has its masks or ghosts in it: give it to `tost_tf.strip` first")
 
 
 def unwrapped(model: keras.Model) -> keras.Model:
