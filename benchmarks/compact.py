@@ -7,8 +7,9 @@ The networks are initialised, not trained: every BatchNormalization shifts by ze
 end. `*_shifted` counts the same networks with random shifts (standard deviation 0.1) and the statistics of 128 real
 images, as after a training: constants that are not zero stay where borders see them.
 
-Latency is that of a compiled graph, in one process, on one core; both models take turns, one call each, medians are
-compared. A row that is in the file already is not measured again.
+Latency is that of a compiled graph, in one process, on one core. Both models take turns, one call each, now the one
+first and now the other; a ratio is the median of those of such pairs, which other work on the machine disturbs little.
+A row that is in the file already is not measured again.
 """
 
 import argparse
@@ -65,23 +66,24 @@ def shift(model: keras.Model, images: np.ndarray) -> None:
     model(images, training=True)
 
 
-def latencies(models: list[keras.Model], batch: int) -> list[float]:
-    """Median seconds of a call, by model; the models take turns."""
+def latencies(model: keras.Model, smaller: keras.Model, batch: int) -> tuple[float, float, float]:
+    """Median seconds of a call of each, and the median ratio of two calls that follow each other."""
     images = tf.random.stateless_normal((batch, 32, 32, 3), (1, 2))
-    functions = [tf.function(lambda x, model=model: model(x, training=False)) for model in models]
-    for function in functions:
-        seconds(lambda function=function: function(images))
-        seconds(lambda function=function: function(images))
-    times, start = [[] for _ in models], time.perf_counter()
-    while len(times[0]) < FEWEST_CALLS or (len(times[0]) < MOST_CALLS and time.perf_counter() - start < SECONDS):
-        for function, own in zip(functions, times, strict=True):
-            own.append(seconds(lambda function=function: function(images)))
-    return [statistics.median(own) for own in times]
+    functions = [tf.function(lambda x, network=network: network(x, training=False)) for network in (model, smaller)]
+    for function in functions * 2:
+        seconds(function, images)
+    times, start = [], time.perf_counter()
+    while len(times) < FEWEST_CALLS or (len(times) < MOST_CALLS and time.perf_counter() - start < SECONDS):
+        turn = 1 if len(times) % 2 else -1
+        times.append([seconds(function, images) for function in functions[::turn]][::turn])
+    before, after = zip(*times, strict=True)
+    ratios = [new / old for old, new in times]
+    return statistics.median(before), statistics.median(after), statistics.median(ratios)
 
 
-def seconds(function: Callable[[], tf.Tensor]) -> float:
+def seconds(function: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> float:
     start = time.perf_counter()
-    function().numpy()
+    function(images).numpy()
     return time.perf_counter() - start
 
 
@@ -107,11 +109,11 @@ def measure(name: str, mask: str, sparsity: float, data: ImageData) -> dict[str,
         "largest_logit": f"{np.abs(expected).max():.1e}",
     }
     for batch in BATCHES:
-        before, after = latencies([model, smaller], batch)
+        before, after, ratio = latencies(model, smaller, batch)
         row |= {
             f"ms_batch_{batch}": f"{1000 * before:.2f}",
             f"ms_after_batch_{batch}": f"{1000 * after:.2f}",
-            f"latency_ratio_batch_{batch}": f"{after / before:.3f}",
+            f"latency_ratio_batch_{batch}": f"{ratio:.3f}",
         }
     shift(model, images)
     shifted = tost.compact(model)[1]

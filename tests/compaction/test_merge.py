@@ -89,6 +89,16 @@ def test_three_terms_of_which_one_is_dead(compacted):
     assert list(report.after) == ["a", "c", "last"]
 
 
+def test_sum_layer_that_is_shared(compacted):
+    image, add, every = keras.Input((6, 6, 2)), layers.Add(name="add"), (0, 1, 2, 3)
+    one = add([convolution("a")(image), convolution("b", every, 0.3)(image)])
+    other = add([convolution("c", every, -0.4)(image), convolution("d")(image)])
+    both = add([layers.ReLU()(one), layers.ReLU()(other)])
+    small, report = compacted(keras.Model(image, layers.Conv2D(3, 3, padding="same", name="last")(both)))
+    assert set(report.after) == {"a", "d", "last"}
+    assert {"add", "add_constant", "add_constant_"} <= {layer.name for layer in small.layers}
+
+
 def test_term_that_is_broadcast_stays(compacted):
     image = keras.Input((6, 6, 2))
     small = layers.GlobalAveragePooling2D(keepdims=True)(convolution("a")(image))

@@ -45,14 +45,13 @@ def compact_settled(model: keras.Model) -> CompactionReport:
         ("resnet20", 1, "snip"),
         ("resnet20", 1, "magnitude"),
         ("resnet18", 0.25, "magnitude"),
-        ("resnet50", 0.25, "synflow"),
         ("vgg16", 0.5, "snip"),
         ("mobilenet", 0.5, "synflow"),
     ],
 )
 def test_networks_of_this_project(settle, name, width, mask):
     model = tost.models.build(name, (16, 16, 3), 10, width)
-    mask_in_place(model, mask, sparsity=0.98)
+    mask_in_place(model, mask, sparsity=0.98, **({"iterations": 5} if mask == "synflow" else {}))
     settle(model)
     report = compact_settled(model)
     assert report.removed_share > 0.1 and report.macs[1] < 0.9 * report.macs[0]

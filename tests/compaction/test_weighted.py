@@ -228,3 +228,18 @@ def test_one_dimension_and_three(compacted):
         first.kernel.assign(first.kernel.numpy() * (np.arange(4) != 1))
         first.bias.assign([0.1, 0.2, 0.3, 0.4])
         assert compacted(model)[1].channels == (7, 6)
+
+
+@pytest.mark.parametrize("kind", ["SeparableConv1D", "DepthwiseConv1D"])
+def test_separable_and_depthwise_convolutions_of_lines(compacted, kind):
+    line = keras.Input((7, 2))
+    first = layers.Conv1D(4, 3, padding="same")
+    options = {"padding": "valid", "strides": 2, "name": "second"}
+    second = (
+        layers.SeparableConv1D(5, 3, **options) if kind == "SeparableConv1D" else layers.DepthwiseConv1D(3, **options)
+    )
+    model = keras.Model(line, layers.Conv1D(2, 2, name="last")(layers.ReLU()(second(first(line)))))
+    first.kernel.assign(first.kernel.numpy() * (np.arange(4) != 1))
+    first.bias.assign([0.1, 0.2, 0.3, 0.4])
+    after = compacted(model)[1].after
+    assert after[first.name].channels == 3 and after["second"].channels == (5 if kind == "SeparableConv1D" else 3)

@@ -83,19 +83,14 @@ class Sum(Merged):
     def used(self, kept_in: list[np.ndarray]) -> list[int]:
         return [index for index in range(len(self.inputs)) if index not in self.gone]
 
-    def apply(
-        self,
-        layer: keras.layers.Layer,
-        tensors: list[tf.Tensor | None],
-        constants: list[Constants],
-        kept_out: list[np.ndarray],
-    ) -> Any:
+    def apply(self, layer: keras.layers.Layer, tensors: list[tf.Tensor | None]) -> Any:
         if not self.gone:
-            return super().apply(layer, tensors, constants, kept_out)
+            return super().apply(layer, tensors)
         left = [tensor for tensor in tensors if tensor is not None]
-        total = left[0] if len(left) == 1 else layer(left)
-        added = sum(constants[index][kept_out[0]] for index in self.gone)
-        return _shifted(total, added, f"{layer.name}_constant") if np.any(added) else total
+        return left[0] if len(left) == 1 else layer(left)
+
+    def added(self, constants: list[Constants], kept_out: np.ndarray) -> np.ndarray:
+        return sum((constants[index][kept_out] for index in self.gone), np.zeros(int(kept_out.sum())))
 
 
 class Concatenated(Rule):
@@ -115,13 +110,7 @@ class Concatenated(Rule):
     def used(self, kept_in: list[np.ndarray]) -> list[int]:
         return [index for index, kept in enumerate(kept_in) if kept.any()]
 
-    def apply(
-        self,
-        layer: keras.layers.Layer,
-        tensors: list[tf.Tensor | None],
-        constants: list[Constants],
-        kept_out: list[np.ndarray],
-    ) -> Any:
+    def apply(self, layer: keras.layers.Layer, tensors: list[tf.Tensor | None]) -> Any:
         left = [tensor for tensor in tensors if tensor is not None]
         return left[0] if len(left) == 1 else layer(left)
 
@@ -140,11 +129,3 @@ class Concatenated(Rule):
 def kind_of(call: Call) -> type | str:
     """The class of the layer, or the symbol of an operation that stands in the graph without one."""
     return getattr(call.layer, "symbol", None) or type(call.layer)
-
-
-def _shifted(x: tf.Tensor, added: np.ndarray, name: str) -> tf.Tensor:
-    """`x` plus a number for each channel, by a layer every format knows. Frozen, so that it never counts anything."""
-    layer = keras.layers.BatchNormalization(scale=False, trainable=False, name=name, dtype=x.dtype)
-    result = layer(x)
-    layer.set_weights([added, np.zeros(added.size), np.full(added.size, 1.0 - layer.epsilon)])
-    return result

@@ -18,14 +18,16 @@ def rebuilt(plan: Plan) -> keras.Model:
     inputs = tf.nest.map_structure(same_input, model.input)
     tensors: dict[str, tf.Tensor] = dict(zip(plan.graph.inputs, tf.nest.flatten(inputs), strict=True))
     smaller: dict[int, tuple[keras.layers.Layer, list[np.ndarray]]] = {}
+    names = {layer.name for layer in model.layers}
     for rule in plan.used_rules:
         if id(rule.layer) not in smaller:
             smaller[id(rule.layer)] = _smaller_layer(rule, plan)
-        kept_in = [plan.kept(tensor) for tensor in rule.inputs]
-        used = rule.used(kept_in)
+        used = rule.used([plan.kept(tensor) for tensor in rule.inputs])
         given = [tensors[tensor.key] if index in used else None for index, tensor in enumerate(rule.inputs)]
-        kept_out = [plan.kept(tensor) for tensor in rule.outputs]
-        outputs = rule.apply(smaller[id(rule.layer)][0], given, plan.constants(rule), kept_out)
+        outputs = rule.apply(smaller[id(rule.layer)][0], given)
+        added = rule.added(plan.constants(rule), plan.kept(rule.outputs[0]))
+        if np.any(added):
+            outputs = _shifted(outputs, added, _fresh_name(f"{rule.layer.name}_constant", names))
         tensors |= dict(zip(rule.call.outputs, tf.nest.flatten(outputs), strict=True))
     outputs = tf.nest.pack_sequence_as(model.output, [tensors[key] for key in plan.graph.outputs])
     for layer, weights in smaller.values():
@@ -40,3 +42,18 @@ def _smaller_layer(rule: Rule, plan: Plan) -> tuple[keras.layers.Layer, list[np.
     layer = copy_layer(rule.layer, **options)
     layer.trainable = rule.layer.trainable
     return layer, weights
+
+
+def _shifted(x: tf.Tensor, added: np.ndarray, name: str) -> tf.Tensor:
+    """`x` plus a number for each channel, by a layer every format knows. Frozen, so that it never counts anything."""
+    layer = keras.layers.BatchNormalization(scale=False, trainable=False, name=name, dtype=x.dtype)
+    result = layer(x)
+    layer.set_weights([added, np.zeros(added.size), np.full(added.size, 1.0 - layer.epsilon)])
+    return result
+
+
+def _fresh_name(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name

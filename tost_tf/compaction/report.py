@@ -45,7 +45,7 @@ class CompactionReport:
     @property
     def macs(self) -> tuple[int | None, int | None]:
         """Multiply-accumulates for one image, before and after; `None` where the size of images is open."""
-        return _all_macs(self.before), _all_macs(self.after)
+        return tuple(_total([size.macs for size in sizes.values()]) for sizes in (self.before, self.after))
 
     @property
     def removed_share(self) -> float:
@@ -80,16 +80,15 @@ class CompactionReport:
 
 def layer_sizes(graph: Graph) -> dict[str, LayerSize]:
     """Name -> size, for each convolution and Dense layer of a graph."""
-    sizes: dict[str, LayerSize] = {}
+    channels: dict[str, int] = {}
+    macs: dict[str, list[int | None]] = {}
     shapes = dict(zip(graph.inputs, graph.input_shapes, strict=True))
     for call in graph.calls:
         shapes |= dict(zip(call.outputs, call.output_shapes, strict=True))
         if isinstance(call.layer, WEIGHTED):
-            macs = _macs(call, shapes[call.inputs[0]])
-            if call.layer.name in sizes and macs is not None:
-                macs += sizes[call.layer.name].macs
-            sizes[call.layer.name] = LayerSize(_channels(call), macs)
-    return sizes
+            channels[call.layer.name] = _channels(call)
+            macs.setdefault(call.layer.name, []).append(_macs(call, shapes[call.inputs[0]]))
+    return {name: LayerSize(size, _total(macs[name])) for name, size in channels.items()}
 
 
 def _channels(call: Call) -> int:
@@ -111,6 +110,5 @@ def _macs(call: Call, input_shape: tuple[int | None, ...]) -> int | None:
     return math.prod(places) * weights
 
 
-def _all_macs(sizes: dict[str, LayerSize]) -> int | None:
-    each = [size.macs for size in sizes.values()]
-    return None if None in each else sum(each)
+def _total(numbers: list[int | None]) -> int | None:
+    return None if None in numbers else sum(numbers)

@@ -65,21 +65,14 @@ class Rule:
         """The inputs, by number, that the smaller call still takes."""
         return list(range(len(self.inputs)))
 
-    def apply(
-        self,
-        layer: keras.layers.Layer,
-        tensors: list[tf.Tensor | None],
-        constants: list[Constants],
-        kept_out: list[np.ndarray],
-    ) -> Any:
-        """Calls the smaller layer on its tensors (`None` for inputs that are not used).
-
-        Args:
-          constants: of the inputs as they were.
-          kept_out: by output.
-        """
+    def apply(self, layer: keras.layers.Layer, tensors: list[tf.Tensor | None]) -> Any:
+        """Calls the smaller layer on its tensors (`None` for inputs that are not used)."""
         arguments, keywords = self.call.arguments(dict(zip(self.call.inputs, tensors, strict=True)))
         return layer(*arguments, **keywords)
+
+    def added(self, constants: list[Constants], kept_out: np.ndarray) -> np.ndarray:
+        """What has to be added to the kept channels of the first output after `apply`, `constants` being the inputs."""
+        return np.zeros(int(kept_out.sum()))
 
 
 class Channelwise(Rule):
