@@ -156,6 +156,15 @@ def test_layer_that_is_shared_is_cut_once_for_all_its_calls(compacted):
     assert report.macs == (2 * (16 * 18 * 4 + 16 * 12), 2 * (16 * 18 * 3 + 16 * 9))
 
 
+def test_shared_layer_keeps_what_any_of_its_calls_needs(compacted):
+    image, other = keras.Input((6, 6, 2)), keras.Input((6, 6, 2))
+    shared, readers = layers.Conv2D(4, 3, name="shared"), [layers.Dense(3), layers.Dense(2)]
+    model = keras.Model([image, other], [reader(shared(x)) for reader, x in zip(readers, (image, other), strict=True)])
+    readers[0].kernel.assign(readers[0].kernel.numpy() * (np.arange(4) > 1)[:, None])
+    readers[1].kernel.assign(readers[1].kernel.numpy() * (np.arange(4) % 2)[:, None])
+    assert compacted(model)[1].after["shared"].channels == 3  # 2 and 3 by the one, 1 and 3 by the other
+
+
 def test_constants_that_differ_by_call_stay(compacted):
     image = keras.Input((6, 6, 2))
     shared = layers.Dense(3, name="shared")
