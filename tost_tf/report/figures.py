@@ -66,7 +66,7 @@ def sparsity_by_layer(layer_sparsity: Mapping[str, float], overall: float, path:
     axes.set_xlim(0, 1.1)
     axes.set_xlabel("sparsity (fraction of weights that are zero)")
     axes.set_title(title)
-    axes.legend(loc="lower left")
+    figure.legend(loc="outside lower left")  # inside it would cover a layer
     axes.grid(alpha=0.3, axis="x")
     save(figure, path)
 

@@ -1,0 +1,173 @@
+"""The notebooks are executed from the top by a real Jupyter kernel, and what they printed and drew is looked at.
+
+`quickstart` comes before `export`, which takes the run it finds; each notebook does without the others, too.
+"""
+
+import base64
+import copy
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+FOLDER = Path(__file__).parents[2] / "colab"
+NAMES = ("quickstart", "export", "any_mask", "your_own_model")
+SWITCH = "FULL = False"
+PNG = b"\x89PNG\r\n\x1a\n"
+FILES_OF_AN_EXPORT = ("saved_model", "keras3", "tflite float32", "tflite float16", "tflite int8")
+
+
+def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
+    """A copy of the notebook with its outputs, executed from the top in `folder` by a kernel of this Python.
+
+    Raises:
+      CellExecutionError: of the first cell that fails.
+    """
+    executed = copy.deepcopy(notebook)
+    client = NotebookClient(executed, kernel_name="python3", timeout=300, resources={"metadata": {"path": str(folder)}})
+    # Without folders of kernels "python3" is this very Python, whatever is installed for the user.
+    client.create_kernel_manager().kernel_spec_manager.kernel_dirs = []
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # where tost-export is
+        "PYTHONPATH": str(FOLDER.parent),
+    }
+    client.execute(env=environment)
+    return executed
+
+
+def read(name: str) -> NotebookNode:
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def printed(notebook: NotebookNode) -> str:
+    """All text of the outputs: streams, and the text or Markdown of what was displayed."""
+    parts = []
+    for output in (output for cell in code_cells(notebook) for output in cell.outputs):
+        data = output.get("data", {})
+        parts.append(output.get("text", "") or data.get("text/markdown") or data.get("text/plain", ""))
+    return "\n".join(parts)
+
+
+def pictures(notebook: NotebookNode) -> list[bytes]:
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    return [base64.b64decode(output.data["image/png"]) for output in outputs if "image/png" in output.get("data", {})]
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("colab")
+
+
+def executed(name: str, folder: Path, pictures_drawn: int) -> str:
+    """Executes a notebook, sees that it has drawn what it should, and returns what it printed."""
+    notebook = execute(read(name), folder)
+    drawn = pictures(notebook)
+    assert len(drawn) == pictures_drawn and all(picture.startswith(PNG) and len(picture) > 5000 for picture in drawn)
+    assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
+    return printed(notebook)
+
+
+def test_quickstart_trains_and_loads_back(shared_folder):
+    text = executed("quickstart", shared_folder, pictures_drawn=5)
+    (result_file,) = shared_folder.rglob("result.json")
+    result = json.loads(result_file.read_text())
+    percent = f"{100 * result['test_accuracy']:.2f}%"
+    assert result["test_accuracy"] > 0.9 and 0.89 < result["sparsity"] < 0.9 and "alpha: 0.0000e+00" in text
+    assert f"{percent} of the test images are right, with {result['nonzero_parameters']:,} of" in text
+    assert f"{percent} of 359 test images are right by the SavedModel" in text
+
+
+def test_export_takes_the_run_of_quickstart(shared_folder):
+    text = executed("export", shared_folder, pictures_drawn=1)
+    (result_file,) = shared_folder.rglob("result.json")
+    assert "Epoch 1/" not in text  # or it has trained again
+    manifest = json.loads((result_file.parent / "export" / "manifest.json").read_text())
+    assert tuple(manifest) == FILES_OF_AN_EXPORT
+    for name, entry in manifest.items():
+        assert (result_file.parent / "export" / entry["file"]).exists() and entry["test_accuracy"] > 0.9
+        scored = re.search(rf"^{name} +(\S+)% here, (\S+)% in the manifest", text, re.MULTILINE)
+        assert float(scored[1]) == pytest.approx(100 * entry["test_accuracy"], abs=0.6), name
+
+
+def test_any_mask_has_a_line_for_each(tmp_path):
+    text = executed("any_mask", tmp_path, pictures_drawn=1)
+    for mask in ("random", "erk", "magnitude", "snip", "grasp", "synflow"):
+        (result_file,) = tmp_path.rglob(f"*_{mask}/result.json")
+        result = json.loads(result_file.read_text())
+        accuracy = f"{100 * result['test_accuracy']:.1f}%"
+        row = re.search(
+            rf"^\| {mask} \| {accuracy} \| 94\.\d\d% \|.* \| (\d+) \| [\d.]+ \| \d+ \|$", text, re.MULTILINE
+        )
+        assert int(row[1]) == len(result["collapsed_layers"]) and result["test_accuracy"] > 0.6
+
+
+def test_your_own_model_is_the_same_after_stripping(tmp_path):
+    text = executed("your_own_model", tmp_path, pictures_drawn=3)
+    assert re.search(r"conv_dw_13_relu +pswish", text) and "40 ghosts" in text
+    assert "(80.00%)" in text and "alpha: 0.0000e+00" in text
+    assert float(re.search(r"([\d.]+)% of 359 test images are right", text)[1]) > 70
+    assert float(re.search(r"to tf_keras .*: logits differ by (\S+)", text)[1]) < 1e-4
+    assert any(tmp_path.rglob("sparse.keras"))
+
+
+def test_cell_that_errors_fails(tmp_path):
+    broken = read("quickstart")
+    broken.cells = [*broken.cells[:2], nbformat.v4.new_code_cell("tost_tf.no_such_name")]
+    with pytest.raises(CellExecutionError, match="has no attribute 'no_such_name'"):
+        execute(broken, tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_switch_gives_the_real_thing(name, tmp_path):
+    notebook = read(name)
+    cells = code_cells(notebook)
+    last = next(place for place, cell in enumerate(cells) if "RunConfig.make" in cell.source)
+    for cell in cells:
+        cell.source = cell.source.replace(SWITCH, "FULL = True")
+    show = (
+        "import json, sys\nif 'tensorflow' not in sys.modules:\n    json.dump(config.options(), open('full.json', 'w'))"
+    )
+    # TensorFlow looks at the environment that the options' cell sets when it is imported: not before.
+    notebook.cells = [*cells[: last + 1], nbformat.v4.new_code_cell(show)]
+    execute(notebook, tmp_path)
+    options = json.loads((tmp_path / "full.json").read_text())
+    assert (options["dataset"], options["epochs"], options["lr_drop_epochs"]) == ("cifar10", 180, [90, 135])
+    assert (options["batch_size"], options["learning_rate"], options["recipe"]) == (128, 0.1, "tost")
+    if name != "your_own_model":  # which brings its network and mask itself
+        assert (options["model"], options["sparsity"], options["rescale_steps"]) == ("resnet32", 0.98, 180)
+        assert options["rescale_init"] and options["dense_layers"] == "^logits$" and "cifar10" in options["run_dir"]
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("*.ipynb"))])
+def test_form(name):
+    notebook = read(name)
+    nbformat.validate(notebook)
+    assert name in NAMES
+    first, cells = notebook.cells[0], code_cells(notebook)
+    assert first.cell_type == "markdown" and first.source.startswith("# ")
+    badge = r"\]\(https://colab\.research\.google\.com/github/([^/]+/tost_tf)/blob/main/colab/(\w+)\.ipynb\)"
+    repository, badge_name = re.search(badge, first.source).groups()
+    assert badge_name == name
+    assert f"git+https://github.com/{repository}@main" in cells[0].source and "except ImportError" in cells[0].source
+    everything = "\n".join(cell.source for cell in notebook.cells)
+    assert set(re.findall(r"github(?:\.com)?/([\w.-]+/tost_tf)", everything)) == {repository}
+    assert [cell.source for cell in cells if re.search(r"\bFULL\b *=", cell.source)] == [SWITCH] == [cells[1].source]
+    # Nothing of the machine it was last opened on.
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
+    assert all(cell.metadata == {} for cell in notebook.cells)
+    assert notebook.metadata == {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
