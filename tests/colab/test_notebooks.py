@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 
 FOLDER = Path(__file__).parents[2] / "colab"
 NAMES = ("quickstart", "export", "any_mask", "your_own_model")
+SIX_MASKS = ("random", "erk", "magnitude", "snip", "grasp", "synflow")
 SWITCH = "FULL = False"
 PNG = b"\x89PNG\r\n\x1a\n"
 FILES_OF_AN_EXPORT = ("saved_model", "keras3", "tflite float32", "tflite float16", "tflite int8")
@@ -103,7 +104,7 @@ def test_export_takes_the_run_of_quickstart(shared_folder):
 
 def test_any_mask_has_a_line_for_each(tmp_path):
     text = executed("any_mask", tmp_path, pictures_drawn=1)
-    for mask in ("random", "erk", "magnitude", "snip", "grasp", "synflow"):
+    for mask in SIX_MASKS:
         (result_file,) = tmp_path.rglob(f"*_{mask}/result.json")
         result = json.loads(result_file.read_text())
         accuracy = f"{100 * result['test_accuracy']:.1f}%"
@@ -136,18 +137,24 @@ def test_switch_gives_the_real_thing(name, tmp_path):
     last = next(place for place, cell in enumerate(cells) if "RunConfig.make" in cell.source)
     for cell in cells:
         cell.source = cell.source.replace(SWITCH, "FULL = True")
-    show = (
-        "import json, sys\nif 'tensorflow' not in sys.modules:\n    json.dump(config.options(), open('full.json', 'w'))"
-    )
     # TensorFlow looks at the environment that the options' cell sets when it is imported: not before.
+    show = """
+import json, sys
+assert "tensorflow" not in sys.modules
+made = configs.values() if "configs" in globals() else [config]
+json.dump([config.options() for config in made], open("full.json", "w"))
+"""
     notebook.cells = [*cells[: last + 1], nbformat.v4.new_code_cell(show)]
     execute(notebook, tmp_path)
-    options = json.loads((tmp_path / "full.json").read_text())
-    assert (options["dataset"], options["epochs"], options["lr_drop_epochs"]) == ("cifar10", 180, [90, 135])
-    assert (options["batch_size"], options["learning_rate"], options["recipe"]) == (128, 0.1, "tost")
-    if name != "your_own_model":  # which brings its network and mask itself
-        assert (options["model"], options["sparsity"], options["rescale_steps"]) == ("resnet32", 0.98, 180)
-        assert options["rescale_init"] and options["dense_layers"] == "^logits$" and "cifar10" in options["run_dir"]
+    runs = json.loads((tmp_path / "full.json").read_text())
+    assert [options["mask"] for options in runs] == (list(SIX_MASKS) if name == "any_mask" else ["random"])
+    for options in runs:
+        assert (options["dataset"], options["epochs"], options["lr_drop_epochs"]) == ("cifar10", 180, [90, 135])
+        assert (options["batch_size"], options["learning_rate"], options["recipe"]) == (128, 0.1, "tost")
+        if name != "your_own_model":  # which brings its network and mask itself
+            assert (options["model"], options["sparsity"], options["rescale_steps"]) == ("resnet32", 0.98, 180)
+            assert options["rescale_init"] and options["dense_layers"] == "^logits$" and "cifar10" in options["run_dir"]
+    assert len({options["run_dir"] for options in runs}) == len(runs)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("*.ipynb"))])
