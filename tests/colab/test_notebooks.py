@@ -8,7 +8,6 @@ import copy
 import json
 import os
 import re
-import sys
 from pathlib import Path
 
 import nbformat
@@ -35,12 +34,7 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
     client = NotebookClient(executed, kernel_name="python3", timeout=300, resources={"metadata": {"path": str(folder)}})
     # Without folders of kernels "python3" is this very Python, whatever is installed for the user.
     client.create_kernel_manager().kernel_spec_manager.kernel_dirs = []
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # where tost-export is
-        "PYTHONPATH": str(FOLDER.parent),
-    }
-    client.execute(env=environment)
+    client.execute(env={**os.environ, "PYTHONPATH": str(FOLDER.parent)})
     return executed
 
 
@@ -119,7 +113,7 @@ def test_your_own_model_is_the_same_after_stripping(tmp_path):
     assert re.search(r"conv_dw_13_relu +pswish", text) and "40 ghosts" in text
     assert "(80.00%)" in text and "alpha: 0.0000e+00" in text
     assert float(re.search(r"([\d.]+)% of 359 test images are right", text)[1]) > 70
-    assert float(re.search(r"to tf_keras .*: logits differ by (\S+)", text)[1]) < 1e-4
+    assert float(re.search(r"to tf_keras .*: logits differ by (\S+) of the largest", text)[1]) < 1e-4
     assert any(tmp_path.rglob("sparse.keras"))
 
 
