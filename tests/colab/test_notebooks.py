@@ -79,7 +79,7 @@ def test_quickstart_trains_and_loads_back(shared_folder):
     (result_file,) = shared_folder.rglob("result.json")
     result = json.loads(result_file.read_text())
     percent = f"{100 * result['test_accuracy']:.2f}%"
-    assert result["test_accuracy"] > 0.9 and 0.89 < result["sparsity"] < 0.9 and "alpha: 0.0000e+00" in text
+    assert result["test_accuracy"] > 0.9 and 0.94 < result["sparsity"] < 0.95 and "alpha: 0.0000e+00" in text
     assert f"{percent} of the test images are right, with {result['nonzero_parameters']:,} of" in text
     assert f"{percent} of 359 test images are right by the SavedModel" in text
 
@@ -105,7 +105,7 @@ def test_any_mask_has_a_line_for_each(tmp_path):
         row = re.search(
             rf"^\| {mask} \| {accuracy} \| 94\.\d\d% \|.* \| (\d+) \| [\d.]+ \| \d+ \|$", text, re.MULTILINE
         )
-        assert int(row[1]) == len(result["collapsed_layers"]) and result["test_accuracy"] > 0.6
+        assert int(row[1]) == len(result["collapsed_layers"]) and result["test_accuracy"] > 0.7
 
 
 def test_your_own_model_is_the_same_after_stripping(tmp_path):

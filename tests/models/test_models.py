@@ -21,6 +21,7 @@ def trainable(model) -> int:
         ("resnet56", 0.85, 2),
         ("resnet110", 1.7, 1),
         # By hand: 6n+2 layers, 97,216·n - 21,926 weights for n blocks a stage (as for n = 3, 5 and 18 above).
+        ("resnet8", 0.0753, 4),
         ("resnet104", 1.63, 2),
     ],
 )

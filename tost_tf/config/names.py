@@ -6,6 +6,7 @@ MODELS = Registry(
     "model",
     {
         "mobilenet": "tost_tf.models.mobilenet:mobilenet",
+        "resnet8": "tost_tf.models.cifar_resnet:resnet8",
         "resnet18": "tost_tf.models.resnet:resnet18",
         "resnet20": "tost_tf.models.cifar_resnet:resnet20",
         "resnet32": "tost_tf.models.cifar_resnet:resnet32",

@@ -11,6 +11,11 @@ STAGE_CHANNELS = (16, 32, 64)
 Size = tuple[int, int, int]
 
 
+def resnet8(input_shape: Size, num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
+    """ResNet-8 (1 block a stage, 0.08 M parameters for CIFAR-10): small enough to try things on a CPU."""
+    return cifar_resnet(8, input_shape, num_classes, width_multiplier)
+
+
 def resnet20(input_shape: Size, num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
     """ResNet-20 (3 blocks a stage, 0.27 M parameters for CIFAR-10)."""
     return cifar_resnet(20, input_shape, num_classes, width_multiplier)
