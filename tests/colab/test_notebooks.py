@@ -31,7 +31,7 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
       CellExecutionError: of the first cell that fails.
     """
     executed = copy.deepcopy(notebook)
-    client = NotebookClient(executed, kernel_name="python3", timeout=300, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(executed, kernel_name="python3", timeout=600, resources={"metadata": {"path": str(folder)}})
     # Without folders of kernels "python3" is this very Python, whatever is installed for the user.
     client.create_kernel_manager().kernel_spec_manager.kernel_dirs = []
     client.execute(env={**os.environ, "PYTHONPATH": str(FOLDER.parent)})
