@@ -21,8 +21,8 @@ SMALL_RUN = (
 )
 
 
-def start(*arguments: object) -> subprocess.Popen:
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+def start(*arguments: object, **variables: str) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | variables
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         stdout=subprocess.PIPE,

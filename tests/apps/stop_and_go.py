@@ -47,7 +47,7 @@ def launch(run: Path, model: str) -> int:
 def in_and_out() -> None:
     folder, model = Path(sys.argv[1]), sys.argv[2]
     codes, steps = [launch(folder / "undisturbed", model)], []
-    for step, number in ((STEPS // 3, signal.SIGTERM), (STEPS // 2, signal.SIGINT), (2 * STEPS + 30, signal.SIGTERM)):
+    for step, number in ((STEPS // 3, signal.SIGTERM), (2 * STEPS + 30, signal.SIGINT)):
         signal_after(folder / "stopped", step, number)
         codes.append(launch(folder / "stopped", model))
         steps.append(sorted(file.stem for file in (folder / "stopped/checkpoints").glob("step-*.index")))

@@ -1,15 +1,22 @@
 """Whole runs on several devices and in several processes, through the command line, against one device."""
 
 import json
+import re
+import signal
+import socket
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.apps.conftest import start
 from tost_tf.compat import keras
 from tost_tf.train.run_directory import RunDirectory
 
 STEPS = 50
+BUILD_NOTES = Path(__file__).parents[2] / "BUILD.md"
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +35,34 @@ def one_step_an_epoch(tmp_path_factory) -> tuple[str, ...]:
     data = ("--dataset=digits", "--train_examples=49", "--batch_size=49")  # two devices cannot share 49 evenly
     recipe = ("--ghost_skips=none", "--rescale_steps=2", f"--epochs={STEPS}", "--lr_drop_epochs=30,40")
     return (*data, *recipe, f"--model={path}", "--mask=snip", "--mask_examples_per_class=2", "--sparsity=0.7")
+
+
+@pytest.fixture(scope="module")
+def on_one_device(one_step_an_epoch, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one") / "run"
+    process = start(*one_step_an_epoch, f"--run_dir={folder}")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return folder
+
+
+def require_equal(run, expected):
+    """Losses to 1e-4 at each step, final weights to 1e-3, masks and what ghosts did exactly."""
+    for name in ("mask.npz", "rescaled_weights.npz"):  # computed once, whatever the devices
+        mine, theirs = np.load(run / name), np.load(expected / name)
+        assert all(np.array_equal(mine[key], theirs[key]) for key in theirs.files)
+    mine, theirs = RunDirectory(run).read_metrics(), RunDirectory(expected).read_metrics()
+    assert len(mine) == len(theirs) == STEPS
+    np.testing.assert_allclose([row["loss"] for row in mine], [row["loss"] for row in theirs], atol=1e-4)
+    np.testing.assert_allclose([row["val_loss"] for row in mine], [row["val_loss"] for row in theirs], atol=1e-4)
+    for name in ("learning_rate", "alpha", "beta", "sparsity"):
+        assert [row[name] for row in mine] == [row[name] for row in theirs]
+    for one, other in zip(exported(run), exported(expected), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+        np.testing.assert_array_equal(one == 0, other == 0)
+    results = [json.loads((folder / "result.json").read_text()) for folder in (run, expected)]
+    assert results[0]["best_epoch"] == results[1]["best_epoch"]
+    assert results[0]["test_loss"] == pytest.approx(results[1]["test_loss"], abs=1e-3)
 
 
 def exported(run) -> list[np.ndarray]:
@@ -49,3 +84,53 @@ def test_run_on_two_virtual_devices(one_step_an_epoch, tost_train, tmp_path):
     kernels = [weight for weight in exported(run) if weight.ndim > 1]
     assert [np.count_nonzero(kernel) for kernel in kernels] == [mask.sum() for mask in masks.values()]
     assert json.loads((run / "result.json").read_text())["sparsity"] == pytest.approx(masks.sparsity)
+
+
+@pytest.fixture
+def two_workers(one_step_an_epoch, tmp_path):
+    """Starts the two processes of the example in BUILD.md, on this machine: gives (chief, other worker)."""
+    configs = re.findall(r"TF_CONFIG='(.*)'", BUILD_NOTES.read_text())
+    assert len(configs) == 2
+    started = []
+
+    def launch(run, *flags):
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            ports = [one.getsockname()[1], other.getsockname()[1]]
+        for config in configs:
+            for index, port in enumerate(ports):
+                config = config.replace(f"HOST{index}:12345", f"127.0.0.1:{port}")
+            variables = {"TF_CONFIG": config, "TMPDIR": str(tmp_path / f"scratch{len(started)}")}
+            Path(variables["TMPDIR"]).mkdir()
+            run_flags = ("--distribution=multi_worker", "--worker_timeout=60", f"--run_dir={run}")
+            started.append(start(*one_step_an_epoch, *run_flags, *flags, **variables))
+        return started[-2:]
+
+    yield launch
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_two_workers_one_of_them_killed_are_as_one_device(two_workers, on_one_device, tmp_path):
+    run = tmp_path / "run"
+    chief, other = two_workers(run)
+    metrics = run / "metrics.csv"
+    while not (metrics.exists() and len(metrics.read_text().splitlines()) > STEPS // 4):
+        assert chief.poll() is None and other.poll() is None
+        time.sleep(0.05)
+    other.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    _, errors = chief.communicate(timeout=60)
+    assert chief.returncode == 2 and time.monotonic() - killed < 60
+    said = re.search(r"tost-train: error: worker 1 \(127.0.0.1:\d+\) is gone or does not answer.*", errors)
+    assert said and "the run goes on from its last checkpoint" in said[0], errors
+    assert not (run / "result.json").exists()
+
+    chief, other = two_workers(run)
+    (output, errors), (_, other_errors) = chief.communicate(timeout=120), other.communicate(timeout=120)
+    assert (chief.returncode, other.returncode) == (0, 0), errors + other_errors
+    assert re.search(r"going on after epoch \d+ of 50", output) and "training on 2 devices" in output
+    require_equal(run, on_one_device)
+    losses = [row["loss"] for row in RunDirectory(run).read_metrics()]
+    assert losses[-1] < 0.7 * losses[0]  # it learns
+    assert not list((tmp_path / "scratch3").glob("tost_worker_*"))  # what the worker that is no chief wrote

@@ -34,17 +34,17 @@ def stopped(tmp_path_factory) -> tuple[Path, dict, str]:
 
 def test_exit_codes_and_the_sentence_that_says_how_to_go_on(stopped):
     _, told, errors = stopped
-    assert told["codes"] == [0, 143, 130, 143, 0]
-    (first,), (second,), (third,) = told["steps"]  # the checkpoint within an epoch before is gone
-    assert first.startswith("step-0-") and second.startswith("step-0-") and third.startswith("step-2-")
-    steps = [int(name.rpartition("-")[2]) for name in (first, second, third)]
-    assert 50 <= steps[0] < 75 <= steps[1] < 150 and 30 <= steps[2] < 150
+    assert told["codes"] == [0, 143, 130, 0]
+    (first,), (second,) = told["steps"]  # the checkpoint within an epoch before is gone
+    assert first.startswith("step-0-") and second.startswith("step-2-")
+    steps = [int(name.rpartition("-")[2]) for name in (first, second)]
+    assert 50 <= steps[0] < 150 and 30 <= steps[1] < 150
     sentences = re.findall(r"tost-train: (stopped by .*)", errors)
     assert sentences == [
         f"stopped by {name} after step {step} of epoch {epoch}; the same command goes on from there"
-        for name, step, epoch in zip(("SIGTERM", "SIGINT", "SIGTERM"), steps, (1, 1, 3), strict=True)
+        for name, step, epoch in zip(("SIGTERM", "SIGINT"), steps, (1, 3), strict=True)
     ]
-    for step, epoch in zip(steps, (1, 1, 3), strict=True):
+    for step, epoch in zip(steps, (1, 3), strict=True):
         assert f"going on after step {step} of epoch {epoch}" in errors
 
 
