@@ -15,13 +15,13 @@ from tests.apps.conftest import start
 from tost_tf.compat import keras
 from tost_tf.train.run_directory import RunDirectory
 
-STEPS = 50
+EPOCHS = 10
 BUILD_NOTES = Path(__file__).parents[2] / "BUILD.md"
 
 
 @pytest.fixture(scope="module")
-def one_step_an_epoch(tmp_path_factory) -> tuple[str, ...]:
-    """Flags of a run of 50 epochs of one step, so that `metrics.csv` has the loss of each step.
+def fifty_steps(tmp_path_factory) -> tuple[str, ...]:
+    """Flags of a run of 10 epochs of 5 steps, the last of 21 images, which two devices cannot share evenly.
 
     The network has no BatchNormalization, which sees other batches on two devices than on one.
     """
@@ -32,27 +32,27 @@ def one_step_an_epoch(tmp_path_factory) -> tuple[str, ...]:
     model = keras.Model(image, layers.Dense(10, name="logits")(layers.Flatten(name="flat")(x)), name="plain")
     path = tmp_path_factory.mktemp("model") / "plain.keras"
     model.save(path)
-    data = ("--dataset=digits", "--train_examples=49", "--batch_size=49")  # two devices cannot share 49 evenly
-    recipe = ("--ghost_skips=none", "--rescale_steps=2", f"--epochs={STEPS}", "--lr_drop_epochs=30,40")
+    data = ("--dataset=digits", "--train_examples=121", "--batch_size=25")
+    recipe = ("--ghost_skips=none", "--rescale_steps=2", f"--epochs={EPOCHS}", "--lr_drop_epochs=6,8")
     return (*data, *recipe, f"--model={path}", "--mask=snip", "--mask_examples_per_class=2", "--sparsity=0.7")
 
 
 @pytest.fixture(scope="module")
-def on_one_device(one_step_an_epoch, tmp_path_factory):
+def on_one_device(fifty_steps, tmp_path_factory):
     folder = tmp_path_factory.mktemp("one") / "run"
-    process = start(*one_step_an_epoch, f"--run_dir={folder}")
+    process = start(*fifty_steps, f"--run_dir={folder}")
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return folder
 
 
 def require_equal(run, expected):
-    """Losses to 1e-4 at each step, final weights to 1e-3, masks and what ghosts did exactly."""
+    """Losses to 1e-4, final weights to 1e-3, masks and what ghosts did exactly."""
     for name in ("mask.npz", "rescaled_weights.npz"):  # computed once, whatever the devices
         mine, theirs = np.load(run / name), np.load(expected / name)
         assert all(np.array_equal(mine[key], theirs[key]) for key in theirs.files)
     mine, theirs = RunDirectory(run).read_metrics(), RunDirectory(expected).read_metrics()
-    assert len(mine) == len(theirs) == STEPS
+    assert len(mine) == len(theirs) == EPOCHS
     np.testing.assert_allclose([row["loss"] for row in mine], [row["loss"] for row in theirs], atol=1e-4)
     np.testing.assert_allclose([row["val_loss"] for row in mine], [row["val_loss"] for row in theirs], atol=1e-4)
     for name in ("learning_rate", "alpha", "beta", "sparsity"):
@@ -71,23 +71,20 @@ def exported(run) -> list[np.ndarray]:
     return [variable.numpy() for variable in tf.saved_model.load(str(run / "export/saved_model")).network_variables]
 
 
-def test_run_on_two_virtual_devices(one_step_an_epoch, tost_train, tmp_path):
-    run = tmp_path / "run"
-    short = ("--epochs=4", "--lr_drop_epochs=2,3", "--virtual_devices=2", f"--run_dir={run}")
-    code, output, errors = tost_train(*one_step_an_epoch, *short)
+def test_run_on_two_virtual_devices_is_as_on_one(fifty_steps, on_one_device, tost_train, tmp_path):
+    code, output, errors = tost_train(*fifty_steps, "--virtual_devices=2", f"--run_dir={tmp_path}/run")
     assert code == 0, errors
     assert "training on 2 devices" in output
-    rows = RunDirectory(run).read_metrics()
-    assert [row["beta"] for row in rows] == pytest.approx([1, 10.5, np.inf, np.inf])
-    assert [row["learning_rate"] for row in rows] == pytest.approx([0.1, 0.1, 0.01, 0.001])
-    masks = tost.Masks.load(run / "mask.npz")
-    kernels = [weight for weight in exported(run) if weight.ndim > 1]
+    require_equal(tmp_path / "run", on_one_device)
+    losses = [row["loss"] for row in RunDirectory(on_one_device).read_metrics()]
+    assert losses[-1] < 0.8 * losses[0]  # it learns
+    masks = tost.Masks.load(tmp_path / "run/mask.npz")
+    kernels = [weight for weight in exported(tmp_path / "run") if weight.ndim > 1]
     assert [np.count_nonzero(kernel) for kernel in kernels] == [mask.sum() for mask in masks.values()]
-    assert json.loads((run / "result.json").read_text())["sparsity"] == pytest.approx(masks.sparsity)
 
 
 @pytest.fixture
-def two_workers(one_step_an_epoch, tmp_path):
+def two_workers(fifty_steps, tmp_path):
     """Starts the two processes of the example in BUILD.md, on this machine: gives (chief, other worker)."""
     configs = re.findall(r"TF_CONFIG='(.*)'", BUILD_NOTES.read_text())
     assert len(configs) == 2
@@ -102,7 +99,7 @@ def two_workers(one_step_an_epoch, tmp_path):
             variables = {"TF_CONFIG": config, "TMPDIR": str(tmp_path / f"scratch{len(started)}")}
             Path(variables["TMPDIR"]).mkdir()
             run_flags = ("--distribution=multi_worker", "--worker_timeout=60", f"--run_dir={run}")
-            started.append(start(*one_step_an_epoch, *run_flags, *flags, **variables))
+            started.append(start(*fifty_steps, *run_flags, *flags, **variables))
         return started[-2:]
 
     yield launch
@@ -115,7 +112,7 @@ def test_two_workers_one_of_them_killed_are_as_one_device(two_workers, on_one_de
     run = tmp_path / "run"
     chief, other = two_workers(run)
     metrics = run / "metrics.csv"
-    while not (metrics.exists() and len(metrics.read_text().splitlines()) > STEPS // 4):
+    while not (metrics.exists() and len(metrics.read_text().splitlines()) > EPOCHS // 3):
         assert chief.poll() is None and other.poll() is None
         time.sleep(0.05)
     other.send_signal(signal.SIGKILL)
@@ -129,8 +126,6 @@ def test_two_workers_one_of_them_killed_are_as_one_device(two_workers, on_one_de
     chief, other = two_workers(run)
     (output, errors), (_, other_errors) = chief.communicate(timeout=120), other.communicate(timeout=120)
     assert (chief.returncode, other.returncode) == (0, 0), errors + other_errors
-    assert re.search(r"going on after epoch \d+ of 50", output) and "training on 2 devices" in output
+    assert re.search(r"going on after epoch \d+ of 10", output) and "training on 2 devices" in output
     require_equal(run, on_one_device)
-    losses = [row["loss"] for row in RunDirectory(run).read_metrics()]
-    assert losses[-1] < 0.7 * losses[0]  # it learns
     assert not list((tmp_path / "scratch3").glob("tost_worker_*"))  # what the worker that is no chief wrote
