@@ -1,6 +1,6 @@
 import pytest
 
-from tost_tf.files import replaced_file, replaced_folder, write_text
+from tost_tf.files import replaced_file, replaced_folder, sweep_folder, write_text
 
 
 def test_file_is_replaced_only_when_whole(tmp_path):
@@ -27,3 +27,17 @@ def test_folder_is_replaced_only_when_whole(tmp_path):
         (temporary / "three").write_text("3")
     assert [entry.name for entry in path.iterdir()] == ["three"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_folder_whose_replacement_was_killed_half_way_is_replaced(tmp_path):
+    for part in ("new", "old"):
+        (tmp_path / ".model-ab_1" / part).mkdir(parents=True)
+        (tmp_path / ".model-ab_1" / part / "name").write_text(part)
+    (tmp_path / ".other-cd2/new").mkdir(parents=True)  # killed while it was written
+    (tmp_path / ".kept-ef3/new").mkdir(parents=True)
+    (tmp_path / ".kept-ef3/old").mkdir()
+    (tmp_path / "kept").mkdir()  # killed after it was replaced
+    (tmp_path / ".table-gh4.csv").write_text("half")
+    sweep_folder(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "model"]
+    assert (tmp_path / "model/name").read_text() == "new"

@@ -45,6 +45,21 @@ def replaced_folder(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def sweep_folder(folder: Path) -> None:
+    """Removes what processes that were killed in `replaced_file` or `replaced_folder` left in a folder.
+
+    A folder that was moved away and not replaced yet is replaced now: the new one was whole.
+    """
+    for entry in folder.glob(".*-*"):
+        if not entry.is_dir():
+            entry.unlink()
+            continue
+        target = folder / entry.name[1:].rpartition("-")[0]
+        if (entry / "old").exists() and (entry / "new").exists() and not target.exists():
+            os.rename(entry / "new", target)
+        shutil.rmtree(entry)
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes `text` to `path`, whole or not at all."""
     with replaced_file(path) as temporary:

@@ -40,6 +40,15 @@ def test_later_epochs_are_the_same_whether_or_not_earlier_ones_were_run(small_da
         np.testing.assert_array_equal(labels, labels_again)
 
 
+def test_epoch_is_gone_on_with_at_any_step(small_data):
+    whole = list(training_batches(small_data, 4, seed=3, epochs=3, augment=True))
+    resumed = list(training_batches(small_data, 4, seed=3, epochs=3, first_epoch=1, first_step=2, augment=True))
+    assert len(resumed) == 4 and len(resumed[0][0]) == 3  # the last, smaller batch of the second epoch
+    for (images, labels), (images_again, labels_again) in zip(whole[5:], resumed, strict=True):
+        np.testing.assert_array_equal(images, images_again)
+        np.testing.assert_array_equal(labels, labels_again)
+
+
 def test_seed_decides_order_and_augmentation(small_data):
     first, again, other = (
         next(iter(training_batches(small_data, 11, seed=seed, epochs=1, augment=True)))[0].numpy() for seed in (3, 3, 4)

@@ -6,6 +6,7 @@ import pytest
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
 from tost_tf.train.checkpoints import Checkpoints
+from tost_tf.train.epoch_progress import EpochProgress
 from tost_tf.train.optimizer import CoupledSGD
 
 
@@ -95,3 +96,46 @@ def test_damaged_list_of_checkpoints_is_begun_anew(tmp_path, content):
     cut(tmp_path, "epoch-2")
     checkpoints.save(4, 0.9, True)
     assert make(tmp_path)[1].restore_latest() == 4
+
+
+def save_steps(folder, epoch, step, weight):
+    model, checkpoints = make(folder)
+    checkpoints.restore_latest()
+    model.set_weights([np.full((1, 1), weight)])
+    checkpoints.save_within(epoch, EpochProgress(step, (0.1, 3.0), 1.5))
+
+
+def test_steps_within_an_epoch_come_back_to_the_last_bit(tmp_path):
+    save(tmp_path, [0.5, 0.6])
+    third = float(np.float32(1) / 3)
+    model, checkpoints = make(tmp_path)
+    checkpoints.restore_latest()
+    checkpoints.save_within(2, EpochProgress(7, (third, 1e-45), 1.5))
+    save_steps(tmp_path, 2, 11, 2.75)
+    assert sorted(file.name for file in tmp_path.glob("step-*.index")) == ["step-2-11.index"]
+    model, checkpoints = make(tmp_path)
+    assert checkpoints.restore_latest() == 2 and model.get_weights()[0] == 2
+    assert checkpoints.restore_within(1) is None and model.get_weights()[0] == 2  # it belongs to another epoch
+    assert checkpoints.restore_within(2) == EpochProgress(11, (0.1, 3.0), 1.5)
+    assert model.get_weights()[0] == 2.75
+    checkpoints.save(3, 0.7, True)
+    assert not list(tmp_path.glob("step-*")) and make(tmp_path)[1].restore_latest() == 3
+
+
+def test_steps_that_are_cut_off_are_passed_over(tmp_path, caplog):
+    save(tmp_path, [0.5])
+    save_steps(tmp_path, 1, 4, 9.0)
+    cut(tmp_path, "step-1-4")
+    model, checkpoints = make(tmp_path)
+    assert checkpoints.restore_latest() == 1 and checkpoints.restore_within(1) is None
+    assert "step-1-4 is passed over" in caplog.text and model.get_weights()[0] == 1
+
+
+def test_another_worker_reads_the_chiefs_checkpoints_and_writes_its_own(tmp_path):
+    save(tmp_path / "chief", [0.5, 0.4])
+    before = sorted((tmp_path / "chief").iterdir())
+    model, checkpoints = make(tmp_path / "other")
+    assert checkpoints.restore_latest(tmp_path / "chief") == 2 and model.get_weights()[0] == 2
+    assert int(checkpoints.best_epoch) == 1
+    checkpoints.save(3, 0.9, True)
+    assert sorted((tmp_path / "chief").iterdir()) == before and (tmp_path / "other/epoch-3.index").exists()

@@ -16,7 +16,7 @@ from typing import Any
 from tost_tf.config.flags import differences, read_config, to_flagfile
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
-from tost_tf.files import write_text
+from tost_tf.files import sweep_folder, write_text
 from tost_tf.train.workers import Workers
 
 METRICS = (
@@ -109,8 +109,7 @@ class RunDirectory:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         export = (self.export, self.export / "compact")
         for folder in (self.path, self.tickets, self.figures, *export, self.lottery, self.analysis):
-            for entry in folder.glob(".*-*"):
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            sweep_folder(folder)
 
     def release(self) -> None:
         """Lets other processes have the folder."""
