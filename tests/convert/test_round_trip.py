@@ -11,6 +11,7 @@ import pytest
 import tost_tf as tost
 from tests.convert.plain_keras3 import images
 from tost_tf.compat import keras, keras3
+from tost_tf.config.names import MODELS
 from tost_tf.convert.to_keras3 import to_keras3
 
 APPLICATIONS = (
@@ -19,8 +20,14 @@ APPLICATIONS = (
 )
 # Name and size of the images -> width multiplier; from 128 pixels on the networks have another stem.
 ZOO = {
-    **{("resnet20", 32): 1.0, ("resnet56", 32): 0.25, ("resnet18", 32): 0.25, ("resnet50", 32): 0.125},
-    **{("vgg16", 32): 0.25, ("mobilenet", 32): 0.5},
+    **{
+        ("resnet20", 32): 1.0,
+        ("resnet18", 32): 0.25,
+        ("resnet50", 32): 0.125,
+        ("vgg16", 32): 0.25,
+        ("mobilenet", 32): 0.5,
+    },
+    **{(f"resnet{depth}", 32): 0.0625 for depth in (32, 44, 56, 104, 110, 101, 152)},
     **{("resnet34", 128): 0.0625, ("vgg19", 128): 0.0625, ("mobilenet", 128): 0.25},
 }
 
@@ -57,7 +64,7 @@ def exported(made, tmp_path_factory) -> Path:
         keras.utils.set_random_seed(3)
         model = tost.models.build(network, (size, size, 3), 10, width)
         masks = tost.masks.random(model, sparsity=0.9, seed=3)
-        final = tost.strip(tost.GhostModel(tost.sparsify(model, masks)))
+        final = tost.strip(tost.sparsify(model, masks))
         np.save(folder / f"{name}_expected.npy", final(images(final.input_shape), training=False))
         tost.export.keras3(final, folder / f"{name}.keras")
     plain_keras3("run", folder)
@@ -78,10 +85,18 @@ def test_and_the_same_again_when_they_are_exported(made, exported, name):
 
 
 @pytest.mark.parametrize("name", [f"{network}_{size}" for network, size in ZOO])
-def test_sparse_networks_of_the_zoo_are_exported(exported, name):
-    assert_close(np.load(exported / f"{name}.npy"), np.load(exported / f"{name}_expected.npy"))
-    kernels = [w.numpy() for w in keras3().models.load_model(exported / f"{name}.keras").weights if "kernel" in w.path]
+def test_sparse_networks_of_the_zoo_are_exported_and_come_back(exported, name):
+    expected = np.load(exported / f"{name}_expected.npy")
+    assert_close(np.load(exported / f"{name}.npy"), expected)
+    plain = keras3().models.load_model(exported / f"{name}.keras")
+    kernels = [weight.numpy() for weight in plain.weights if "kernel" in weight.path]
     assert 1 - sum(map(np.count_nonzero, kernels)) / sum(k.size for k in kernels) == pytest.approx(0.9, abs=1e-3)
+    back = tost.from_keras3(plain)
+    assert_close(back(images(back.input_shape), training=False).numpy(), expected)
+
+
+def test_every_network_of_the_zoo_is_tried():
+    assert {network for network, _ in ZOO} == set(MODELS)
 
 
 def test_converted_model_can_be_sparsified_and_trained(made):
