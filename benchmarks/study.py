@@ -10,8 +10,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 
-def run(task: tuple[tuple, list[str], Path]) -> tuple[tuple, float]:
-    """Test accuracy in percent of one run, trained now or found finished."""
+def run(task: tuple[tuple, list[str], Path]) -> tuple[tuple, dict]:
+    """The result of one run, trained now or found finished."""
     from tost_tf.compat import keras
     from tost_tf.config.flags import parse
     from tost_tf.job.train import launch
@@ -21,11 +21,11 @@ def run(task: tuple[tuple, list[str], Path]) -> tuple[tuple, float]:
     with open(f"{folder}.log", "a") as log, contextlib.redirect_stdout(log):
         result = launch(parse([*arguments, f"--run_dir={folder}"]))
     keras.backend.clear_session()
-    return cell, 100 * result["test_accuracy"]
+    return cell, result
 
 
-def run_all(arguments: Mapping[tuple, list[str]], runs: Path, jobs: int) -> dict[tuple, float]:
-    """Accuracy by cell, for a run with the given arguments in each cell."""
+def run_all(arguments: Mapping[tuple, list[str]], runs: Path, jobs: int) -> dict[tuple, dict]:
+    """The content of `result.json` by cell, for a run with the given arguments in each cell."""
     tasks = [(cell, given, runs / "_".join(map(str, cell)).replace(" ", "")) for cell, given in arguments.items()]
     # Fresh processes now and then: a process that has trained many networks grows.
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=6) as pool:

@@ -49,8 +49,9 @@ def arguments_of(study: dict) -> dict[tuple, list[str]]:
     }
 
 
-def table(study: dict, accuracy: dict[tuple, float]) -> list[dict]:
+def table(study: dict, results: dict[tuple, dict]) -> list[dict]:
     """A row for each mask, sparsity and tweak; the paired difference's standard error needs two seeds or more."""
+    accuracy = {cell: 100 * result["test_accuracy"] for cell, result in results.items()}
     rows = []
     for mask, sparsity in study["masks"]:
         default = [accuracy[mask, sparsity, "default", seed] for seed in study["seeds"]]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import platform
+import textwrap
 from importlib import metadata
 from typing import Any
 
@@ -28,6 +29,7 @@ from tost_tf.train.evaluate import Evaluation, evaluate
 from tost_tf.train.run_directory import RunDirectory, write_json
 
 CHECKED_IMAGES = 64
+TITLE_WIDTH = 75
 PACKAGES = ("tost_tf", "tensorflow", "tf_keras", "tensorflow-model-optimization", "tensorflow-datasets", "numpy")
 
 
@@ -127,7 +129,8 @@ def _result(
 
 
 def _draw(config: RunConfig, directory: RunDirectory, result: dict[str, Any]) -> None:
-    title = f"{result['model']} on {result['dataset']}, {result['mask']} mask, {result['recipe']} recipe"
+    told = f"{result['model']} on {result['dataset']}, {result['mask']} mask, {result['recipe']} recipe"
+    title = textwrap.fill(told, TITLE_WIDTH)
     ghost_epochs = config.training.epochs if config.recipe.keeps_ghosts else config.recipe.passing_ghost_epochs
     learning_curves(directory.read_metrics(), ghost_epochs, directory.figures / "learning_curves.png", title)
     updates = read_rows(directory.path, ROWS)

@@ -11,7 +11,7 @@ from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.masks.mask import Masks
 from tost_tf.models.weights import load_weights
-from tost_tf.sparsity.sparsify import masks_of
+from tost_tf.sparsity.sparsify import masks_of, masks_of_zeros
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.network import build_model, haunt_and_compile, in_full_precision
 from tost_tf.train.run_directory import RunDirectory
@@ -71,7 +71,7 @@ def _superposed(directory: RunDirectory, config: RunConfig, data: ImageData) -> 
     """A run whose result is the superposition of its tickets."""
     dense = build_model(config, data)
     load_weights(dense, directory.superposed_weights)
-    masks = Masks.load(directory.final_mask)
+    masks = masks_of_zeros(dense)
     model = haunt_and_compile(config, dense, masks)
     model.remove_ghosts()
     return LoadedRun(directory, config, data, model, masks, config.training.epochs)

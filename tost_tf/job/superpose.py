@@ -19,6 +19,7 @@ from tost_tf.masks.prunable import present_masks, prunable_weights
 from tost_tf.models.weights import load_weights, save_weights
 from tost_tf.report.tickets import draw_tickets
 from tost_tf.seeds import derive_seed
+from tost_tf.sparsity.sparsify import masks_of_zeros
 from tost_tf.superpose.average import newest_share, superposed
 from tost_tf.superpose.callback import ticket_path
 from tost_tf.superpose.recalibrate import recalibrate
@@ -69,9 +70,8 @@ def superpose(config: RunConfig, data: ImageData, directory: RunDirectory, model
     save_weights(final, directory.superposed_weights)
     title = f"{config.model.model}, {options.superpose}"
     draw_tickets(tickets, superpositions, directory.figures / "tickets.png", title)
-    kernels = {path: weight.numpy() for path, weight in prunable_weights(final).items()}
     report = {"tickets": tickets, "superpositions": superpositions}
-    return Superposition(final, Masks({path: kernel != 0 for path, kernel in kernels.items()}), report)
+    return Superposition(final, masks_of_zeros(final), report)
 
 
 def _joiner(config: RunConfig, final: keras.Model, masks: Mapping[str, np.ndarray]):

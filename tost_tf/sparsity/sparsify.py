@@ -39,6 +39,11 @@ def require_stripped(model: object) -> None:
         raise TostError(f"{model.name} still has its masks or ghosts in it: give it to `tost_tf.strip` first")
 
 
+def masks_of_zeros(model: keras.Model) -> Masks:
+    """The masks of the prunable weights of a plain model that are not zero."""
+    return Masks({path: weight.numpy() != 0 for path, weight in prunable_weights(model).items()})
+
+
 def unwrapped(model: keras.Model) -> keras.Model:
     """A plain copy of a sparse model: the layers, names and config of the model given to `sparsify`, masked weights.
 
