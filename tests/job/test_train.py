@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
-from tost_tf.compat import keras3
+from tost_tf.compat import keras, keras3
 from tost_tf.config.names import DATASETS
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
@@ -90,6 +90,21 @@ def test_ghosts_that_are_kept_are_exported(tmp_path):
     manifest = json.loads((tmp_path / "run/export/manifest.json").read_text())["saved_model"]
     assert manifest["has_ghosts"] and "ghost_end_epoch=-1" in result["recipe"]
     assert b"ghost" in (tmp_path / "run/export/saved_model/saved_model.pb").read_bytes()
+
+
+def test_run_in_mixed_precision_is_scored_and_exported_in_float32(tmp_path, spied):
+    layers = keras.layers
+    stack = [layers.Conv2D(4, 3, input_shape=(8, 8, 1)), layers.BatchNormalization(), layers.ReLU(), layers.Flatten()]
+    keras.Sequential([*stack, layers.Dense(10)]).save(tmp_path / "mine.keras")
+    options = SMALL | {"model": str(tmp_path / "mine.keras"), "width_multiplier": 1.0, "mixed_precision": "float16"}
+    tost.launch(RunConfig.make(**options, learning_rate=0.01, run_dir=str(tmp_path / "run")))
+    for (model, *_), _ in spied["evaluate"]:
+        network = model.plain if isinstance(model, tost.GhostModel) else model
+        assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    # To 1e-5, as for any run: the SavedModel is compared with what was trained, in float32.
+    manifest = json.loads((tmp_path / "run/export/manifest.json").read_text())["saved_model"]
+    assert manifest["largest_difference"] <= 1e-5 and manifest["sparsity"] == pytest.approx(0.5, abs=0.01)
+    assert keras.mixed_precision.global_policy().name == "float32"
 
 
 def test_dense_run(tmp_path):

@@ -34,10 +34,15 @@ try:
     distribution_strategy(RunConfig.make(virtual_devices=3, jit_compile=True).machine)
 except ValueError as error:
     print(error)
+try:
+    distribution_strategy(RunConfig.make(distribution="tpu").machine)
+except ValueError as error:
+    print(error)
 """
-    *numbers, error = in_a_fresh_process(code).splitlines()
+    *numbers, error, no_tpu = in_a_fresh_process(code).splitlines()
     assert numbers == ["3 3", "3 3", "1"]
     assert error.startswith("--jit_compile works on one device, there are 3")
+    assert no_tpu.startswith("--distribution=tpu finds no TPU here (") and no_tpu.endswith("or set TPU_NAME")
 
 
 def test_splitting_after_the_devices_are_set_up_is_refused():

@@ -1,5 +1,7 @@
 """Which devices a run uses."""
 
+import os
+
 from tost_tf.compat import tf
 from tost_tf.config.run_config import MachineConfig
 from tost_tf.errors import TostError
@@ -69,11 +71,11 @@ def _named(machine: MachineConfig) -> tf.distribute.Strategy:
 def _tpu() -> tf.distribute.Strategy:
     """Written after TensorFlow's guide; it has never been run on a TPU."""
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(os.environ.get("TPU_NAME") or "local")
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
+        reason = (str(error).splitlines() or ["no reason given"])[0][:100]
         raise TostError(
             f"--distribution=tpu finds no TPU here ({reason}): choose a TPU runtime, or set TPU_NAME"
         ) from None
