@@ -114,8 +114,7 @@ def test_lost_worker_is_named_by_what_tensorflow_says_or_by_its_silence():
 
 
 def test_what_workers_go_on_from_must_be_the_same(two_replicas):
-    workers = Workers(("one:1", "two:2"), 0)
-    require_same(workers, two_replicas, {"the epochs done": 3, "the weights": 2**32 - 1})
+    require_same(two_replicas, {"the epochs done": 3, "the weights": 2**32 - 1})
 
     class OtherSumsTo7:
         num_replicas_in_sync = 2
@@ -127,7 +126,7 @@ def test_what_workers_go_on_from_must_be_the_same(two_replicas):
             return two_replicas.run(lambda own: function(own) * 0 + 7, args=args)
 
     with pytest.raises(TostError, match="the workers do not agree on the epochs done, which is 3 here"):
-        require_same(workers, OtherSumsTo7(), {"the epochs done": 3})
+        require_same(OtherSumsTo7(), {"the epochs done": 3})
 
 
 def test_one_signal_stops_all_workers(two_replicas):

@@ -86,7 +86,8 @@ def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals, workers:
         done = checkpoints.restore_latest(directory.checkpoints)
         if done < config.training.epochs:
             progress = checkpoints.restore_within(done, directory.checkpoints)
-            require_same(workers, strategy, starting_point(model, done, progress))
+            if workers.several:
+                require_same(strategy, starting_point(data, model, done, progress))
             asked = asked_to_stop(strategy, workers, lambda: stop.requested)
             with stop.noted():
                 _fit(config, data, own, model, found.masks, checkpoints, done, progress, asked)

@@ -5,7 +5,10 @@ import signal
 import zlib
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from tost_tf.compat import tf
+from tost_tf.data.images import ImageData
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.train.epoch_progress import EpochProgress
@@ -37,16 +40,19 @@ def summed(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
     return lambda number: int(strategy.experimental_local_results(add(tf.constant(number, tf.int64)))[0])
 
 
-def starting_point(model: GhostModel, done: int, progress: EpochProgress | None) -> dict[str, int]:
-    """What training goes on from, as numbers that are the same in all workers."""
-    weights = zlib.crc32(b"".join(weight.tobytes() for weight in model.get_weights()))
-    return {"the epochs done": done, "the steps done": progress.step if progress else 0, "the weights": weights}
+def starting_point(data: ImageData, model: GhostModel, done: int, progress: EpochProgress | None) -> dict[str, int]:
+    """What training goes on from, as numbers that are the same in all workers; arrays by a checksum."""
+    return {
+        "the training images": zlib.crc32(np.ascontiguousarray(data.train.images)),
+        "the labels": zlib.crc32(np.ascontiguousarray(data.train.labels)),
+        "the epochs done": done,
+        "the steps done": progress.step if progress else 0,
+        "the weights and masks": zlib.crc32(b"".join(weight.tobytes() for weight in model.get_weights())),
+    }
 
 
-def require_same(workers: Workers, strategy: tf.distribute.Strategy, values: dict[str, int]) -> None:
+def require_same(strategy: tf.distribute.Strategy, values: dict[str, int]) -> None:
     """Raises `TostError` in a worker whose numbers are not the mean of those of all; every worker has to call it."""
-    if not workers.several:
-        return
     total = summed(strategy)
     for name, value in values.items():
         if total(value) != value * strategy.num_replicas_in_sync:
