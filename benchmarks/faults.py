@@ -203,8 +203,8 @@ def make_the_weights_grow(folder: Path, model: Path) -> dict:
     last = last_checkpoint(run / "checkpoints")
     finite = last is None or all(np.isfinite(value).all() for value in _floats(last))
     return {
-        "fault": "loss not finite",
-        "moment": errors.strip().splitlines()[-1].partition("the loss is ")[2].partition(":")[0],
+        "fault": "not finite",
+        "moment": errors.strip().splitlines()[-1].partition("training stopped, ")[2].partition(":")[0],
         "seconds": round(time.perf_counter() - start_time, 3),
         "epochs_done": int(last.name.split("-")[1]) if last else 0,
         "exit_code": process.returncode,

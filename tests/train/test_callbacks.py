@@ -46,3 +46,15 @@ def test_weights_that_became_no_numbers_in_the_last_step_are_found_by_validation
             callbacks=[StopOnNonFiniteLoss(), after],
         )
     assert seen == []
+
+
+def test_a_variance_that_became_infinite_is_found_though_no_loss_shows_it():
+    model = keras.Sequential([keras.layers.BatchNormalization(input_shape=(1,), momentum=0.5, name="norm")])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    inputs = np.array([[-3e19], [3e19]], np.float32)  # whose variance float32 does not hold
+    seen = []
+    after = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    callbacks = [StopOnNonFiniteLoss(), after]
+    with pytest.raises(NonFiniteLoss, match="norm/moving_variance is (inf|nan) in epoch 1, step 1"):
+        model.fit(inputs, np.zeros(2), verbose=0, validation_data=(inputs, np.zeros(2)), callbacks=callbacks)
+    assert seen == []

@@ -13,23 +13,24 @@ from tost_tf.train.run_directory import RunDirectory
 
 
 class NonFiniteLoss(ArithmeticError):
-    """The loss is no longer a finite number.
+    """The loss, or a weight, is no longer a finite number.
 
     Attributes:
       epoch: in which epoch, counted from 1.
       step: at which step of it, counted from 1.
-      loss: what it is.
+      value: what it is.
     """
 
-    def __init__(self, epoch: int, step: int, loss: float):
-        super().__init__(f"the loss is {loss} in epoch {epoch}, step {step}")
-        self.epoch, self.step, self.loss = epoch, step, loss
+    def __init__(self, epoch: int, step: int, value: float, what: str = "the loss"):
+        super().__init__(f"{what} is {value} in epoch {epoch}, step {step}")
+        self.epoch, self.step, self.value = epoch, step, value
 
 
 class StopOnNonFiniteLoss(keras.callbacks.TerminateOnNaN):
     """Raises `NonFiniteLoss` at the step it happens, so that nothing of that epoch is kept.
 
-    The last step's update shows in no training loss of the epoch, but in that of validation.
+    The last step's update shows in no training loss of the epoch, but in that of validation; an infinite variance of
+    BatchNormalization in neither, so that the weights are looked at too before an epoch counts as done.
     """
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -45,6 +46,10 @@ class StopOnNonFiniteLoss(keras.callbacks.TerminateOnNaN):
         loss = float(logs.get("val_loss", logs["loss"]))
         if not math.isfinite(loss):
             raise NonFiniteLoss(epoch + 1, self._steps, loss)
+        for weight, value in zip(self.model.weights, self.model.get_weights(), strict=True):
+            bad = value[~np.isfinite(value)]
+            if bad.size:
+                raise NonFiniteLoss(epoch + 1, self._steps, float(bad[0]), weight.name.removesuffix(":0"))
 
 
 class EpochTable(keras.callbacks.Callback):
