@@ -43,7 +43,7 @@ OPTIONS = (
     *("--mask=lottery", "--sparsity=0.5", "--lottery_epochs=3", "--lottery_fraction=0.3", "--rewind_epoch=1"),
     *("--rescale_steps=4", "--deterministic"),
 )
-INFINITE = ("--learning_rate=10", "--weight_decay=0.5", "--mask=random", "--recipe=default")
+INFINITE = ("--learning_rate=10", "--weight_decay=0.4", "--mask=random", "--recipe=default")
 TIMES = ("train_seconds", "mask_seconds", "images_per_second")
 COLUMNS = (
     "fault",
@@ -132,18 +132,20 @@ def kill_once(folder: Path, model: Path, name: str, generator: random.Random, ex
     """One run, killed and launched again, as a row of the table."""
     run = folder / "killed"
     shutil.rmtree(run, ignore_errors=True)
-    epoch, delay = generator.randint(1, EPOCHS), generator.uniform(0, 12 if name == "any" else 0.05)
+    epoch, delay = generator.randint(1, EPOCHS), generator.uniform(*((6, 14) if name == "any" else (0, 0.05)))
     began = moments(run, epoch)[name]
     process, start_time = start(model, run), time.perf_counter()
     while not began() and process.poll() is None:
         time.sleep(0.0005)
-    before = whole_files(run) if run.exists() and name != "checkpoint" else None
-    time.sleep(delay if name != "checkpoint" else generator.uniform(0, 0.003))
+    if name != "checkpoint":  # which is over in no time
+        time.sleep(delay)
+        before = whole_files(run)
+    time.sleep(generator.uniform(0, 0.003))
     process.send_signal(signal.SIGKILL)
     seconds = time.perf_counter() - start_time
     process.communicate()
-    harm = damaged(run, before) if before else _unreadable(run, epoch)
-    done = whole_files(run)["checkpoint"] if run.exists() else 0
+    harm = _unreadable(run, epoch) if name == "checkpoint" else damaged(run, before)
+    done = whole_files(run)["checkpoint"]
     again = start(model, run)
     _, errors = again.communicate()
     return {

@@ -3,7 +3,7 @@
     python benchmarks/scaling.py [--steps 12] [--out benchmarks/results/scaling.json]
 
 ResNet-20 on images of CIFAR's size, masked at 95%, no ghosts, SGD, batches of 64 in all. Each case is a process (two
-for two workers, over loopback) of its own; the median of the steps after the first two counts. Where it says "one
+for two workers, over loopback) of its own; the fastest step counts, as other programs may run. Where it says "one
 thread", each device has one thread, so that two devices have two cores and one has one; else TensorFlow shares all
 cores out as it likes, and one device uses both already.
 
@@ -17,7 +17,6 @@ import json
 import os
 import platform
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -54,7 +53,7 @@ CASES = {
 
 
 def measure(case: Case, steps: int) -> dict[str, object]:
-    """The median step of a case in this process, in seconds, and what its devices send each other."""
+    """The fastest step of a case in this process, in seconds, and what its devices send each other."""
     import numpy as np
 
     import tost_tf as tost
@@ -86,7 +85,7 @@ def measure(case: Case, steps: int) -> dict[str, object]:
     clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: ends.append(time.perf_counter()))
     masked.fit(batches, steps_per_epoch=steps + 2, verbose=0, callbacks=[clock])
     times = [after - before for before, after in itertools.pairwise(ends[1:])]
-    result = {"step": statistics.median(times), "replicas": strategy.num_replicas_in_sync}
+    result = {"step": min(times), "replicas": strategy.num_replicas_in_sync}
     if case == CASES["mirrored, two devices"]:
         counts = {
             name: collective_operations(one, batches) for name, one in (("masked", masked), ("dense", model(None)))
