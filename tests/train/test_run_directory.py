@@ -8,7 +8,8 @@ import pytest
 from tost_tf.config.flags import LAST_LINE
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
-from tost_tf.train.run_directory import METRICS, RunDirectory
+from tost_tf.train.run_directory import METRICS, RunDirectory, written_folder
+from tost_tf.train.workers import Workers
 
 
 def begin(path, **options) -> RunDirectory:
@@ -127,3 +128,33 @@ def test_metrics_come_back_as_numbers(tmp_path):
     directory.write_metrics(rows)
     assert directory.read_metrics() == rows
     assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join(METRICS)
+
+
+def test_only_the_chief_writes_the_runs_folder(tmp_path):
+    directory = RunDirectory(tmp_path)
+    for workers in (Workers(), Workers(("one:1", "two:2"), 0)):
+        with written_folder(directory, workers) as own:
+            assert own is directory
+    with written_folder(directory, Workers(("one:1", "two:2"), 1)) as own:
+        own.write_metrics([])
+        assert own.metrics.exists() and tmp_path not in own.metrics.parents
+    assert not own.path.exists() and not list(tmp_path.iterdir())
+
+
+def test_other_workers_need_the_same_options_but_for_those_that_do_not_count(tmp_path):
+    directory = begin(tmp_path, mixed_precision="bfloat16", worker_timeout=5.0)
+    directory.require_options(RunConfig.make(mixed_precision="bfloat16", worker_timeout=7.0))
+    with pytest.raises(TostError, match=r"\(--mixed_precision was 'bfloat16', now 'none'\)"):
+        directory.require_options(RunConfig.make())
+    with pytest.raises(TostError, match=r"--virtual_devices was 0, now 2; --mixed_precision"):
+        directory.require_options(RunConfig.make(virtual_devices=2))
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.flags", "mask.npz"}
+
+
+def test_what_tensorflow_left_of_a_killed_checkpoint_is_swept_away(tmp_path):
+    directory = begin(tmp_path)
+    (directory.checkpoints / "epoch-3_temp").mkdir(parents=True)
+    for name in ("epoch-3_temp/part-00000", "checkpoint.tmp1a2b", "epoch-2.index", "best-2.index"):
+        (directory.checkpoints / name).write_text("")
+    directory.claim(RunConfig.make())
+    assert {path.name for path in directory.checkpoints.iterdir()} == {"epoch-2.index", "best-2.index"}

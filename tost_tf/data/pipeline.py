@@ -68,7 +68,7 @@ def training_batches(
 
     epochs_left = tf.data.Dataset.range(first_epoch, epochs).flat_map(plan)
     batches = epochs_left.skip(first_step).map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return _unsharded(batches).prefetch(tf.data.AUTOTUNE)
+    return _split_by_examples(batches).prefetch(tf.data.AUTOTUNE)
 
 
 def evaluation_batches(data: ImageData, part: LabelledImages) -> tf.data.Dataset:
@@ -111,11 +111,11 @@ def _batches(data: ImageData, part: LabelledImages, batch_size: int) -> tf.data.
     def make_batch(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return normalise(images, data), tf.one_hot(labels, data.num_classes)
 
-    return _unsharded(pairs.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE)).prefetch(tf.data.AUTOTUNE)
+    return _split_by_examples(pairs.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE)).prefetch(tf.data.AUTOTUNE)
 
 
-def _unsharded(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Each batch is split over the replicas of a process; there are no files to divide among them."""
+def _split_by_examples(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Each batch is split over the replicas of all workers by the strategy; there are no files to divide."""
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options)
