@@ -3,7 +3,8 @@
     python benchmarks/scaling.py [--steps 12] [--out benchmarks/results/scaling.json]
 
 ResNet-20 on images of CIFAR's size, masked at 95%, no ghosts, SGD, batches of 64 in all. Each case is a process (two
-for two workers, over loopback) of its own; the fastest step counts, as other programs may run. Where it says "one
+for two workers, over loopback) of its own; the fastest step counts, as other programs may run. What a strategy costs at
+world size 1 is measured in one process, with the same network without it taking turns. Where it says "one
 thread", each device has one thread, so that two devices have two cores and one has one; else TensorFlow shares all
 cores out as it likes, and one device uses both already.
 
@@ -12,7 +13,6 @@ Also counted: the collective operations in the traced step of two devices, for t
 
 import argparse
 import dataclasses
-import itertools
 import json
 import os
 import platform
@@ -57,7 +57,7 @@ def measure(case: Case, steps: int) -> dict[str, object]:
     import numpy as np
 
     import tost_tf as tost
-    from tost_tf.compat import keras, tf
+    from tost_tf.compat import tf
     from tost_tf.config.run_config import RunConfig
     from tost_tf.train.collectives import collective_operations
     from tost_tf.train.network import haunt_and_compile
@@ -77,18 +77,31 @@ def measure(case: Case, steps: int) -> dict[str, object]:
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     batches = batches.with_options(options)
 
-    def model(masks):
+    def model(masks, strategy):
         with strategy.scope():
             return haunt_and_compile(config, dense, masks)
 
-    masked, ends = model(tost.masks.random(dense, sparsity=0.95)), []
-    clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: ends.append(time.perf_counter()))
-    masked.fit(batches, steps_per_epoch=steps + 2, verbose=0, callbacks=[clock])
-    times = [after - before for before, after in itertools.pairwise(ends[1:])]
-    result = {"step": min(times), "replicas": strategy.num_replicas_in_sync}
+    def one_step(model):
+        function = model.make_train_function()
+        iterator = iter(model.distribute_strategy.experimental_distribute_dataset(batches))
+        return lambda: float(function(iterator)["loss"])
+
+    masks = tost.masks.random(dense, sparsity=0.95)
+    masked = model(masks, strategy)
+    functions = {"step": one_step(masked)}
+    if strategy is not tf.distribute.get_strategy() and strategy.num_replicas_in_sync == 1:
+        functions["step without the strategy"] = one_step(model(masks, tf.distribute.get_strategy()))
+    times = {name: [] for name in functions}
+    for _ in range(steps + 2):  # they take turns; the first two of each are tracing and warming up
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - start)
+    result = {name: min(own[2:]) for name, own in times.items()} | {"replicas": strategy.num_replicas_in_sync}
     if case == CASES["mirrored, two devices"]:
         counts = {
-            name: collective_operations(one, batches) for name, one in (("masked", masked), ("dense", model(None)))
+            name: collective_operations(one, batches)
+            for name, one in (("masked", masked), ("dense", model(None, strategy)))
         }
         result["collectives"] = {
             name: {f"{kind} of {size} numbers": times for (kind, size), times in sorted(count.items())}
@@ -141,8 +154,10 @@ def main() -> None:
         "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, load {os.getloadavg()[1]:.1f}",
         "images_per_second": {name: round(BATCH / seconds, 1) for name, seconds in step.items()},
         "ratios of steps": {
-            "mirrored, one device / no strategy": round(step["mirrored, one device"] / step["no strategy"], 3),
-            "multi_worker, one worker / no strategy": round(step["multi_worker, one worker"] / step["no strategy"], 3),
+            f"{name} / no strategy, taking turns": round(step[name] / found[name]["step without the strategy"], 3)
+            for name in ("mirrored, one device", "multi_worker, one worker")
+        }
+        | {
             "two workers / one process, one thread each": round(
                 step["multi_worker, two workers, one thread"] / step["no strategy, one thread"], 3
             ),
