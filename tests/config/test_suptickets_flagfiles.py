@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from tost_tf.config.flags import parse, read_config, read_flagfile, to_flagfile
+from tost_tf.config.names import DYNAMIC_METHODS
 from tost_tf.config.run_config import RunConfig
+from tost_tf.dynamic.growth import gradient_growth, random_growth
+from tost_tf.dynamic.methods import Method
 from tost_tf.errors import TostError
 
 FOLDER = Path("flags/suptickets")
@@ -28,9 +31,30 @@ def test_settings_are_those_of_the_released_code(path):
 
 def test_weights_grow_as_the_method_grows_them():
     growths = {path.stem: read_flagfile(path).cycle_growth for path in FOLDER.glob("cifar10*.flags")}
-    assert growths.pop("cifar10_resnet32_set95") == "random" and set(growths.values()) == {"gradient"}
-    assert RunConfig.make(**CYCLES).cycle_growth == "gradient"
-    assert RunConfig.make(**CYCLES, dynamic="set", cycle_growth="none").cycle_growth == "none"
+    assert growths.pop("cifar10_resnet32_set95") is random_growth and set(growths.values()) == {gradient_growth}
+    assert RunConfig.make(**CYCLES).cycle_growth is gradient_growth
+    assert RunConfig.make(**CYCLES, dynamic="set", cycle_growth="none").cycle_growth is None
+    assert RunConfig.make(**CYCLES, dynamic="set", cycle_growth="gradient").cycle_growth is gradient_growth
+
+
+def test_a_method_of_ones_own_is_taken_by_what_it_is(monkeypatch):
+    monkeypatch.setattr(DYNAMIC_METHODS, "_entries", dict(DYNAMIC_METHODS._entries))
+    DYNAMIC_METHODS.register("mine", Method(random_growth, needs_gradient=False, prunes=True))
+    config = RunConfig.make(mask="erk", dynamic="mine", initial_sparsity=0.3, superpose="caa")
+    assert config.dynamic.prunes and config.cycle_growth is random_growth and not config.keeps_gradients
+
+
+@pytest.mark.parametrize(
+    ("options", "ordinary", "last"),
+    [
+        # 0.58 of 100 epochs of 391 steps, which in floating point are 22677.99...
+        ({"dynamic_end_fraction": 0.58, "update_every": 391}, 100, 58 * 391),
+        ({"dynamic_end_fraction": 0.75, "update_every": 100}, 100, 29300),
+        ({"dynamic_end_fraction": 1.0, "update_every": 391}, 90, 89 * 391),  # the last step trains what grew
+    ],
+)
+def test_last_update(options, ordinary, last):
+    assert RunConfig.make(**DYNAMIC, **options).dynamic.last_update(100, ordinary, 391) == last
 
 
 def test_gradients_are_kept_only_where_they_are_needed():
@@ -38,6 +62,7 @@ def test_gradients_are_kept_only_where_they_are_needed():
     assert not RunConfig.make(mask="erk", dynamic="set", superpose="caa").keeps_gradients
     assert RunConfig.make(**DYNAMIC).keeps_gradients and RunConfig.make(**CYCLES).keeps_gradients
     assert not RunConfig.make(**CYCLES, cycle_growth="random").keeps_gradients
+    assert not RunConfig.make(**CYCLES, cycle_fraction=0.0).keeps_gradients
 
 
 def test_cycles_fill_their_share_and_the_rest_is_ordinary():
@@ -67,14 +92,19 @@ def test_written_flags_repeat_it(tmp_path):
         ({"dynamic": "rgl"}, "unknown --dynamic 'rgl': did you mean 'rigl'"),
         ({"update_every": 7}, "--update_every means nothing without --dynamic"),
         ({"cycle_epochs": 3}, "--cycle_epochs means nothing without --superpose"),
-        ({"drop_fraction": 1.2, **DYNAMIC}, "--drop_fraction is 1.2, it must be at least 0 and at most 1"),
+        ({"drop_fraction": 1.2, **DYNAMIC}, "--drop_fraction is 1.2, it must be above 0 and at most 1"),
+        ({"sparsity": 0.0, **DYNAMIC}, "--sparsity=0 leaves --dynamic=rigl no place where a weight could grow"),
+        ({**CYCLES, "cima_factor": 0.9}, "--cima_factor is for --superpose=cima, not caa"),
+        ({**CYCLES, "cycle_growth": "none", "cycle_drop_fraction": 0.9}, "means nothing with --cycle_growth=none"),
+        ({**CYCLES, "cycle_low_learning_rate": 0.01}, "=0.01 is above --cycle_high_learning_rate=0.005"),
+        ({**CYCLES, "epochs": 80, "ghost_end_epoch": 72}, "--ghost_end_epoch=72 must be below that"),
         ({**DYNAMIC, "initial_sparsity": 0.3}, "--initial_sparsity is for --dynamic=granet, not rigl"),
         ({"dynamic": "granet", "sparsity": 0.4}, "--initial_sparsity=0.5 is above --sparsity=0.4"),
         ({"dynamic": "granet", "mask": "lottery"}, "granet starts from a mask it finds at --initial_sparsity"),
         ({**CYCLES, "epochs": 60}, "is 6 epochs, fewer than --cycle_epochs=8: no ticket would be made"),
         ({**CYCLES, "epochs": 80, "lr_drop_epochs": (40, 75)}, "--lr_drop_epochs has 75, but from epoch 72 on"),
         ({**CYCLES, "epochs": 80, "ghost_end_epoch": 75}, "its cycles begin after epoch 72: --ghost_end_epoch=75"),
-        ({**CYCLES, "ghost_end_epoch": -1}, "averages networks without ghosts"),
+        ({**CYCLES, "ghost_end_epoch": -1}, "averages networks trained without ghosts"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_sentence(options, message):

@@ -81,14 +81,38 @@ def test_granet_prunes_globally_and_regrows_elsewhere():
     assert optimizer.momentum_of(kernel).numpy()[0, 1] == momentum[0, 1]
 
 
-def test_what_granet_just_pruned_grows_again_with_its_value_if_nothing_else_is_left():
+def test_granet_drops_nothing_more_where_nothing_else_could_grow():
     model = one_layer([[1, 1], [1, 1], [1, 1]], [[0.5, 0.7], [0.1, -0.9], [-0.3, 0.6]])
     optimizer = trained(model)
     before = model.trainable_variables[0].numpy()
-    MaskUpdater(model, optimizer).update(gradient_growth, 0.3, step=20, sparsity=0.3)
+    done = MaskUpdater(model, optimizer).update(gradient_growth, 0.5, step=20, sparsity=0.3)
     kernel = model.trainable_variables[0].numpy()
-    assert np.count_nonzero(kernel) == 4
-    assert kernel[kernel != 0] == pytest.approx(before[kernel != 0])
+    assert kernel == pytest.approx(np.where(np.abs(before) >= np.sort(np.abs(before).ravel())[2], before, 0))
+    assert (done.dropped, done.grown, done.kept) == (2, 0, 4)
+
+
+def test_granet_takes_what_is_pruned_already():
+    """Rounded by layer fewer weights can be kept than of all together."""
+    model = one_layer([[1, 0], [0, 0], [0, 1]], [[0.5, 0.7], [0.1, -0.9], [-0.3, 0.6]])
+    done = MaskUpdater(model, trained(model)).update(gradient_growth, 0.3, step=20, sparsity=0.5)
+    assert done.kept == 2
+
+
+def test_nothing_changes_where_something_is_not_finite():
+    model = one_layer([[1, 0], [1, 1], [0, 0]], [[0.5, 7], [0.1, np.nan], [7, 7]])
+    updater = MaskUpdater(model, trained(model))
+    before = updater.masks()
+    assert updater.update(gradient_growth, 0.4, step=20).grown == 0
+    assert (updater.masks()["dense/kernel"] == before["dense/kernel"]).all()
+
+
+def test_a_frozen_layer_is_left_alone(small_model):
+    small_model.get_layer("conv1").trainable = False
+    sparse = sparsify(small_model, find.random(small_model, sparsity=0.6, scope="layer"))
+    optimizer = CoupledSGD()
+    optimizer.build(sparse.trainable_variables)
+    updater = MaskUpdater(sparse, optimizer)
+    assert set(updater.layers) == {"stem/kernel", "shortcut/kernel", "conv2/depthwise_kernel", "logits/kernel"}
 
 
 def test_layers_left_dense_and_dense_layers_do_not_change(small_model):

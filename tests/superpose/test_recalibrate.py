@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tost_tf.compat import keras
+from tost_tf.errors import TostError
 from tost_tf.superpose.recalibrate import recalibrate
 
 
@@ -41,3 +42,21 @@ def test_without_normalisation_nothing_is_run():
         yield
 
     recalibrate(model, batches())
+
+
+def test_images_as_convolutions_take_them():
+    image = keras.Input((2, 3, 1))
+    model = keras.Model(image, keras.layers.BatchNormalization(name="norm")(image))
+    images = np.arange(12.0, dtype=np.float32).reshape(2, 2, 3, 1) ** 1.5
+    recalibrate(model, [images])
+    assert model.get_layer("norm").moving_mean.numpy() == pytest.approx([images.mean()], rel=1e-5)
+    # What Keras gathers of images is the unbiased variance.
+    assert model.get_layer("norm").moving_variance.numpy() == pytest.approx([images.var(ddof=1)], rel=1e-5)
+
+
+def test_one_that_normalises_in_two_places_is_refused():
+    image = keras.Input((2,))
+    norm = keras.layers.BatchNormalization(name="twice")
+    model = keras.Model(image, norm(norm(image)))
+    with pytest.raises(TostError, match="twice normalises in several places"):
+        recalibrate(model, [np.ones((3, 2), np.float32)])

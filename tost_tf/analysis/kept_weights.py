@@ -25,15 +25,24 @@ class KeptWeights:
 
     def __init__(self, model: keras.Model):
         self.model = model
-        network = model.plain if isinstance(model, GhostModel) else model
         variables = list(model.trainable_weights)
-        present, kernels = present_masks(network), prunable_weights(network)
-        by_kernel = {id(kernel): present.get(path, kernel.numpy() != 0) for path, kernel in kernels.items()}
-        self.masks = [np.asarray(by_kernel.get(id(v), np.ones(v.shape)), np.float32) for v in variables]
-        self.kernels = [id(variable) in by_kernel for variable in variables]
+        kernels = {id(kernel) for kernel in prunable_weights(self._network).values()}
+        self.kernels = [id(variable) in kernels for variable in variables]
+        self.read_masks()
         self.depthwise = [variable.name.endswith("depthwise_kernel:0") for variable in variables]
         self.variables: list[tf.Variable] = [_local(variable) for variable in variables]
         self.size = sum(mask.size for mask in self.masks)
+
+    @property
+    def _network(self) -> keras.Model:
+        return self.model.plain if isinstance(self.model, GhostModel) else self.model
+
+    def read_masks(self) -> None:
+        """Takes the masks as they are now, if they may have changed."""
+        present, kernels = present_masks(self._network), prunable_weights(self._network)
+        by_kernel = {id(kernel): present.get(path, kernel.numpy() != 0) for path, kernel in kernels.items()}
+        variables = self.model.trainable_weights
+        self.masks = [np.asarray(by_kernel.get(id(v), np.ones(v.shape)), np.float32) for v in variables]
 
     def flat(self, arrays: list) -> np.ndarray:
         """One array for each variable as a vector in double precision, pruned weights set to zero."""

@@ -10,16 +10,30 @@ from tost_tf.config.recipe import RECIPES
 from tost_tf.errors import TostError, unknown_name
 
 if TYPE_CHECKING:
-    from tost_tf.config.run_config import DataConfig, MachineConfig, RunConfig
+    from tost_tf.config.dynamic import SuperposeConfig
+    from tost_tf.config.run_config import DataConfig, MachineConfig, MaskConfig, RunConfig
 
 
 def check_together(config: "RunConfig") -> None:
     """Raises `TostError` for options that are fine alone but not together."""
-    data, mask, training, recipe = config.data, config.mask, config.training, config.recipe
     _check_model(config.model.model)
+    _check_dataset(config.data)
+    _check_mask(config.mask)
+    _check_schedule(config)
+    _check_teacher(config)
+    _check_dynamic(config)
+    _check_superpose(config)
+    _check_machine(config.machine)
+    _check_precision(config)
+
+
+def _check_dataset(data: "DataConfig") -> None:
     known = data.dataset in (*DATASETS, *TFDS_DATASETS)
     if not known and not (re.fullmatch(r"\w+", data.dataset) and _is_prepared(data)):
         raise unknown_name("--dataset", data.dataset, (*DATASETS, *TFDS_DATASETS))
+
+
+def _check_mask(mask: "MaskConfig") -> None:
     if mask.mask == "none" and mask.mask_file:
         raise TostError(f"--mask=none and --mask_file={mask.mask_file} contradict each other: leave one out")
     try:
@@ -36,16 +50,16 @@ def check_together(config: "RunConfig") -> None:
             f"--rewind_epoch={mask.rewind_epoch} must be below --lottery_epochs={mask.lottery_epochs}: "
             "a round trains from the one to the other"
         )
+
+
+def _check_schedule(config: "RunConfig") -> None:
+    training, recipe = config.training, config.recipe
     late = [epoch for epoch in training.lr_drop_epochs if epoch >= training.epochs]
     if late:
         raise TostError(
             f"--lr_drop_epochs has {late[0]}, but the run ends after --epochs={training.epochs}: "
             "drop earlier, or leave the option out (the default is 1/2 and 3/4 of all epochs)"
         )
-    base = RECIPES[config.recipe_name]
-    for name in ("distill_weight", "distill_temperature"):
-        if not recipe.teacher and getattr(recipe, name) != getattr(base, name):
-            raise TostError(f"--{name} is for learning from a teacher: name one with --teacher, or leave it out")
     if recipe.ghost_end_epoch == 0:
         raise TostError("--ghost_end_epoch is 0, it must be at least 1, or -1 to keep the ghosts")
     if recipe.has_ghosts and training.epochs == 1 and not recipe.keeps_ghosts:
@@ -57,10 +71,13 @@ def check_together(config: "RunConfig") -> None:
         )
     if recipe.beta_end < recipe.beta_start:
         raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")
-    _check_dynamic(config)
-    _check_superpose(config)
-    _check_machine(config.machine)
-    _check_precision(config)
+
+
+def _check_teacher(config: "RunConfig") -> None:
+    base = RECIPES[config.recipe_name]
+    for name in ("distill_weight", "distill_temperature"):
+        if not config.recipe.teacher and getattr(config.recipe, name) != getattr(base, name):
+            raise TostError(f"--{name} is for learning from a teacher: name one with --teacher, or leave it out")
 
 
 def _check_dynamic(config: "RunConfig") -> None:
@@ -70,17 +87,23 @@ def _check_dynamic(config: "RunConfig") -> None:
         return
     if mask.mask == "none":
         raise TostError(f"--dynamic={dynamic.dynamic} changes a mask, and --mask=none has none: take erk or random")
-    if dynamic.dynamic == "granet" and dynamic.initial_sparsity > mask.sparsity:
+    if not mask.sparsity and not mask.mask_file:
+        raise TostError(f"--sparsity=0 leaves --dynamic={dynamic.dynamic} no place where a weight could grow")
+    if not dynamic.prunes:
+        if dynamic.initial_sparsity != type(dynamic)().initial_sparsity:
+            raise TostError(
+                f"--initial_sparsity is for --dynamic=granet, not {dynamic.dynamic}, which does not prune: leave it out"
+            )
+        return
+    if dynamic.initial_sparsity > mask.sparsity:
         raise TostError(
-            f"--initial_sparsity={dynamic.initial_sparsity:g} is above --sparsity={mask.sparsity:g}: granet prunes "
-            "from the one to the other"
+            f"--initial_sparsity={dynamic.initial_sparsity:g} is above --sparsity={mask.sparsity:g}: "
+            f"{dynamic.dynamic} prunes from the one to the other"
         )
-    if dynamic.dynamic != "granet" and dynamic.initial_sparsity != type(dynamic)().initial_sparsity:
-        raise TostError(f"--initial_sparsity is for --dynamic=granet, not {dynamic.dynamic}: leave it out")
-    if dynamic.dynamic == "granet" and (mask.mask_file or mask.mask == "lottery"):
+    if mask.mask_file or mask.mask == "lottery":
         raise TostError(
-            "--dynamic=granet starts from a mask it finds at --initial_sparsity: leave out --mask_file, and take "
-            "--mask=erk or another one instead of lottery"
+            f"--dynamic={dynamic.dynamic} starts from a mask it finds at --initial_sparsity: leave out --mask_file, "
+            "and take --mask=erk or another one instead of lottery"
         )
 
 
@@ -91,19 +114,36 @@ def _check_superpose(config: "RunConfig") -> None:
         return
     if config.mask.mask == "none":
         raise TostError(f"--superpose={superpose.superpose} prunes back to a mask's density, and --mask=none has none")
+    _check_cycles(superpose)
     ordinary = superpose.ordinary_epochs(epochs)
     if ordinary < 1:
         raise TostError(f"--cycle_fraction={superpose.cycle_fraction:g} leaves no epoch before the cycles")
-    if recipe.keeps_ghosts or recipe.passing_ghost_epochs > ordinary:
+    if recipe.keeps_ghosts or (recipe.has_ghosts and recipe.passing_ghost_epochs >= ordinary):
         raise TostError(
-            f"--superpose={superpose.superpose} averages networks without ghosts, and its cycles begin after epoch "
-            f"{ordinary}: --ghost_end_epoch={recipe.ghost_end_epoch} must be at most that"
+            f"--superpose={superpose.superpose} averages networks trained without ghosts, and its cycles begin after "
+            f"epoch {ordinary}: --ghost_end_epoch={recipe.ghost_end_epoch} must be below that"
         )
     late = [epoch for epoch in config.training.lr_drop_epochs if epoch >= ordinary]
     if late:
         raise TostError(
             f"--lr_drop_epochs has {late[0]}, but from epoch {ordinary} on the cycles of --superpose set the learning "
             "rate: drop earlier"
+        )
+
+
+def _check_cycles(superpose: "SuperposeConfig") -> None:
+    default = type(superpose)()
+    low, high = superpose.cycle_low_learning_rate, superpose.cycle_high_learning_rate
+    if low > high:
+        raise TostError(
+            f"--cycle_low_learning_rate={low:g} is above --cycle_high_learning_rate={high:g}: a cycle goes up from the "
+            "one to the other"
+        )
+    if superpose.superpose != "cima" and superpose.cima_factor != default.cima_factor:
+        raise TostError(f"--cima_factor is for --superpose=cima, not {superpose.superpose}: leave it out")
+    if superpose.cycle_growth == "none" and superpose.cycle_drop_fraction != default.cycle_drop_fraction:
+        raise TostError(
+            "--cycle_drop_fraction means nothing with --cycle_growth=none, which drops nothing: leave it out"
         )
 
 

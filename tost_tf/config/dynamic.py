@@ -1,14 +1,18 @@
 """The options of dynamic sparse training and of superposing tickets."""
 
 import dataclasses
+import math
+from typing import TYPE_CHECKING
 
-from tost_tf.config.names import DYNAMIC_METHODS
+from tost_tf.config.names import DYNAMIC_METHODS, GROWTHS
 from tost_tf.config.options import option
 from tost_tf.errors import TostError
 
+if TYPE_CHECKING:
+    from tost_tf.dynamic.methods import Method
+
 NOT_DYNAMIC = "none"
 NOT_SUPERPOSED = "none"
-GROWTHS = ("random", "gradient", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +22,7 @@ class DynamicConfig:
     dynamic: str = option(NOT_DYNAMIC, "how weights are dropped and grown", names=DYNAMIC_METHODS, also=(NOT_DYNAMIC,))
     update_every: int = option(100, "steps between updates of the mask", minimum=1)
     drop_fraction: float = option(
-        0.3, "share of each layer's kept weights that an update drops at the start", minimum=0, maximum=1
+        0.3, "share of each layer's kept weights that an update drops at the start", above=0, maximum=1
     )
     drop_schedule: str = option("cosine", "how that share falls until the last update", names=("cosine", "constant"))
     dynamic_end_fraction: float = option(
@@ -29,6 +33,31 @@ class DynamicConfig:
     @property
     def is_on(self) -> bool:
         return self.dynamic != NOT_DYNAMIC
+
+    @property
+    def method(self) -> "Method":
+        """What `dynamic` names."""
+        return DYNAMIC_METHODS[self.dynamic]
+
+    @property
+    def prunes(self) -> bool:
+        """Whether training starts at `initial_sparsity`."""
+        return self.is_on and self.method.prunes
+
+    def last_update(self, epochs: int, ordinary_epochs: int, steps_per_epoch: int) -> int:
+        """The step, counted from 1, after which the last update comes; a step of ordinary training follows it at least.
+
+        Raises:
+          TostError: there is not a single update.
+        """
+        share = round(self.dynamic_end_fraction * epochs * steps_per_epoch, 4)
+        steps = min(math.floor(share), ordinary_epochs * steps_per_epoch - 1)
+        last = steps // self.update_every * self.update_every
+        if not last:
+            raise TostError(
+                f"--update_every={self.update_every} leaves no update: masks change in the first {steps} steps only"
+            )
+        return last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +73,14 @@ class SuperposeConfig:
     cycle_fraction: float = option(0.1, "share of the epochs that is for cycles", minimum=0, below=1)
     cycle_epochs: int = option(8, "epochs of a cycle, at whose end there is a ticket", minimum=1)
     cycle_drop_fraction: float = option(
-        0.5, "share of each layer's kept weights that is dropped where a cycle starts", minimum=0, maximum=1
+        0.5, "share of each layer's kept weights that is dropped where a cycle starts", above=0, maximum=1
     )
     cycle_growth: str = option(
         "auto",
         "where as many grow: auto for as --dynamic grows them, and by gradient where the mask was fixed; none leaves "
         "the mask as it is",
-        names=("auto", *GROWTHS),
+        names=GROWTHS,
+        also=("auto", "none"),
     )
     cycle_low_learning_rate: float = option(0.001, "learning rate at both ends of a cycle", minimum=0)
     cycle_high_learning_rate: float = option(0.005, "learning rate in the middle of a cycle", above=0)
@@ -68,10 +98,10 @@ class SuperposeConfig:
         """
         if not self.is_on:
             return 0
-        room = round(self.cycle_fraction * epochs, 6)
+        room = round(self.cycle_fraction * epochs, 4)
         if 0 < room < self.cycle_epochs:
             raise TostError(
-                f"--cycle_fraction={self.cycle_fraction:g} of --epochs={epochs} is {room:g} epochs, fewer than "
+                f"--cycle_fraction={self.cycle_fraction:g} of --epochs={epochs} is {room:.6g} epochs, fewer than "
                 f"--cycle_epochs={self.cycle_epochs}: no ticket would be made"
             )
         return int(room // self.cycle_epochs)

@@ -132,6 +132,14 @@ DYNAMIC_METHODS = Registry(
     },
 )
 
+GROWTHS = Registry(
+    "growth",
+    {
+        "random": "tost_tf.dynamic.growth:random_growth",
+        "gradient": "tost_tf.dynamic.growth:gradient_growth",
+    },
+)
+
 GHOST_NEURONS = Registry(
     "ghost neuron",
     {

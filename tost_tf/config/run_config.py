@@ -4,14 +4,14 @@ import dataclasses
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tost_tf.config.checks import check_together
 from tost_tf.config.dynamic import DynamicConfig, SuperposeConfig
 from tost_tf.config.learning_rate import default_drops
 from tost_tf.config.names import (
     CHARACTER_DATASETS,
-    DYNAMIC_METHODS,
+    GROWTHS,
     MASKS,
     MODEL_SUFFIXES,
     MODELS,
@@ -19,6 +19,9 @@ from tost_tf.config.names import (
 from tost_tf.config.options import check_options, option
 from tost_tf.config.recipe import RECIPES, Recipe
 from tost_tf.errors import unknown_name
+
+if TYPE_CHECKING:
+    from tost_tf.dynamic.growth import Growth
 
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"
 
@@ -191,7 +194,7 @@ class RunConfig:
         base = dataclasses.asdict(RECIPES[self.recipe_name])
         own = dataclasses.asdict(self.recipe)
         # By default an epoch of the learning rate's schedule; without ghosts it means nothing.
-        base["ghost_end_epoch"] = _ghost_end(self.training) if own["ghost_end_epoch"] != -1 else None
+        base["ghost_end_epoch"] = _ghost_end(self.training, self.superpose) if own["ghost_end_epoch"] != -1 else None
         if not self.recipe.has_ghosts:
             own["ghost_end_epoch"] = base["ghost_end_epoch"]
         base |= dataclasses.asdict(DynamicConfig()) | dataclasses.asdict(SuperposeConfig())
@@ -200,17 +203,21 @@ class RunConfig:
         return " ".join([self.recipe_name, *changed])
 
     @property
-    def cycle_growth(self) -> str:
-        """How weights grow where a cycle starts: "random", "gradient" or "none"."""
-        if self.superpose.cycle_growth != "auto":
-            return self.superpose.cycle_growth
-        return "random" if self.dynamic.dynamic == "set" else "gradient"
+    def cycle_growth(self) -> "Growth | None":
+        """How weights grow where a cycle starts, `None` if the masks stay."""
+        name = self.superpose.cycle_growth
+        if not self.superpose.is_on or name == "none":
+            return None
+        if name == "auto" and self.dynamic.is_on:
+            return self.dynamic.method.growth
+        return GROWTHS["gradient" if name == "auto" else name]
 
     @property
     def keeps_gradients(self) -> bool:
         """Whether weights grow by the gradient of a step, so that the optimizer has to keep it."""
-        grows = self.dynamic.is_on and DYNAMIC_METHODS[self.dynamic.dynamic].needs_gradient
-        return grows or (self.superpose.is_on and self.cycle_growth == "gradient")
+        if self.dynamic.is_on and self.dynamic.method.needs_gradient:
+            return True
+        return self.superpose.cycles(self.training.epochs) > 0 and self.cycle_growth is GROWTHS["gradient"]
 
     def options(self) -> dict[str, Any]:
         """All options by name, as `RunConfig.make` takes them."""
@@ -253,7 +260,7 @@ def _completed(config: RunConfig) -> RunConfig:
         drops = default_drops(config.superpose.ordinary_epochs(training.epochs))
         training = dataclasses.replace(training, lr_drop_epochs=drops)
     if recipe.ghost_end_epoch is None:
-        recipe = dataclasses.replace(recipe, ghost_end_epoch=_ghost_end(training))
+        recipe = dataclasses.replace(recipe, ghost_end_epoch=_ghost_end(training, config.superpose))
     if not machine.run_dir:
         mask_name = Path(mask.mask_file).stem if mask.mask_file else f"{mask.mask}{100 * mask.sparsity:g}"
         completed = dataclasses.replace(config, training=training, recipe=recipe)
@@ -263,6 +270,6 @@ def _completed(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
 
 
-def _ghost_end(training: TrainingConfig) -> int:
+def _ghost_end(training: TrainingConfig, superpose: SuperposeConfig) -> int:
     """Where ghosts end by default: the first drop of the learning rate."""
-    return min(training.lr_drop_epochs, default=max(1, training.epochs // 2))
+    return min(training.lr_drop_epochs, default=max(1, superpose.ordinary_epochs(training.epochs) // 2))

@@ -1,6 +1,6 @@
 """The callback that changes masks while a network trains."""
 
-import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +8,8 @@ import numpy as np
 from tost_tf.analysis.rows import read_rows, write_rows
 from tost_tf.compat import keras
 from tost_tf.config.dynamic import DynamicConfig
-from tost_tf.config.names import DYNAMIC_METHODS
 from tost_tf.dynamic.schedules import cubic_sparsity, drop_fraction
 from tost_tf.dynamic.update import MaskUpdater
-from tost_tf.errors import TostError
 
 ROWS = "mask_updates"
 
@@ -28,39 +26,30 @@ class DynamicSparsity(keras.callbacks.Callback):
     Args:
       updater: of the network's masks.
       config: the method, how often and how much.
-      last_epoch: no update after that many epochs, whatever `config` says.
-      epochs: of the run.
+      last_step: after which the last update comes.
       steps_per_epoch: steps in an epoch.
       sparsity: what a method that prunes ends at.
       initial: the masks training started with: weight path -> 0/1.
       folder: where the rows are written.
-
-    Raises:
-      TostError: training is too short for an update.
     """
 
     def __init__(
         self,
         updater: MaskUpdater,
         config: DynamicConfig,
-        last_epoch: int,
-        epochs: int,
+        *,
+        last_step: int,
         steps_per_epoch: int,
         sparsity: float,
-        initial: dict[str, np.ndarray],
+        initial: Mapping[str, np.ndarray],
         folder: Path,
     ):
         super().__init__()
-        self.updater, self.config, self.method = updater, config, DYNAMIC_METHODS[config.dynamic]
-        self.steps_per_epoch, self.sparsity = steps_per_epoch, sparsity
+        self.updater, self.config, self.method = updater, config, config.method
+        self.last_step, self.steps_per_epoch, self.sparsity = last_step, steps_per_epoch, sparsity
         self.initial = {path: initial[path] for path in updater.layers}
         self.folder = folder
-        steps = math.floor(min(config.dynamic_end_fraction * epochs, last_epoch) * steps_per_epoch)
-        self.last_step = steps // config.update_every * config.update_every
-        if not self.last_step:
-            raise TostError(
-                f"--update_every={config.update_every} leaves no update: masks change in the first {steps} steps only"
-            )
+        self._rows: list[dict] | None = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -89,5 +78,7 @@ class DynamicSparsity(keras.callbacks.Callback):
             "sparsity": 1 - done.kept / size,
             "initial": still / max(1, sum(int(mask.sum()) for mask in self.initial.values())),
         }
-        earlier = [row for row in read_rows(self.folder, ROWS) if row["step"] < step]
-        write_rows(self.folder, ROWS, [*earlier, row])
+        if self._rows is None:
+            self._rows = [row for row in read_rows(self.folder, ROWS) if row["step"] < step]
+        self._rows.append(row)
+        write_rows(self.folder, ROWS, self._rows)

@@ -17,6 +17,3 @@ def gradient_growth(gradient: np.ndarray, generator: np.random.Generator) -> np.
     """Where the loss falls fastest: the largest |∂L/∂θ| of the dense gradient (RigL, Evci et al. 2020)."""
     del generator
     return np.abs(gradient)
-
-
-GROWTHS = {"random": random_growth, "gradient": gradient_growth}

@@ -1,7 +1,6 @@
 """An update of the masks of a network that is being trained."""
 
 import dataclasses
-import re
 
 import numpy as np
 
@@ -9,8 +8,9 @@ from tost_tf.compat import keras, tf
 from tost_tf.dynamic.drop_grow import drop_and_grow
 from tost_tf.dynamic.growth import Growth
 from tost_tf.errors import TostError
-from tost_tf.masks.prunable import prunable_layers
-from tost_tf.masks.select import highest_of_all, without_pruned
+from tost_tf.masks.allocate import kept_count
+from tost_tf.masks.prunable import is_ranked, prunable_layers
+from tost_tf.masks.select import highest_count_of_all, without_pruned
 from tost_tf.seeds import derive_seed
 from tost_tf.sparsity.fixed_mask import FixedMask
 from tost_tf.train.optimizer import CoupledSGD
@@ -51,10 +51,12 @@ class MaskUpdater:
         self.layers: dict[str, FixedMask] = {
             f"{path}/{layer.kernel_name}": layer
             for path, layer in prunable_layers(plain)
-            if isinstance(layer, FixedMask) and not (dense_layers and re.search(dense_layers, path))
+            if isinstance(layer, FixedMask) and is_ranked(path, dense_layers) and inner.trains(layer.kernel)
         }
         if not self.layers:
-            raise TostError(f"{plain.name} has no mask that may change: sparsify it, and leave fewer layers dense")
+            raise TostError(
+                f"{plain.name} has no mask that may change: sparsify it, and leave fewer layers dense or frozen"
+            )
 
     def masks(self) -> dict[str, np.ndarray]:
         """The masks that may change, as they are: weight path -> 0/1."""
@@ -67,16 +69,21 @@ class MaskUpdater:
           growth: scores where to grow.
           drop_fraction: share of each layer's kept weights.
           step: the number of the step, for the seed.
-          sparsity: of all these layers together, not below what it is. What is pruned grows again last.
+          sparsity: of all these layers together; where more is pruned already, nothing more is. What an update prunes
+            does not grow in it.
+
+        Nothing is changed where a weight or a gradient is not finite: the loss of the next step tells of it.
         """
         before = self.masks()
         weights = {path: layer.kernel.numpy() for path, layer in self.layers.items()}
+        scores = {path: self._score(path, layer, growth, step) for path, layer in self.layers.items()}
+        if not all(np.isfinite(array).all() for array in (*weights.values(), *scores.values())):
+            return Update(0, 0, sum(int(mask.sum()) for mask in before.values()))
         masks = before if sparsity is None else _pruned(weights, before, sparsity)
-        after = {}
-        for path, layer in self.layers.items():
-            score = self._score(path, layer, growth, step)
-            score = np.where(before[path] > masks[path], score.min() - 1, score)
-            after[path] = drop_and_grow(weights[path], masks[path], drop_fraction, score)
+        after = {
+            path: drop_and_grow(weights[path], masks[path], drop_fraction, scores[path], before[path] == 0)
+            for path in self.layers
+        }
         for path, layer in self.layers.items():
             grown = (after[path] == 1) & (before[path] == 0)
             momentum = self.optimizer.momentum_of(layer.kernel)
@@ -94,4 +101,5 @@ class MaskUpdater:
 
 def _pruned(weights: dict[str, np.ndarray], masks: dict[str, np.ndarray], sparsity: float) -> dict[str, np.ndarray]:
     scores = {path: np.abs(weight) for path, weight in weights.items()}
-    return dict(highest_of_all(without_pruned(scores, masks), sparsity))
+    kept, size = (sum(int(count(mask)) for mask in masks.values()) for count in (np.sum, np.size))
+    return dict(highest_count_of_all(without_pruned(scores, masks), min(kept, kept_count(size, sparsity))))

@@ -9,6 +9,7 @@ from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.ghost.model import GhostModel
 from tost_tf.masks.mask import Masks
 from tost_tf.superpose.callback import CheapTickets
+from tost_tf.superpose.recalibrate import normalisations
 from tost_tf.train.run_directory import RunDirectory
 
 
@@ -20,35 +21,46 @@ def mask_callbacks(
     Raises:
       TostError: training is too short for an update, or no layer has a mask that may change.
     """
-    epochs, callbacks = config.training.epochs, []
-    if not config.dynamic.is_on and not config.superpose.is_on:
+    dynamic, superpose, callbacks = config.dynamic, config.superpose, []
+    if not dynamic.is_on and not superpose.is_on:
         return callbacks
     updater = MaskUpdater(model.plain, model.optimizer, config.mask.dense_layers, config.training.seed)
-    ordinary = config.superpose.ordinary_epochs(epochs)
-    if config.dynamic.is_on:
+    if dynamic.is_on:
         callbacks.append(
             DynamicSparsity(
                 updater,
-                config.dynamic,
-                ordinary,
-                epochs,
-                steps_per_epoch,
-                config.mask.sparsity,
-                dict(masks),
-                directory.path,
+                dynamic,
+                last_step=last_update(config, steps_per_epoch),
+                steps_per_epoch=steps_per_epoch,
+                sparsity=config.mask.sparsity,
+                initial=masks,
+                folder=directory.path,
             )
         )
-    if config.superpose.is_on:
+    if superpose.is_on:
+        normalisations(model.plain)  # raises before training if they cannot be gathered anew
+        growth = config.cycle_growth
         callbacks.append(
-            CheapTickets(updater, config.superpose, config.cycle_growth, epochs, steps_per_epoch, directory.tickets)
+            CheapTickets(updater, superpose, growth, config.training.epochs, steps_per_epoch, directory.tickets)
         )
     return callbacks
 
 
-def first_eligible_epoch(config: RunConfig, callbacks: list[keras.callbacks.Callback], steps_per_epoch: int) -> int:
+def last_update(config: RunConfig, steps_per_epoch: int) -> int:
+    """The last step at which the masks of a run change, but for its cycles; 0 if they never do.
+
+    Raises:
+      TostError: training is too short for an update.
+    """
+    if not config.dynamic.is_on:
+        return 0
+    epochs = config.training.epochs
+    return config.dynamic.last_update(epochs, config.superpose.ordinary_epochs(epochs), steps_per_epoch)
+
+
+def first_eligible_epoch(config: RunConfig, steps_per_epoch: int) -> int:
     """The first epoch (counted from 1) whose weights may be exported: without ghosts, and as sparse as asked for."""
     first = config.recipe.passing_ghost_epochs + 1
-    for callback in callbacks:
-        if isinstance(callback, DynamicSparsity) and callback.method.prunes:
-            first = max(first, math.ceil(callback.last_step / steps_per_epoch))
+    if config.dynamic.prunes:
+        first = max(first, math.ceil(last_update(config, steps_per_epoch) / steps_per_epoch))
     return first

@@ -85,7 +85,7 @@ def _find(config: RunConfig, model: keras.Model, data: ImageData) -> Masks:
     function = MASKS[config.mask.mask]
     options = {
         # Where it starts, if it is pruned further while training.
-        "sparsity": config.dynamic.initial_sparsity if config.dynamic.dynamic == "granet" else config.mask.sparsity,
+        "sparsity": config.dynamic.initial_sparsity if config.dynamic.prunes else config.mask.sparsity,
         "scope": config.mask.mask_scope,
         "seed": config.training.seed,
         "dense_layers": config.mask.dense_layers,

@@ -1,8 +1,7 @@
 """The superposition of a run's tickets, and how good each is."""
 
 import dataclasses
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,19 @@ from tost_tf.errors import TostError
 from tost_tf.export.strip import strip
 from tost_tf.ghost.model import GhostModel
 from tost_tf.masks.mask import Masks
-from tost_tf.masks.prunable import present_masks, prunable_weights
+from tost_tf.masks.prunable import is_ranked, present_masks, prunable_weights
 from tost_tf.models.weights import load_weights, save_weights
 from tost_tf.report.tickets import draw_tickets
 from tost_tf.seeds import derive_seed
 from tost_tf.sparsity.sparsify import masks_of_zeros
-from tost_tf.superpose.average import newest_share, superposed
+from tost_tf.superpose.average import Weights, newest_share, superposed
 from tost_tf.superpose.callback import ticket_path
 from tost_tf.superpose.recalibrate import recalibrate
 from tost_tf.train.evaluate import evaluate
 from tost_tf.train.run_directory import RunDirectory
+
+# The average before, a ticket, and its share -> the average after, pruned.
+Joiner = Callable[[Weights, Weights, float], dict[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,13 +76,9 @@ def superpose(config: RunConfig, data: ImageData, directory: RunDirectory, model
     return Superposition(final, masks_of_zeros(final), report)
 
 
-def _joiner(config: RunConfig, final: keras.Model, masks: Mapping[str, np.ndarray]):
+def _joiner(config: RunConfig, final: keras.Model, masks: Mapping[str, np.ndarray]) -> Joiner:
     """Joins a ticket to the average before it, in the density of `masks`; layers left dense are averaged only."""
-    ranked = [
-        path
-        for path in masks
-        if not (config.mask.dense_layers and re.search(config.mask.dense_layers, path.rpartition("/")[0]))
-    ]
+    ranked = [path for path in masks if is_ranked(path.rpartition("/")[0], config.mask.dense_layers)]
     kept = sum(int(masks[path].sum()) for path in ranked)
     names = {id(weight): _name(index) for index, weight in enumerate(final.weights)}
     weights = prunable_weights(final)

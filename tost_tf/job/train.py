@@ -14,7 +14,7 @@ from tost_tf.distill.teacher import Teacher
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.schedule import GhostSchedule
-from tost_tf.job.change_masks import first_eligible_epoch, mask_callbacks
+from tost_tf.job.change_masks import first_eligible_epoch, last_update, mask_callbacks
 from tost_tf.job.finish import finish
 from tost_tf.job.mask_search import find_mask
 from tost_tf.job.rescale import rescale
@@ -70,6 +70,7 @@ def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals, workers:
     replicas = strategy.num_replicas_in_sync
     data = load(config.data)
     _require_full_replicas(len(data.train), config.training.batch_size, replicas)
+    last_update(config, steps_per_epoch(len(data.train), config.training.batch_size))  # raises if there is none
     # First, so that a teacher that does not fit is refused before anything long.
     teacher = _teacher(config, data)
     dense = build_model(config, data)
@@ -154,7 +155,7 @@ def _fit(
         return step_drops(epoch, training.learning_rate, training.lr_drop_epochs, training.lr_drop_factor)
 
     changing = mask_callbacks(config, model, masks, steps, directory)
-    eligible = first_eligible_epoch(config, changing, steps)
+    eligible = first_eligible_epoch(config, steps)
     callbacks = [
         keras.callbacks.LearningRateScheduler(rate),
         schedule,

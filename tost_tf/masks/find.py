@@ -7,7 +7,6 @@ with scope "layer".
 """
 
 import itertools
-import re
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -17,7 +16,7 @@ from tost_tf.errors import TostError, unknown_name
 from tost_tf.masks import gradient_scores, scores
 from tost_tf.masks.allocate import erdos_renyi_kernel, kept_count, uniform
 from tost_tf.masks.mask import Masks
-from tost_tf.masks.prunable import present_masks, prunable_weights
+from tost_tf.masks.prunable import is_ranked, present_masks, prunable_weights
 from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite, without_pruned
 from tost_tf.masks.synflow import SynapticFlow, prune_iteratively
 
@@ -154,11 +153,7 @@ def _select(found: Scores, sparsity: float, scope: str) -> Masks:
 
 def _ranked_weights(model: keras.Model, dense_layers: str) -> dict[str, tf.Variable]:
     weights = prunable_weights(model)
-    ranked = {
-        path: weight
-        for path, weight in weights.items()
-        if not dense_layers or not re.search(dense_layers, path.rpartition("/")[0])
-    }
+    ranked = {path: weight for path, weight in weights.items() if is_ranked(path.rpartition("/")[0], dense_layers)}
     if not ranked:
         raise TostError(f"{model.name} has no weight to prune besides those left dense")
     return ranked

@@ -1,5 +1,6 @@
 """Which weights of a model can be pruned, and what they are called."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -61,6 +62,11 @@ def prunable_weights(model: keras.Model) -> dict[str, tf.Variable]:
     """
     kernels = ((path, inside(layer)) for path, layer in prunable_layers(model))
     return {f"{path}/{kernel_name(layer)}": getattr(layer, kernel_name(layer)) for path, layer in kernels}
+
+
+def is_ranked(layer_path: str, dense_layers: str) -> bool:
+    """Whether a layer's weights are ranked, and count towards the sparsity: its path does not match `dense_layers`."""
+    return not (dense_layers and re.search(dense_layers, layer_path))
 
 
 def present_masks(model: keras.Model) -> dict[str, np.ndarray]:

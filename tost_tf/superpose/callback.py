@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tost_tf.compat import keras
 from tost_tf.config.dynamic import SuperposeConfig
-from tost_tf.dynamic.growth import GROWTHS
+from tost_tf.dynamic.growth import Growth
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.models.weights import save_weights
 from tost_tf.sparsity.sparsify import unwrapped
@@ -25,7 +25,7 @@ class CheapTickets(keras.callbacks.Callback):
     Args:
       updater: of the network's masks.
       config: the cycles.
-      growth: where weights grow, one of `GROWTHS`, or "none" to leave the masks as they are.
+      growth: scores where weights grow; `None` leaves the masks as they are.
       epochs: of the run.
       steps_per_epoch: steps in an epoch.
       folder: of the tickets.
@@ -35,7 +35,7 @@ class CheapTickets(keras.callbacks.Callback):
         self,
         updater: MaskUpdater,
         config: SuperposeConfig,
-        growth: str,
+        growth: Growth | None,
         epochs: int,
         steps_per_epoch: int,
         folder: Path,
@@ -52,9 +52,9 @@ class CheapTickets(keras.callbacks.Callback):
         if self._epoch < 0:
             return
         step = self._epoch % self.config.cycle_epochs * self.steps_per_epoch + batch
-        if step == 0 and self.growth != "none":
+        if step == 0 and self.growth is not None:
             number = (self._epoch + self.ordinary) * self.steps_per_epoch
-            self.updater.update(GROWTHS[self.growth], self.config.cycle_drop_fraction, number)
+            self.updater.update(self.growth, self.config.cycle_drop_fraction, number)
         progress = step / (self.config.cycle_epochs * self.steps_per_epoch)
         rate = triangle(progress, self.config.cycle_low_learning_rate, self.config.cycle_high_learning_rate)
         self.model.optimizer.learning_rate = rate

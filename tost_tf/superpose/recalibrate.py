@@ -4,7 +4,27 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tost_tf.compat import keras, tf
+from tost_tf.compat import graph_nodes, is_graph_model, keras, tf
+from tost_tf.errors import TostError
+from tost_tf.models.copy import inside
+
+
+def normalisations(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of `model` with moving means and variances, nested models included.
+
+    Raises:
+      TostError: one is called several times, so that a batch has several means.
+    """
+    networks = [model, *(part for part in model.submodules if is_graph_model(part))]
+    called = [inside(node.layer) for network in networks for node in graph_nodes(network)]
+    layers = [layer for layer in called if hasattr(layer, "moving_mean") and hasattr(layer, "momentum")]
+    shared = sorted({layer.name for layer in layers if sum(layer is other for other in layers) > 1})
+    if shared:
+        raise TostError(
+            f"{', '.join(shared)} normalises in several places, so that its statistics cannot be gathered anew for an "
+            "average of networks: use one BatchNormalization a place, or leave --superpose out"
+        )
+    return layers
 
 
 def recalibrate(model: keras.Model, batches: Iterable[tf.Tensor]) -> None:
@@ -17,7 +37,7 @@ def recalibrate(model: keras.Model, batches: Iterable[tf.Tensor]) -> None:
       model: its other weights stay; nothing is done if it has no BatchNormalization.
       batches: of images, as the model takes them.
     """
-    layers = [layer for layer in model.submodules if isinstance(layer, keras.layers.BatchNormalization)]
+    layers = normalisations(model)
     statistics = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
     if not statistics:
         return

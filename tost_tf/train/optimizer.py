@@ -51,6 +51,10 @@ class CoupledSGD(keras.optimizers.Optimizer):
             self.gradients = [self.add_variable_from_reference(variable, "gradient") for variable in kept]
         self._built = True
 
+    def trains(self, variable: tf.Variable) -> bool:
+        """Whether it was built for `variable`."""
+        return self._var_key(variable) in self._index_dict
+
     def momentum_of(self, variable: tf.Variable) -> tf.Variable:
         """What has gathered for `variable`."""
         return self.momentums[self._index_dict[self._var_key(variable)]]

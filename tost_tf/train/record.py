@@ -83,6 +83,7 @@ class RecordHessian(keras.callbacks.Callback):
         active = self.model.ghosts_active
         if active not in self._hessians:
             self._hessians = {active: MaskedHessian(self.model, *self.batch)}
+        self._hessians[active].weights.read_masks()
         measured, _ = top_eigenvalues(self._hessians[active], EIGENVALUES, LANCZOS_STEPS)
         earlier = [row for row in read_rows(self.folder, "trajectory") if row["epoch"] <= epoch]
         write_rows(self.folder, "trajectory", [*earlier, *({"epoch": epoch + 1, **row} for row in measured)])
