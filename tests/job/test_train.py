@@ -10,7 +10,7 @@ from tost_tf.compat import keras, keras3
 from tost_tf.config.names import DATASETS
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
-from tost_tf.job import finish, train
+from tost_tf.job import finish, fit, train
 from tost_tf.train.evaluate import Evaluation
 
 SMALL = {
@@ -41,8 +41,9 @@ def spied(monkeypatch):
 
         monkeypatch.setattr(module, name, wrapper)
 
-    for name in ("training_batches", "evaluation_batches", "rescale"):
-        spy(train, name)
+    for name in ("training_batches", "evaluation_batches"):
+        spy(fit, name)
+    spy(train, "rescale")
     for name in ("saved_model", "evaluate"):
         spy(finish, name)
     return calls

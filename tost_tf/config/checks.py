@@ -11,7 +11,8 @@ from tost_tf.errors import TostError, unknown_name
 
 if TYPE_CHECKING:
     from tost_tf.config.dynamic import SuperposeConfig
-    from tost_tf.config.run_config import DataConfig, MachineConfig, MaskConfig, RunConfig
+    from tost_tf.config.machine import MachineConfig
+    from tost_tf.config.run_config import DataConfig, MaskConfig, RunConfig
 
 
 def check_together(config: "RunConfig") -> None:

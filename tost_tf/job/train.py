@@ -1,37 +1,28 @@
 """The main job: from a config to a trained, exported and reported sparse network."""
 
-import sys
-from collections.abc import Callable
 from typing import Any
 
 from tost_tf.compat import keras
-from tost_tf.config.learning_rate import step_drops
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.load import load
-from tost_tf.data.pipeline import evaluation_batches, first_examples, steps_per_epoch, training_batches
+from tost_tf.data.pipeline import steps_per_epoch
 from tost_tf.distill.teacher import Teacher
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
-from tost_tf.ghost.schedule import GhostSchedule
-from tost_tf.job.change_masks import first_eligible_epoch, last_update, mask_callbacks
+from tost_tf.job.change_masks import last_update
 from tost_tf.job.finish import finish
+from tost_tf.job.fit import Training
 from tost_tf.job.mask_search import find_mask
 from tost_tf.job.rescale import rescale
-from tost_tf.losses import cross_entropy
 from tost_tf.masks.mask import Masks
 from tost_tf.stopping import StopSignals
 from tost_tf.train.agreement import asked_to_stop, lost_worker_told, require_same, starting_point
-from tost_tf.train.callbacks import EpochTable, NonFiniteLoss, SaveCheckpoints, StopOnNonFiniteLoss
-from tost_tf.train.checkpoints import Checkpoints, last_checkpoint
+from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.disk_full import disk_full_told
-from tost_tf.train.epoch_progress import EpochProgress
-from tost_tf.train.mask_board import MaskBoard
 from tost_tf.train.network import build_model, haunt_and_compile, in_full_precision
-from tost_tf.train.record import recorders
 from tost_tf.train.run_directory import RunDirectory, written_folder
 from tost_tf.train.strategy import distribution_strategy, split_cpu
-from tost_tf.train.within_epoch import WithinEpoch
 from tost_tf.train.workers import Workers
 
 
@@ -91,7 +82,7 @@ def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals, workers:
                 require_same(strategy, starting_point(data, model, done, progress))
             asked = asked_to_stop(strategy, workers, lambda: stop.requested)
             with stop.noted():
-                _fit(config, data, own, model, found.masks, checkpoints, done, progress, asked)
+                Training(config, data, own, model, found.masks, checkpoints, done, progress, asked).fit()
         if not config.recipe.keeps_ghosts:
             model.remove_ghosts()
     if not workers.is_chief:
@@ -131,69 +122,3 @@ def _require_full_replicas(examples: int, batch_size: int, replicas: int) -> Non
             f"the last batch of an epoch has {last} of the {examples} training images for {replicas} devices: "
             "choose another --batch_size or --train_examples"
         )
-
-
-def _fit(
-    config: RunConfig,
-    data: ImageData,
-    directory: RunDirectory,
-    model: GhostModel,
-    masks: Masks | None,
-    checkpoints: Checkpoints,
-    done: int,
-    progress: EpochProgress | None,
-    asked: Callable[[], int | None],
-) -> None:
-    training, recipe = config.training, config.recipe
-    if done or progress:
-        step = f"step {progress.step} of epoch {done + 1}" if progress else f"epoch {done} of {training.epochs}"
-        print(f"going on after {step}", flush=True)
-    steps = steps_per_epoch(len(data.train), training.batch_size)
-    schedule = GhostSchedule(recipe.ghost_end_epoch, steps, recipe.ghost_schedule, recipe.beta_start, recipe.beta_end)
-
-    def rate(epoch: int, _: float) -> float:
-        return step_drops(epoch, training.learning_rate, training.lr_drop_epochs, training.lr_drop_factor)
-
-    changing = mask_callbacks(config, model, masks, steps, directory)
-    eligible = first_eligible_epoch(config, steps)
-    callbacks = [
-        keras.callbacks.LearningRateScheduler(rate),
-        schedule,
-        StopOnNonFiniteLoss(),
-        *changing,
-        EpochTable(directory, model.plain, training.epochs, progress.seconds if progress else 0.0),
-        *recorders(
-            config.record,
-            directory,
-            first_examples(data, data.train, config.record.record_examples),
-            cross_entropy(recipe.label_smoothing),
-            steps,
-        ),
-        SaveCheckpoints(checkpoints, lambda epoch: epoch >= eligible),
-        keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False, profile_batch=0),
-        MaskBoard(directory.tensorboard / "train", model.plain),
-        WithinEpoch(checkpoints, asked, steps, progress),  # last, so that an epoch is all written
-    ]
-    batches = training_batches(
-        data,
-        training.batch_size,
-        training.seed,
-        training.epochs,
-        done,
-        config.data.augment,
-        first_step=progress.step if progress else 0,
-    )
-    try:
-        model.fit(
-            batches,
-            epochs=training.epochs,
-            initial_epoch=done,
-            steps_per_epoch=steps,
-            validation_data=evaluation_batches(data, data.validation),
-            callbacks=callbacks,
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
-    except NonFiniteLoss as error:
-        last = last_checkpoint(directory.checkpoints)
-        kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
-        raise TostError(f"training stopped, {error}: {kept}; a lower --learning_rate may help") from None

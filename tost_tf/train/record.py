@@ -6,7 +6,7 @@ from tost_tf.analysis.gradient_flow import gradient_flow
 from tost_tf.analysis.hessian import MaskedHessian, top_eigenvalues
 from tost_tf.analysis.rows import read_rows, write_rows
 from tost_tf.compat import keras
-from tost_tf.config.run_config import RecordConfig
+from tost_tf.config.machine import RecordConfig
 from tost_tf.train.run_directory import RunDirectory
 
 EIGENVALUES = 3

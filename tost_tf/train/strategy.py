@@ -3,7 +3,7 @@
 import os
 
 from tost_tf.compat import tf
-from tost_tf.config.run_config import MachineConfig
+from tost_tf.config.machine import MachineConfig
 from tost_tf.errors import TostError
 
 

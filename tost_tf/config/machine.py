@@ -1,0 +1,46 @@
+"""The options of where a run takes place, and of what is measured on the way."""
+
+import dataclasses
+
+from tost_tf.config.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordConfig:
+    """What is measured while training, for tost-analyze."""
+
+    gradient_flow_every: int = option(
+        0, "steps between measurements of the average gradient flow; 0 for none", minimum=0
+    )
+    hessian_every: int = option(
+        0, "epochs between measurements of the Hessian's largest eigenvalues; 0 for none", minimum=0
+    )
+    record_examples: int = option(256, "training images these are measured on", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineConfig:
+    """Where it runs and where results go."""
+
+    distribution: str = option(
+        "auto",
+        "devices: none for one, mirrored for all GPUs here, auto for mirrored where there are several; multi_worker "
+        "for those of all machines TF_CONFIG names; tpu for a TPU",
+        names=("auto", "none", "mirrored", "multi_worker", "tpu"),
+    )
+    virtual_devices: int = option(
+        0,
+        "split the CPU into this many devices, to try mirrored out without GPUs; 0 leaves it whole",
+        minimum=0,
+        maximum=64,
+    )
+    worker_timeout: float = option(
+        600.0, "seconds that a worker of multi_worker waits for another before it gives up", above=0
+    )
+    mixed_precision: str = option(
+        "none",
+        "compute in float16 (with loss scaling) or bfloat16; weights, logits and exports stay float32",
+        names=("none", "float16", "bfloat16"),
+    )
+    jit_compile: bool = option(False, "compile the training step with XLA, for a GPU; on a CPU it is slower")
+    run_dir: str = option("", "folder of the run's results (by default a name made of the options, under runs/)")
