@@ -2,12 +2,15 @@
 
 import contextlib
 import csv
+import io
 import multiprocessing
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
+
+from tost_tf.files import write_text
 
 
 def run(task: tuple[tuple, list[str], Path]) -> tuple[tuple, dict]:
@@ -47,8 +50,9 @@ def compared(own: Sequence[float], base: Sequence[float]) -> dict[str, str]:
 
 def write_table(rows: Sequence[Mapping[str, object]], path: Path) -> None:
     """Writes the rows as CSV, and prints them."""
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(path.read_text())
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+    print(text.getvalue())

@@ -1,6 +1,6 @@
 """Static masks, SET and RigL on digits, each with and without Sup-tickets, and all of it with ToST.
 
-    python benchmarks/suptickets.py --jobs=2    # 42 runs, about an hour on two CPU cores
+    python benchmarks/suptickets.py --jobs=2    # 48 runs, about an hour on two CPU cores
 
 Runs of one sparsity and seed share the initialisation and the mask they start from (ERK), and have the same number of
 epochs, so that differences are taken pairwise: to the static mask, and of Sup-tickets to the same method without them.
@@ -21,6 +21,7 @@ FLAGS = (
 SUPERPOSED = " --superpose=caa --cycle_epochs=3"
 RIGL = "--dynamic=rigl --update_every=20"
 SET = "--dynamic=set --update_every=20"
+TOST = " --recipe=tost --ghost_end_epoch=30"
 METHODS = {
     "static": "",
     "static + Sup-tickets": SUPERPOSED,
@@ -28,7 +29,8 @@ METHODS = {
     "SET + Sup-tickets": SET + SUPERPOSED,
     "RigL": RIGL,
     "RigL + Sup-tickets": RIGL + SUPERPOSED,
-    "RigL + ToST + Sup-tickets": f"{RIGL}{SUPERPOSED} --recipe=tost --ghost_end_epoch=30",
+    "RigL + ToST": RIGL + TOST,
+    "RigL + ToST + Sup-tickets": RIGL + SUPERPOSED + TOST,
 }
 SPARSITIES = (0.95, 0.98)
 SEEDS = (0, 1, 2)
@@ -47,7 +49,7 @@ def table(results: dict[tuple, dict]) -> list[dict]:
         }
         for method, own in by_method.items():
             row = {"network": network, "sparsity": sparsity, "method": method, **compared(own, by_method["static"])}
-            without = compared(own, by_method[method.split(" + ")[0]])
+            without = compared(own, by_method[method.removesuffix(" + Sup-tickets")])
             gain = f"{without['difference']} ± {without['standard_error']}" if "Sup-tickets" in method else ""
             rows.append(row | {"difference_to_same_method": gain})
     return rows

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tost_tf.apps.command import asks_for_help, run_command
 from tost_tf.config import flags
 
-SUMMARY = "Trains a network with a fixed sparse mask by the ToST recipe, and exports it as a SavedModel."
+SUMMARY = "Trains a sparse network by the ToST recipe, its mask fixed or changing, and exports it as a SavedModel."
 
 
 def main(arguments: Sequence[str]) -> None:
