@@ -37,10 +37,27 @@ def copy_layer(layer: keras.layers.Layer, precision: str | None = None, **change
     config = layer.get_config() | changes | ({"dtype": precision} if precision else {})
     if changes:
         config.pop("batch_input_shape", None)  # of the layer as it was
+    # The config has the names of functions only, which may be those of others; some cannot be read back at all.
+    functions = _functions(layer)
+    config |= {name: "linear" for name in functions if name in config and not isinstance(config[name], str)}
     fresh = type(layer).from_config(config)
-    if callable(getattr(layer, "activation", None)):
-        fresh.activation = layer.activation  # the config has its name only, which may be that of another function
+    for name, function in functions.items():
+        if getattr(_owner(fresh), name) is not function:
+            setattr(_owner(fresh), name, function)
     return fresh
+
+
+def _functions(layer: keras.layers.Layer) -> dict[str, Callable]:
+    """The activations of a layer that are functions, not layers of their own."""
+    found = {name: getattr(_owner(layer), name, None) for name in ("activation", "recurrent_activation")}
+    return {
+        name: value for name, value in found.items() if callable(value) and not isinstance(value, keras.layers.Layer)
+    }
+
+
+def _owner(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """What holds the activations: the cell of a recurrent layer."""
+    return getattr(layer, "cell", layer)
 
 
 def inside(layer: keras.layers.Layer) -> keras.layers.Layer:
