@@ -125,12 +125,28 @@ def test_other_merges(compacted, kind):
         assert compacted(model)[1].after["a"].channels == left
 
 
-def test_concatenation_joins_what_is_left(compacted):
-    model = joined(layers.Concatenate(), convolution("a", (1,)), convolution("b", (0, 3)))
+@pytest.mark.parametrize("concatenate", [layers.Concatenate(), lambda pair: tf.concat(pair, -1)])
+def test_concatenation_joins_what_is_left(compacted, concatenate):
+    model = joined(concatenate, convolution("a", (1,)), convolution("b", (0, 3)))
     small, report = compacted(model)
     assert (report.after["a"].channels, report.after["b"].channels) == (3, 2)
     expected = model.get_layer("last").kernel.numpy()[:, :, [0, 2, 3, 5, 6]]
     np.testing.assert_array_equal(small.get_layer("last").kernel, expected)
+
+
+def test_mean(compacted):
+    model = joined(layers.Average(), convolution("a", (1, 2), 0.7), convolution("b", (2,), -0.7))
+    assert compacted(model)[1].after["a"].channels == 3
+    model = joined(layers.Average(), convolution("a", (2,), 0.7), convolution("b", (2,), 0.2), last="valid")
+    assert compacted(model)[1].after["a"].channels == 3
+
+
+def test_operation_that_concatenates_places_or_with_numbers(compacted):
+    model = joined(lambda pair: tf.concat(pair, 1), convolution("a", (1,)), convolution("b", (1,)))
+    assert compacted(model)[1].channels == (11, 11)
+    zeros = tf.zeros((3, 6, 6, 1))
+    model = joined(lambda pair: tf.concat([*pair, zeros], -1), convolution("a", (1,)), convolution("b", (1,)))
+    assert compacted(model)[1].channels == (11, 11)
 
 
 def test_dead_tensor_leaves_the_concatenation(compacted):

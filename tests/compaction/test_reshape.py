@@ -180,3 +180,40 @@ def test_images_of_any_size(compacted):
     first.kernel.assign(first.kernel.numpy() * (np.arange(4) != 2))
     report = compacted(model)[1]
     assert report.channels == (7, 6) and report.macs == (None, None) and "MACs" not in report.summary()
+
+
+def test_shared_reshape_with_an_open_size(compacted):
+    image, flat = keras.Input((6, 6, 2)), layers.Reshape((-1,))
+    one, other = (layers.Conv2D(4, 3, strides=strides, name=f"conv{strides}") for strides in (1, 2))
+    model = keras.Model(image, [layers.Dense(3)(flat(one(image))), layers.Dense(3)(flat(other(image)))])
+    for layer in (one, other):
+        layer.kernel.assign(layer.kernel.numpy() * (np.arange(4) != 1))
+    assert compacted(model)[1].channels == (14, 12)
+
+
+def test_dropout_whose_noise_has_the_channels(compacted):
+    small, report = compacted(network(layers.Dropout(0.3, noise_shape=(None, 1, 1, 4))))
+    assert report.channels == (7, 7)
+    assert small(np.ones((2, 6, 6, 2)), training=True).shape == (2, 6, 6, 3)
+    small, report = compacted(network(layers.Dropout(0.3, noise_shape=(None, 6, 6, 1))))
+    assert report.channels == (7, 6)
+
+
+def test_number_before_the_tensor(compacted):
+    assert compacted(network(lambda x: 3.0 / (x + 100.0), bias=0.4))[1].channels == (7, 6)
+    assert compacted(network(layers.ThresholdedReLU(0.3), bias=0.4))[1].channels == (7, 6)
+
+
+def test_what_weights_start_from_may_have_the_old_size(compacted):
+    numbers = keras.initializers.Constant([0.1, 0.2, 0.3, 0.4])
+    model = network(layers.BatchNormalization(beta_initializer=numbers), layers.ReLU())
+    assert compacted(model)[1].channels == (7, 6)
+    assert model.layers[2].get_config()["beta_initializer"]["config"]["value"] == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_normalization_that_multiplies_by_zero(compacted):
+    normalization = layers.BatchNormalization()
+    model = network(normalization, layers.ReLU())
+    normalization.gamma.assign([0.0, 1.0, 1.0, 0.0])
+    normalization.beta.assign([0.3, 0.1, -0.1, -0.2])
+    assert compacted(model)[1].channels == (7, 4)

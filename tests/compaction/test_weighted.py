@@ -219,3 +219,8 @@ def test_one_dimension_and_three(compacted):
         first.kernel.assign(first.kernel.numpy() * (np.arange(4) != 1))
         first.bias.assign([0.1, 0.2, 0.3, 0.4])
         assert compacted(model)[1].channels == (7, 6)
+
+
+def test_biases_of_a_layer_named_kernel_are_not_multiplied(compacted):
+    model = keras.Sequential([layers.Conv2D(4, 3, input_shape=(6, 6, 2), name="kernel_net"), layers.Flatten()])
+    assert compacted(model)[1].macs == (16 * 18 * 4, 16 * 18 * 4)

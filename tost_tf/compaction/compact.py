@@ -3,7 +3,7 @@
 from tost_tf.compaction.graph import Graph
 from tost_tf.compaction.plan import Plan
 from tost_tf.compaction.rebuild import rebuilt
-from tost_tf.compaction.report import CompactionReport, layer_sizes
+from tost_tf.compaction.report import CompactionReport, layer_sizes, uncounted_layers
 from tost_tf.compat import keras
 from tost_tf.sparsity.sparsify import require_stripped
 
@@ -15,7 +15,8 @@ def compact(model: keras.Model) -> tuple[keras.Model, CompactionReport]:
     into the biases of what reads it: zero always, another number only where no weight that reads it falls on padding.
     Channels that a sum adds go together; a term that is constant leaves the sum, and its layers the model. This is
     repeated until nothing changes. Each layer keeps one channel at least. Of layers that are not known (attention,
-    recurrent ones, grouped and transposed convolutions, ...) and of channels-first layers, all inputs and outputs stay.
+    recurrent ones, grouped and transposed convolutions, ...), of channels-first layers, and where Keras masks or
+    `training=True` are given, all inputs and outputs stay.
 
     Args:
       model: a functional or Sequential tf_keras model, usually from `strip`; it is left as it is.
@@ -28,11 +29,11 @@ def compact(model: keras.Model) -> tuple[keras.Model, CompactionReport]:
     """
     require_stripped(model)
     graph = Graph(model)
-    before = layer_sizes(graph)
+    before, uncounted = layer_sizes(graph), uncounted_layers(graph)
     plan = Plan(graph)
     graph = Graph(rebuilt(plan))
     while not plan.changes_nothing:
         plan = Plan(graph)
         if not plan.changes_nothing:
             graph = Graph(rebuilt(plan))
-    return graph.model, CompactionReport(before, layer_sizes(graph))
+    return graph.model, CompactionReport(before, layer_sizes(graph), uncounted)

@@ -52,6 +52,13 @@ class Merged(Rule):
         )
 
 
+class Averaged(Merged):
+    """The mean of several tensors."""
+
+    def constants(self, inputs: list[Constants]) -> list[Constants]:
+        return [np.mean(inputs, axis=0)]
+
+
 class Sum(Merged):
     """A sum. A term that is constant in every kept channel leaves it, and the layers that made it with it; where it is
     not zero, a BatchNormalization that only adds numbers stands in its place.
@@ -112,15 +119,22 @@ class Concatenated(Rule):
 
     def apply(self, layer: keras.layers.Layer, tensors: list[tf.Tensor | None]) -> Any:
         left = [tensor for tensor in tensors if tensor is not None]
-        return left[0] if len(left) == 1 else layer(left)
+        if len(left) == 1:
+            return left[0]
+        return layer(left) if isinstance(layer, keras.layers.Concatenate) else layer(left, axis=-1)
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
         """Whether the call is what the rule is for."""
         channels = [tensor.channels for tensor in inputs]
+        # The operation is given its axis, and perhaps a name.
+        given = [value for value in call.other_arguments if value is not None and not isinstance(value, str)]
+        axes = [call.layer.axis, *given] if isinstance(call.layer, keras.layers.Concatenate) else given
         return (
             all(tensor.axis == -1 for tensor in inputs)
-            and call.layer.axis in (-1, len(inputs[0].shape) - 1)
+            and len(axes) == 1
+            and isinstance(axes[0], int)
+            and axes[0] in (-1, len(inputs[0].shape) - 1)
             and all(channels)
             and sum(channels) == Tensor("", call.output_shapes[0]).channels
         )

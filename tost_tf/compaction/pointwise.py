@@ -35,8 +35,12 @@ def is_pointwise(function: Callable | None) -> bool:
 def at_constants(function: Callable, constants: Constants) -> Constants:
     """A function of one number at what is constant."""
     result, known = np.full(constants.shape, np.nan), ~np.isnan(constants)
-    if known.any():
-        result[known] = np.asarray(function(tf.constant(constants[known], tf.float64)))
+    for dtype in (tf.float64, tf.float32) if known.any() else ():
+        try:
+            result[known] = np.asarray(function(tf.constant(constants[known], dtype)))
+            break
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError):
+            continue  # some layers compute in single precision only; what cannot be evaluated at all is not known
     return result
 
 
@@ -53,9 +57,13 @@ class Pointwise(Channelwise):
 
     def _function(self, numbers: tf.Tensor) -> tf.Tensor:
         arguments = self.call.arguments({self.call.inputs[0]: numbers})
-        # A constant tensor beside numbers in double precision would have to be of their type.
+        # Both numbers of an operation have to be of one type.
+        binary = getattr(self.layer, "symbol", None) in BINARY_SYMBOLS
         arguments, keywords = tf.nest.map_structure(
-            lambda value: float(value) if _is_number(value) else value, arguments
+            lambda value: (
+                (tf.constant(float(value), numbers.dtype) if binary else float(value)) if _is_number(value) else value
+            ),
+            arguments,
         )
         return self.layer.call(*arguments, **keywords)
 
@@ -98,7 +106,8 @@ class Normalization(Channelwise):
         mean, variance = (value.numpy().astype(np.float64) for value in (layer.moving_mean, layer.moving_variance))
         gamma = 1.0 if layer.gamma is None else layer.gamma.numpy()
         beta = 0.0 if layer.beta is None else layer.beta.numpy()
-        return [(inputs[0] - mean) * gamma / np.sqrt(variance + layer.epsilon) + beta]
+        scaled = (inputs[0] - mean) * gamma / np.sqrt(variance + layer.epsilon)
+        return [np.where(gamma == 0, 0.0, scaled) + beta]
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from tost_tf.compaction.graph import same_input
+from tost_tf.compaction.graph import output_layer_names, same_input, with_output_names
 from tost_tf.compaction.plan import Plan
 from tost_tf.compaction.rule import Rule
-from tost_tf.compat import keras, tf
-from tost_tf.models.copy import copy_layer
+from tost_tf.compat import is_graph_model, keras, tf
+from tost_tf.models.copy import copy_graph, copy_layer
 
 
 def rebuilt(plan: Plan) -> keras.Model:
@@ -32,13 +32,18 @@ def rebuilt(plan: Plan) -> keras.Model:
     outputs = tf.nest.pack_sequence_as(model.output, [tensors[key] for key in plan.graph.outputs])
     for layer, weights in smaller.values():
         layer.set_weights(weights)
-    return keras.Model(inputs, outputs, name=model.name)
+    return with_output_names(keras.Model(inputs, outputs, name=model.name), output_layer_names(model))
 
 
 def _smaller_layer(rule: Rule, plan: Plan) -> tuple[keras.layers.Layer, list[np.ndarray]]:
     """A fresh layer, and the weights for it once it is built."""
     kept_in = [plan.kept(tensor) for tensor in rule.inputs]
     options, weights = rule.resized(plan.agreed_constants(rule), kept_in, plan.kept(rule.outputs[0]))
+    if is_graph_model(rule.layer):
+        return copy_graph(rule.layer, copy_layer), weights
+    # What weights start from may hold an array of the old size. They are all set.
+    if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in rule.layer.weights]:
+        options |= {key: "zeros" for key in rule.layer.get_config() if key.endswith("_initializer")}
     layer = copy_layer(rule.layer, **options)
     layer.trainable = rule.layer.trainable
     return layer, weights

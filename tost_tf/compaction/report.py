@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from tost_tf.compaction.graph import Call, Graph
-from tost_tf.compat import keras
+from tost_tf.compat import keras, tf
 
 HARDLY_ANYTHING = 0.01
 WEIGHTED = (
@@ -32,10 +32,12 @@ class CompactionReport:
 
     Attributes:
       before, after: by name of layer; a layer that was removed is missing in `after`.
+      uncounted: names of layers with kernels of other kinds (attention, recurrent ones, ...), which no number holds.
     """
 
     before: dict[str, LayerSize]
     after: dict[str, LayerSize]
+    uncounted: tuple[str, ...] = ()
 
     @property
     def channels(self) -> tuple[int, int]:
@@ -59,6 +61,8 @@ class CompactionReport:
         text = f"{channels:,} channels to {channels_after:,}, {len(self.before)} layers to {len(self.after)}"
         if macs:
             text += f", {macs:,} MACs to {macs_after:,} ({macs_after / macs:.1%})"
+        if self.uncounted:
+            text += f", not counting {', '.join(self.uncounted)}"
         if self.removed_share < HARDLY_ANYTHING:
             return f"hardly anything is dead: {self.removed_share:.1%} of the channels ({text})"
         return text
@@ -71,6 +75,7 @@ class CompactionReport:
             "summary": self.summary(),
             "channels": list(self.channels),
             "macs": list(self.macs),
+            "uncounted": list(self.uncounted),
             "layers": {
                 name: {"channels": [size.channels, after[name].channels], "macs": [size.macs, after[name].macs]}
                 for name, size in self.before.items()
@@ -91,6 +96,12 @@ def layer_sizes(graph: Graph) -> dict[str, LayerSize]:
     return {name: LayerSize(size, _total(macs[name])) for name, size in channels.items()}
 
 
+def uncounted_layers(graph: Graph) -> tuple[str, ...]:
+    """Names of layers with kernels that `layer_sizes` does not know."""
+    others = (call.layer for call in graph.calls if not isinstance(call.layer, WEIGHTED))
+    return tuple(dict.fromkeys(layer.name for layer in others if any(map(_is_kernel, layer.weights))))
+
+
 def _channels(call: Call) -> int:
     axis = 1 if getattr(call.layer, "data_format", None) == "channels_first" else -1
     return call.output_shapes[0][axis]
@@ -106,8 +117,12 @@ def _macs(call: Call, input_shape: tuple[int | None, ...]) -> int | None:
     places = shape[1:] if first else shape[:-1]
     if None in places:
         return None
-    weights = sum(math.prod(weight.shape) for weight in layer.weights if "kernel" in weight.name)
+    weights = sum(math.prod(weight.shape) for weight in layer.weights if _is_kernel(weight))
     return math.prod(places) * weights
+
+
+def _is_kernel(weight: tf.Variable) -> bool:
+    return "kernel" in weight.name.rpartition("/")[2]
 
 
 def _total(numbers: list[int | None]) -> int | None:

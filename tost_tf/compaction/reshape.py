@@ -38,9 +38,10 @@ class Reshaped(Rule):
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         if not hasattr(self.layer, "target_shape"):
             return {}, []
-        shape = list(self.outputs[0].shape)
-        shape[self.outputs[0].axis] = int(kept_out.sum())
-        return {"target_shape": tuple(shape[1:])}, []
+        shape, axis = list(self.layer.target_shape), self.outputs[0].axis
+        if shape[axis] != -1:  # an open size stays open, for calls on other sizes
+            shape[axis] = int(kept_out.sum())
+        return {"target_shape": tuple(shape)}, []
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:

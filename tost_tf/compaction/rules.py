@@ -1,7 +1,7 @@
 """Which rule a call goes by."""
 
 from tost_tf.compaction.graph import Call, Graph, Tensor
-from tost_tf.compaction.merge import MERGES, SUMS, Concatenated, Merged, Sum, kind_of
+from tost_tf.compaction.merge import MERGES, SUMS, Averaged, Concatenated, Merged, Sum, kind_of
 from tost_tf.compaction.pointwise import (
     BINARY_SYMBOLS,
     SYMBOLS,
@@ -45,7 +45,8 @@ RULES: dict[type | str, tuple[type[Rule], ...]] = {
     **dict.fromkeys(_classes("ZeroPadding1D ZeroPadding2D"), (ZeroBorder,)),
     keras.layers.ZeroPadding3D: (ZeroChannels, ZeroBorder),
     **dict.fromkeys(_classes("Flatten Reshape"), (Reshaped,)),
-    keras.layers.Concatenate: (Concatenated,),
+    keras.layers.Average: (Averaged,),
+    **dict.fromkeys((keras.layers.Concatenate, "concat"), (Concatenated,)),
     **dict.fromkeys(MERGES, (Merged,)),
     **dict.fromkeys(SUMS, (Sum,)),
 }
@@ -56,7 +57,14 @@ RULES |= {symbol: (Pointwise, *RULES[symbol]) for symbol in MERGES if symbol in 
 def rule_for(call: Call, inputs: list[Tensor]) -> Rule:
     """The rule of a call: the one for its layer if that fits how the layer is set and called, else `Rule` itself."""
     layer = call.layer
-    unusual = call.is_for_training or getattr(layer, "data_format", None) == "channels_first"
+    noise_shape = getattr(layer, "noise_shape", None)
+    unusual = (
+        call.is_for_training
+        or call.is_masked
+        or getattr(layer, "data_format", None) == "channels_first"
+        or isinstance(getattr(layer, "activation", None), keras.layers.Layer)
+        or (noise_shape is not None and noise_shape[-1] not in (None, 1))
+    )
     candidates = () if unusual else RULES.get(kind_of(call), ())
     kind = next((rule for rule in candidates if rule.fits(call, inputs)), Rule)
     return kind(call, inputs)
