@@ -132,3 +132,10 @@ def test_output_keeps_its_name_when_its_sum_goes(compacted, bias):
     model = keras.Model(image, layers.Add(name="logits")([layers.Dense(3, name="alive")(x), empty(x)]))
     small, report = compacted(model)
     assert small.output_names == ["logits"] and "alive" in report.after and len(report.after) == 2
+
+
+def test_training_by_position_outlives_stripping():
+    image = keras.Input((6, 6, 2))
+    model = keras.Model(image, layers.Dense(3)(layers.BatchNormalization()(features(image), True)))
+    images = np.random.default_rng(0).normal(3, 2, (5, 6, 6, 2)).astype(np.float32)
+    np.testing.assert_allclose(tost.strip(model)(images), model(images), atol=1e-6)

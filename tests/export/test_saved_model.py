@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 import tost_tf as tost
 from tost_tf.compat import keras, keras3, tf
@@ -59,6 +60,29 @@ def test_fresh_process_finds_what_is_wrong(final, tmp_path):
     (tmp_path / "model/saved_model.pb").write_bytes(b"broken")
     with pytest.raises(TostError, match="does not load in a fresh process"):
         check_saved_model(tmp_path / "model", final, PIXELS, INPUTS)
+
+
+def test_signature_for_bytes_is_run_too(final, tmp_path):
+    wrong = tf.function(
+        lambda image: {"logits": final(tf.cast(image, tf.float32) / 255)},
+        input_signature=[tf.TensorSpec((None, 6, 6, 2), tf.uint8, name="image")],
+    )
+    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    signature = loaded.signatures["serving_default"]
+    module = tf.Module()
+    module.network_variables, module.loaded, module.final = list(final.variables), loaded, final
+    tf.saved_model.save(module, str(tmp_path / "other"), {"serving_default": signature, "serving_uint8": wrong})
+    with pytest.raises(TostError, match="gives other logits than the model"):
+        check_saved_model(tmp_path / "other", final, PIXELS, INPUTS)
+
+
+def test_functions_have_the_names_of_the_signatures(final, tmp_path):
+    tost.export.saved_model(final, tmp_path / "model")
+    message = SavedModel.FromString((tmp_path / "model/saved_model.pb").read_bytes())
+    aliases = message.meta_graphs[0].meta_info_def.function_aliases
+    assert set(aliases.values()) == {"serving_default", "serving_uint8"}
+    assert set(aliases) <= {function.signature.name for function in message.meta_graphs[0].graph_def.library.function}
 
 
 def test_no_custom_object_is_inside(final, tmp_path):

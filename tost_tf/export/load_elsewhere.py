@@ -2,35 +2,49 @@
 
 Usage: python -I load_elsewhere.py FORMAT FILE INPUT.npz OUTPUT.npz
 FORMAT is saved_model, tflite or keras3. INPUT.npz holds `images`, as the file takes them; OUTPUT.npz gets `logits`, and
-by variable (or constant, in a `.tflite`) `sizes` and `zeros`.
+by variable (or constant, in a `.tflite`) `names`, `sizes`, `axes` and `zeros`. Of a SavedModel that is given bytes, it
+gets `logits_of_bytes` too: of the first images, by the signature for those.
 """
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 BATCH = 250
 
 
-def saved_model(path: str, images: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+class Found(NamedTuple):
+    """What a file gives and holds."""
+
+    logits: np.ndarray
+    weights: list[tuple[str, np.ndarray]]
+    logits_of_bytes: np.ndarray | None = None
+
+
+def saved_model(path: str, images: np.ndarray) -> Found:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
     serve = loaded.signatures["serving_default"]
     parts = [serve(image=tf.constant(part, tf.float32)) for part in batches(images)]
-    return join([part["logits"] for part in parts]), [variable.numpy() for variable in loaded.network_variables]
+    weights = [(variable.name, variable.numpy()) for variable in loaded.network_variables]
+    of_bytes = None
+    if images.dtype == np.uint8:
+        of_bytes = loaded.signatures["serving_uint8"](image=tf.constant(images[:BATCH]))["logits"].numpy()
+    return Found(join([part["logits"] for part in parts]), weights, of_bytes)
 
 
-def keras3(path: str, images: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+def keras3(path: str, images: np.ndarray) -> Found:
     import keras
 
     model = keras.models.load_model(path)
     parts = [keras.ops.convert_to_numpy(model(part, training=False)) for part in batches(images)]
-    return join(parts), [keras.ops.convert_to_numpy(weight) for weight in model.weights]
+    return Found(join(parts), [(weight.path, keras.ops.convert_to_numpy(weight)) for weight in model.weights])
 
 
-def tflite(path: str, images: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+def tflite(path: str, images: np.ndarray) -> Found:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
@@ -40,11 +54,11 @@ def tflite(path: str, images: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]
     interpreter = Interpreter(path)
     run = interpreter.get_signature_runner("serving_default")
     logits = join([run(image=part.astype(np.float32))["logits"] for part in batches(images)])
-    return logits, constants(path)
+    return Found(logits, constants(path))
 
 
-def constants(path: str) -> list[np.ndarray]:
-    """The weights in a `.tflite` file as flat arrays, zeros in the place of what is not stored of sparse ones."""
+def constants(path: str) -> list[tuple[str, np.ndarray]]:
+    """The weights in a `.tflite` file, zeros in the place of what is not stored of sparse ones (in no order there)."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(Path(path).read_bytes(), 0)
@@ -60,9 +74,9 @@ def constants(path: str) -> list[np.ndarray]:
             continue
         stored = np.frombuffer(np.asarray(data, np.uint8).tobytes(), types[tensor.type])
         size = int(np.prod(tensor.shape))
-        found.append(
-            np.concatenate([stored, np.zeros(max(0, size - stored.size), stored.dtype)])[: max(size, stored.size)]
-        )
+        whole = np.concatenate([stored, np.zeros(max(0, size - stored.size), stored.dtype)])
+        name = tensor.name.decode() if isinstance(tensor.name, bytes) else str(tensor.name)
+        found.append((name, whole.reshape(tensor.shape) if whole.size == size else whole))
     return found
 
 
@@ -76,12 +90,21 @@ def join(parts: list) -> np.ndarray:
 
 def main(kind: str, path: str, input_file: str, output_file: str) -> None:
     images = np.load(input_file, allow_pickle=False)["images"]
-    logits, values = {"saved_model": saved_model, "keras3": keras3, "tflite": tflite}[kind](path, images)
+    found = {"saved_model": saved_model, "keras3": keras3, "tflite": tflite}[kind](path, images)
     foreign = sorted({"tost_tf", "tf_keras", "tensorflow_model_optimization"} & set(sys.modules))
     if foreign:
         sys.exit(f"the export was meant to load without {', '.join(foreign)}")
-    sizes = [value.size for value in values]
-    np.savez(output_file, logits=logits, sizes=sizes, zeros=[v.size - np.count_nonzero(v) for v in values])
+    values = [value for _, value in found.weights]
+    more = {} if found.logits_of_bytes is None else {"logits_of_bytes": found.logits_of_bytes}
+    np.savez(
+        output_file,
+        logits=found.logits,
+        names=np.array([name for name, _ in found.weights], str),
+        sizes=np.array([value.size for value in values], np.int64),
+        axes=np.array([value.ndim for value in values], np.int64),
+        zeros=np.array([value.size - np.count_nonzero(value) for value in values], np.int64),
+        **more,
+    )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,17 @@ def saved_model(
     # Only the variables are handed over, not the model: no Keras object is described in the file.
     module = tf.Module()
     module.network_variables = list(model.variables)
+    signatures = _signatures(model, mean, deviation)
+    with replaced_folder(path) as temporary:
+        # Servers and profilers find the functions under these names too.
+        options = tf.saved_model.SaveOptions(function_aliases=signatures)
+        tf.saved_model.save(module, str(temporary), signatures=signatures, options=options)
+
+
+def _signatures(
+    model: keras.Model, mean: Sequence[float] | None, deviation: Sequence[float] | None
+) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    """Name -> function, of images as numbers and as bytes."""
     shape = [None, *model.inputs[0].shape[1:]]
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
@@ -52,6 +63,4 @@ def saved_model(
     def serve_bytes(image):
         return serve(tf.cast(image, tf.float32))
 
-    with replaced_folder(path) as temporary:
-        signatures = {"serving_default": serve, "serving_uint8": serve_bytes}
-        tf.saved_model.save(module, str(temporary), signatures=signatures)
+    return {"serving_default": serve, "serving_uint8": serve_bytes}

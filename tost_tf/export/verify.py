@@ -18,11 +18,20 @@ NAMES = {"saved_model": "SavedModel", "keras3": "Keras 3 file", "tflite": "Tenso
 
 @dataclasses.dataclass(frozen=True)
 class Elsewhere:
-    """What a fresh process found in an export: its logits, and by variable how many weights there are and are zero."""
+    """What a fresh process found in an export.
+
+    Attributes:
+      logits: of all images.
+      names, sizes, axes, zeros: by variable its name, how many weights and axes it has, and how many weights are zero.
+      logits_of_bytes: what a SavedModel's signature for bytes gives for the first images; `None` for other formats.
+    """
 
     logits: np.ndarray
+    names: np.ndarray
     sizes: np.ndarray
+    axes: np.ndarray
     zeros: np.ndarray
+    logits_of_bytes: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,19 +69,42 @@ def run_elsewhere(kind: str, path: str | os.PathLike, images: np.ndarray) -> Els
             last_words = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise TostError(f"the {NAMES[kind]} {str(path)!r} does not load in a fresh process: {last_words}")
         with np.load(outputs, allow_pickle=False) as answer:
-            return Elsewhere(answer["logits"], answer["sizes"], answer["zeros"])
+            return Elsewhere(**{name: answer[name] for name in answer.files})
 
 
-def require_same_logits(kind: str, path: str | os.PathLike, logits: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference of logits; raises `TostError` if it is above what `Check` allows."""
-    difference = float(np.max(np.abs(logits - expected)))
-    allowed = LARGEST_DIFFERENCE * max(1.0, float(np.max(np.abs(expected))))
-    if not difference <= allowed:
-        raise TostError(
+def largest_difference(found: Elsewhere, expected: np.ndarray) -> float:
+    """The largest |difference| of logits, those of bytes too; NaN or infinite if some are no finite numbers."""
+    difference = np.max(np.abs(found.logits - expected))
+    if found.logits_of_bytes is not None:
+        of_bytes = found.logits_of_bytes
+        difference = np.maximum(difference, np.max(np.abs(of_bytes - expected[: len(of_bytes)])))
+    return float(difference)
+
+
+def complaints(
+    kind: str, path: str | os.PathLike, found: Elsewhere, expected: np.ndarray, allowed: float | None
+) -> list[str]:
+    """What is wrong with the logits: that some are not finite, or differ by more than allowed (`None`: by anything).
+
+    Args:
+      expected: the logits of the model, [images, classes].
+    """
+    wrong = []
+    infinite = int(np.sum(~np.isfinite(found.logits)))
+    if infinite:
+        wrong.append(f"the {NAMES[kind]} {str(path)!r} gives {infinite} logits that are no finite numbers")
+    difference = largest_difference(found, expected)
+    if allowed is not None and not difference <= allowed:
+        wrong.append(
             f"the {NAMES[kind]} {str(path)!r} gives other logits than the model: they differ by {difference:g}, "
             f"more than {allowed:g}"
         )
-    return difference
+    return wrong
+
+
+def allowed_difference(expected: np.ndarray) -> float:
+    """What logits may differ by where the file computes in single precision as the model does: see `Check`."""
+    return LARGEST_DIFFERENCE * max(1.0, float(np.max(np.abs(expected))))
 
 
 def check_saved_model(
@@ -92,8 +124,10 @@ def check_saved_model(
     """
     found = run_elsewhere("saved_model", path, images)
     expected = model(network_inputs, training=False).numpy()
-    difference = require_same_logits("saved_model", path, found.logits, expected)
+    wrong = complaints("saved_model", path, found, expected, allowed_difference(expected))
+    if wrong:
+        raise TostError("; ".join(wrong))
     values = [variable.numpy() for variable in model.variables]
     if found.zeros.tolist() != [value.size - np.count_nonzero(value) for value in values]:
         raise TostError(f"the SavedModel {str(path)!r} has other zeros than the model it was made from")
-    return Check(difference, int(found.zeros.sum()), int(found.sizes.sum()))
+    return Check(largest_difference(found, expected), int(found.zeros.sum()), int(found.sizes.sum()))

@@ -1,0 +1,50 @@
+"""Which zeros of a file belong to which kernel, by hand."""
+
+import numpy as np
+import pytest
+
+from tost_tf.compat import keras
+from tost_tf.export.verify import Elsewhere
+from tost_tf.export.zeros_in_file import zeros_in_file
+
+
+@pytest.fixture
+def network() -> keras.Model:
+    """Kernels of 12, 16, 16 and 8 weights, of which 5, 7, 16 and 3 are zero."""
+    sizes = (("a", 4, 5), ("b", 4, 7), ("c", 4, 16), ("d", 2, 3))
+    model = keras.Sequential([keras.Input((3,)), *(keras.layers.Dense(units, name=name) for name, units, _ in sizes)])
+    for layer, (_, _, zeros) in zip(model.layers, sizes, strict=True):
+        kernel = np.ones(layer.kernel.shape)
+        kernel.flat[:zeros] = 0
+        layer.set_weights([kernel, np.ones(layer.bias.shape)])
+    return model
+
+
+def elsewhere(*variables: tuple[str, int, int, int]) -> Elsewhere:
+    names, sizes, axes, zeros = map(np.array, zip(*variables, strict=True))
+    return Elsewhere(np.zeros((1, 2)), names, sizes, axes, zeros)
+
+
+def test_saved_model_by_order(network):
+    weights = [("x", 12, 2, 4), ("x", 4, 1, 0), ("x", 16, 2, 7), ("x", 4, 1, 0), ("x", 16, 2, 15), ("x", 4, 1, 0)]
+    found = elsewhere(*weights, ("x", 8, 2, 3), ("x", 2, 1, 0))
+    expected = {"a/kernel": 4, "b/kernel": 7, "c/kernel": 15, "d/kernel": 3}
+    assert zeros_in_file("saved_model", network, found) == expected
+
+
+def test_keras_3_by_name(network):
+    kernels = [("c/kernel", 16, 2, 7), ("model/b/kernel", 16, 2, 16), ("d/kernel", 8, 2, 3), ("a/kernel", 12, 2, 5)]
+    expected = {"a/kernel": 5, "b/kernel": 16, "c/kernel": 7, "d/kernel": 3}
+    assert zeros_in_file("keras3", network, elsewhere(*kernels)) == expected
+
+
+def test_tensorflow_lite_by_size(network):
+    found = elsewhere(("p", 16, 2, 6), ("q", 16, 2, 16), ("bias", 16, 1, 11), ("r", 12, 4, 9))
+    assert zeros_in_file("tflite", network, found) == {"a/kernel": 9, "b/kernel": 6, "c/kernel": 16, "d/kernel": None}
+
+
+def test_kernels_that_are_the_same_are_in_the_file_once(network):
+    network.get_layer("b").kernel.assign(np.zeros((4, 4)))
+    found = elsewhere(("p", 16, 2, 16), ("r", 12, 2, 5), ("s", 8, 2, 3))
+    zeros = zeros_in_file("tflite", network, found)
+    assert zeros == {"a/kernel": 5, "b/kernel": 16, "c/kernel": 16, "d/kernel": 3}
