@@ -38,6 +38,17 @@ def test_keras_3_by_name(network):
     assert zeros_in_file("keras3", network, elsewhere(*kernels)) == expected
 
 
+def test_keras_3_names_that_leave_out_nested_models_or_are_not_clear(network):
+    image = keras.Input((3,))
+    outer = keras.Model(image, keras.layers.Dense(5, name="e")(network(image)))
+    kernels = [("c/kernel", 16, 2, 7), ("b/kernel", 16, 2, 16), ("d/kernel", 8, 2, 3), ("a/kernel", 12, 2, 5)]
+    zeros = zeros_in_file("keras3", outer, elsewhere(*kernels, ("e/kernel", 10, 2, 1)))
+    assert [zeros[f"{network.name}/b/kernel"], zeros[f"{network.name}/c/kernel"], zeros["e/kernel"]] == [16, 7, 1]
+    twice = [("kernel" if name == "c/kernel" else name, *rest) for name, *rest in kernels]
+    zeros = zeros_in_file("keras3", network, elsewhere(*twice))
+    assert [zeros["b/kernel"], zeros["c/kernel"]] == [7, 16]  # by size
+
+
 def test_tensorflow_lite_by_size(network):
     found = elsewhere(("p", 16, 2, 6), ("q", 16, 2, 16), ("bias", 16, 1, 11), ("r", 12, 4, 9))
     assert zeros_in_file("tflite", network, found) == {"a/kernel": 9, "b/kernel": 6, "c/kernel": 16, "d/kernel": None}

@@ -36,7 +36,9 @@ def _by_order(kernels: dict[str, tf.Variable], network: keras.Model, found: Else
 
 
 def _by_name(kernels: dict[str, tf.Variable], network: keras.Model, found: Elsewhere) -> dict[str, int] | None:
-    places = {path: [i for i, name in enumerate(found.names) if f"/{name}".endswith(f"/{path}")] for path in kernels}
+    # Names of nested models may stand before those of layers here, and not there.
+    same = lambda name, path: f"/{name}".endswith(f"/{path}") or f"/{path}".endswith(f"/{name}")  # noqa: E731
+    places = {path: [place for place, name in enumerate(found.names) if same(name, path)] for path in kernels}
     return {path: place[0] for path, place in places.items()} if all(len(p) == 1 for p in places.values()) else None
 
 
