@@ -21,6 +21,7 @@ APPLICATIONS = (
 # Name and size of the images -> width multiplier; from 128 pixels on the networks have another stem.
 ZOO = {
     **{
+        ("resnet8", 32): 1.0,
         ("resnet20", 32): 1.0,
         ("resnet18", 32): 0.25,
         ("resnet50", 32): 0.125,
