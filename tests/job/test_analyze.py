@@ -14,9 +14,9 @@ from tost_tf.apps.analyze import main
 from tost_tf.config.analyze_options import ANALYSIS_NAMES, RECORDED, AnalyzeOptions
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
-from tost_tf.job import train
 from tost_tf.job.analyze import ANALYSES
 from tost_tf.job.load_run import load_run
+from tost_tf.train.callbacks import SaveCheckpoints
 from tost_tf.train.mask_board import mask_image
 from tost_tf.train.record import RecordGradientFlow
 from tost_tf.train.run_directory import RunDirectory
@@ -67,7 +67,7 @@ def test_recording_changes_no_weight_and_writes_nothing_when_off(runs):
 @pytest.mark.parametrize("stopped_in", ["checkpoint", "recording"])
 def test_a_run_that_goes_on_records_every_step_once(tmp_path, monkeypatch, stopped_in):
     config = RunConfig.make(**OPTIONS, recipe="default", gradient_flow_every=1, run_dir=str(tmp_path / "run"))
-    callback = {"checkpoint": train.SaveCheckpoints, "recording": RecordGradientFlow}[stopped_in]
+    callback = {"checkpoint": SaveCheckpoints, "recording": RecordGradientFlow}[stopped_in]
     original = callback.on_epoch_end
 
     def stop_in_the_second_epoch(self, epoch, logs=None):
