@@ -11,6 +11,7 @@ two epochs; three cycles of three epochs, since the paper has three).
 
 import argparse
 import shlex
+import statistics
 from pathlib import Path
 
 from study import compared, run_all, write_table
@@ -51,13 +52,21 @@ def table(results: dict[tuple, dict]) -> list[dict]:
             row = {"network": network, "sparsity": sparsity, "method": method, **compared(own, by_method["static"])}
             without = compared(own, by_method[method.removesuffix(" + Sup-tickets")])
             gain = f"{without['difference']} ± {without['standard_error']}" if "Sup-tickets" in method else ""
-            rows.append(row | {"difference_to_same_method": gain})
+            found = [results[sparsity, method, seed] for seed in SEEDS]
+            by_number = {name: _mean_by_number(found, name) for name in ("tickets", "superpositions")}
+            rows.append(row | {"difference_to_same_method": gain} | by_number)
     return rows
 
 
 def _accuracy(result: dict, network: str) -> float:
     superposed = "superpositions" in result
     return 100 * result["test_accuracy" if superposed or network == "exported" else "test_accuracy_last"]
+
+
+def _mean_by_number(results: list[dict], name: str) -> str:
+    """Mean test accuracy over seeds of the first, second, ... ticket or superposition; nothing without Sup-tickets."""
+    each = [[100 * row["test_accuracy"] for row in result.get(name, ())] for result in results]
+    return " ".join(f"{statistics.mean(values):.2f}" for values in zip(*each, strict=True))
 
 
 def main() -> None:
