@@ -16,6 +16,7 @@ import tf_keras as keras
 from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import (
     PruneLowMagnitude,
 )
+from tf_keras.src.engine import functional
 
 from tost_tf.errors import TostError
 
@@ -101,3 +102,92 @@ def call_arguments(node, tensors: "dict[str, tf.Tensor]") -> tuple[tuple, dict]:
     """
     # The node takes its tensors off lists, one for each use.
     return node.map_arguments({key: [tensors[key]] * node.flat_input_ids.count(key) for key in node.flat_input_ids})
+
+
+def call_of(tensor: "tf.Tensor") -> object:
+    """The call of a layer that gave a symbolic tensor: a node like those of `graph_nodes`."""
+    history = tensor._keras_history
+    return history.layer._inbound_nodes[history.node_index]
+
+
+def layer_of(tensor: "tf.Tensor") -> "keras.layers.Layer":
+    """The layer that gave a symbolic tensor."""
+    return tensor._keras_history.layer
+
+
+def output_layers(model: "keras.Model") -> "list[keras.layers.Layer]":
+    """The layer that gives each output of a graph model."""
+    return list(model._output_layers)
+
+
+def layers_in_row(model: "keras.Sequential") -> "list[keras.layers.Layer]":
+    """The layers a Sequential model was made of, in order, with its `InputLayer` if it has one.
+
+    Layers of losses and metrics that were added as tensors, which Keras keeps beside them, are left out.
+    """
+    beside = {id(node.layer) for depth, nodes in model._nodes_by_depth.items() if depth < 0 for node in nodes}
+    return [layer for layer in model._flatten_layers(include_self=False, recursive=False) if id(layer) not in beside]
+
+
+def training_argument(node) -> tuple[bool, object]:
+    """Whether a node's call says anything of `training`, by name or by position, and what."""
+    specification = node.layer._call_spec
+    if not specification.arg_was_passed("training", node.call_args, node.call_kwargs, inputs_in_args=True):
+        return False, None
+    return True, specification.get_arg_value("training", node.call_args, node.call_kwargs, inputs_in_args=True)
+
+
+def with_training(layer: "keras.layers.Layer", training: object, arguments: tuple, keywords: dict) -> tuple:
+    """The arguments of a call with `training` set; unchanged where `layer` (a bare operation, say) does not take it."""
+    if is_operation(layer) or not layer._call_spec.expects_training_arg:
+        return arguments, keywords
+    return layer._call_spec.set_arg_value("training", training, arguments, dict(keywords), inputs_in_args=True)
+
+
+def is_operation(layer: "keras.layers.Layer") -> bool:
+    """Whether `layer` is a TensorFlow operation called on symbolic tensors, such as `tf.nn.relu(x)` or `x + y`."""
+    return hasattr(layer, "symbol")
+
+
+def keras_mask(tensor: "tf.Tensor") -> object:
+    """The Keras mask that comes with a tensor, or `None`."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def include_calls(model: "keras.Model", tensors: "list[tf.Tensor]") -> None:
+    """Makes the calls that gave `tensors` part of a graph model, where no output needs them.
+
+    Losses and metrics that were added as symbolic tensors (`model.add_loss(tensor)`) are such calls.
+    """
+    known = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
+    nodes = {id(node): node for node in map(call_of, tensors) if id(node) not in known and not node.is_input}
+    if nodes:
+        model._insert_layers([node.layer for node in nodes.values()], list(nodes.values()))
+
+
+def copy_trainable(old: "keras.layers.Layer", new: "keras.layers.Layer") -> None:
+    """Gives `new` the flag `trainable` that `old` itself has, whatever the layers around and inside it have."""
+    new._trainable = old._trainable
+
+
+def clear_symbolic_losses(layer: "keras.layers.Layer") -> None:
+    """Forgets the penalties that `layer` noted when a model was made with it.
+
+    Keras falls back to them, though they belong to a graph that is gone, where a call of the layer adds no penalty.
+    """
+    layer._losses.clear()
+
+
+def rename(layer: "keras.layers.Layer", name: str) -> None:
+    """Gives a layer another name before it is called."""
+    layer._name = name
+
+
+def added_functions(model: "keras.Model") -> list:
+    """The losses of a graph model that were added as functions (`model.add_loss(lambda: ...)`)."""
+    return list(model._callable_losses)
+
+
+def takes_functional_arguments(kind: type) -> bool:
+    """Whether a class of models is made from `(inputs, outputs, name=...)`, as `keras.Model` is."""
+    return functional.has_functional_like_constructor(kind)

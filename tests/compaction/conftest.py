@@ -10,7 +10,7 @@ from tost_tf.compaction.graph import Graph
 from tost_tf.compaction.plan import Plan
 from tost_tf.compaction.report import CompactionReport
 from tost_tf.compat import keras, tf
-from tost_tf.models.copy import copy_layer
+from tost_tf.graph.copy import copy_layer
 
 Compacted = tuple[keras.Model, CompactionReport]
 

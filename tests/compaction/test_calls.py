@@ -5,7 +5,7 @@ import pytest
 
 import tost_tf as tost
 from tost_tf.compat import keras, tf
-from tost_tf.models.copy import copy_layer
+from tost_tf.graph.copy import copy_layer
 
 layers = keras.layers
 

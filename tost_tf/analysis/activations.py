@@ -10,7 +10,7 @@ from tqdm import tqdm
 from tost_tf.compat import is_graph_model, keras, tf
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.graph import RELUS, has_activation, is_relu
-from tost_tf.models.copy import inside
+from tost_tf.graph.copy import unwrapped_layer
 
 BATCH = 250
 
@@ -78,7 +78,7 @@ def _listening(model: keras.Model, record: Callable[[str, tf.Tensor], None]) -> 
         undo.append(lambda: object.__setattr__(owner, attribute, original))
 
     for layer in _flat(model):
-        own = inside(layer)
+        own = unwrapped_layer(layer)
         if isinstance(own, GhostActivation) or is_relu(own):
             listen(own, "call", own.name.removesuffix("_ghost"))
         elif has_activation(own) and own.activation in RELUS:

@@ -6,10 +6,10 @@ import numpy as np
 
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
+from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import prunable_layers, prunable_weights
 from tost_tf.masks.synflow import SynapticFlow
-from tost_tf.models.copy import inside
 
 
 def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[dict]:
@@ -29,7 +29,7 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
       and averaged where the network pools.
     """
     scores = SynapticFlow(model, paths_only=True).scores(masks)
-    groups = {path: getattr(inside(layer), "groups", 1) for path, layer in prunable_layers(model)}
+    groups = {path: getattr(unwrapped_layer(layer), "groups", 1) for path, layer in prunable_layers(model)}
     rows = []
     for path in prunable_weights(model):
         mask = np.asarray(masks[path]) if path in masks else np.ones(scores[path].shape)

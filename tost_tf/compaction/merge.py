@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from tost_tf.compaction.graph import Call, Tensor
+from tost_tf.compaction.graph import Tensor
 from tost_tf.compaction.rule import Atoms, Constants, Rule
 from tost_tf.compat import keras, tf
+from tost_tf.graph.calls import Call
 
 # What a call joins tensors by, by class of the layer or symbol of the operation.
 SUMS = {keras.layers.Add: np.add, "math.add": np.add, "__operators__.add": np.add}

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from tost_tf.compaction.graph import Call, Tensor
+from tost_tf.compaction.graph import Tensor
 from tost_tf.compaction.rule import Channelwise, Constants
 from tost_tf.compat import keras, tf
+from tost_tf.graph.calls import Call
 
 # Functions of one number: those of a Keras layer, and symbols of operations that stand in a graph without a layer.
 FUNCTIONS = (

@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from tost_tf.compaction.graph import output_layer_names, same_input, with_output_names
+from tost_tf.compaction.graph import with_output_names
 from tost_tf.compaction.plan import Plan
 from tost_tf.compaction.rule import Rule
-from tost_tf.compat import is_graph_model, keras, tf
-from tost_tf.models.copy import copy_graph, copy_layer
+from tost_tf.compat import is_graph_model, keras, output_layers, tf
+from tost_tf.graph.calls import Call
+from tost_tf.graph.copy import copy_layer
+from tost_tf.graph.rebuild import Replay, Tensors, rebuild
 
 
 def rebuilt(plan: Plan) -> keras.Model:
@@ -15,24 +17,46 @@ def rebuilt(plan: Plan) -> keras.Model:
     Its inputs and outputs have the names, shapes and structure of the model's of the plan.
     """
     model = plan.graph.model
-    inputs = tf.nest.map_structure(same_input, model.input)
-    tensors: dict[str, tf.Tensor] = dict(zip(plan.graph.inputs, tf.nest.flatten(inputs), strict=True))
-    smaller: dict[int, tuple[keras.layers.Layer, list[np.ndarray]]] = {}
-    names = {layer.name for layer in model.layers}
-    for rule in plan.used_rules:
-        if id(rule.layer) not in smaller:
-            smaller[id(rule.layer)] = _smaller_layer(rule, plan)
+    smaller = _Smaller(plan)
+    new = smaller.model(model)
+    smaller.set_weights()
+    return with_output_names(new, [layer.name for layer in output_layers(model)])
+
+
+class _Smaller(Replay):
+    """Makes the calls that stay, by their rules, with smaller layers."""
+
+    def __init__(self, plan: Plan):
+        super().__init__()
+        self._plan = plan
+        self._rules = {rule.call.outputs[0]: rule for rule in plan.used_rules}
+        self._weights: list[tuple[keras.layers.Layer, list[np.ndarray]]] = []
+        self._by_layer: dict[int, keras.layers.Layer] = {}
+        self._names = {layer.name for layer in plan.graph.model.layers}
+
+    def call(self, call: Call, tensors: Tensors) -> tf.Tensor | list[tf.Tensor] | None:
+        rule, plan = self._rules.get(call.outputs[0]), self._plan
+        if rule is None:
+            return None
         used = rule.used([plan.kept(tensor) for tensor in rule.inputs])
         given = [tensors[tensor.key] if index in used else None for index, tensor in enumerate(rule.inputs)]
-        outputs = rule.apply(smaller[id(rule.layer)][0], given)
+        outputs = rule.apply(self._smaller_layer(rule), given)
         added = rule.added(plan.constants(rule), plan.kept(rule.outputs[0]))
         if np.any(added):
-            outputs = _shifted(outputs, added, _fresh_name(f"{rule.layer.name}_constant", names))
-        tensors |= dict(zip(rule.call.outputs, tf.nest.flatten(outputs), strict=True))
-    outputs = tf.nest.pack_sequence_as(model.output, [tensors[key] for key in plan.graph.outputs])
-    for layer, weights in smaller.values():
-        layer.set_weights(weights)
-    return with_output_names(keras.Model(inputs, outputs, name=model.name), output_layer_names(model))
+            return _shifted(outputs, added, _fresh_name(f"{rule.layer.name}_constant", self._names))
+        return outputs
+
+    def _smaller_layer(self, rule: Rule) -> keras.layers.Layer:
+        if id(rule.layer) not in self._by_layer:
+            layer, weights = _smaller_layer(rule, self._plan)
+            self._by_layer[id(rule.layer)] = layer
+            self._weights.append((layer, weights))
+        return self._by_layer[id(rule.layer)]
+
+    def set_weights(self) -> None:
+        """Gives the layers, which are built, their weights."""
+        for layer, weights in self._weights:
+            layer.set_weights(weights)
 
 
 def _smaller_layer(rule: Rule, plan: Plan) -> tuple[keras.layers.Layer, list[np.ndarray]]:
@@ -40,7 +64,7 @@ def _smaller_layer(rule: Rule, plan: Plan) -> tuple[keras.layers.Layer, list[np.
     kept_in = [plan.kept(tensor) for tensor in rule.inputs]
     options, weights = rule.resized(plan.agreed_constants(rule), kept_in, plan.kept(rule.outputs[0]))
     if is_graph_model(rule.layer):
-        return copy_graph(rule.layer, copy_layer), weights
+        return rebuild(rule.layer, copy_layer), weights
     # What weights start from may hold an array of the old size. They are all set.
     if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in rule.layer.weights]:
         options |= {key: "zeros" for key in rule.layer.get_config() if key.endswith("_initializer")}

@@ -4,8 +4,9 @@ import dataclasses
 import math
 from typing import Any
 
-from tost_tf.compaction.graph import Call, Graph
+from tost_tf.compaction.graph import Graph
 from tost_tf.compat import keras, tf
+from tost_tf.graph.calls import Call
 
 HARDLY_ANYTHING = 0.01
 WEIGHTED = (

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from tost_tf.compaction.graph import Call, Tensor
+from tost_tf.compaction.graph import Tensor
 from tost_tf.compaction.rule import Atoms, Constants, Rule
+from tost_tf.graph.calls import Call
 
 
 class Reshaped(Rule):

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from tost_tf.compaction.graph import Call, Tensor
+from tost_tf.compaction.graph import Tensor
 from tost_tf.compat import keras, tf
+from tost_tf.graph.calls import Call
 
 # By channel the number a tensor holds at every place of every image, NaN where it depends on the image or the place.
 Constants = np.ndarray

@@ -1,6 +1,6 @@
 """Which rule a call goes by."""
 
-from tost_tf.compaction.graph import Call, Graph, Tensor
+from tost_tf.compaction.graph import Graph, Tensor
 from tost_tf.compaction.merge import MERGES, SUMS, Averaged, Concatenated, Merged, Sum, kind_of
 from tost_tf.compaction.pointwise import (
     BINARY_SYMBOLS,
@@ -14,6 +14,7 @@ from tost_tf.compaction.reshape import Reshaped, ZeroChannels
 from tost_tf.compaction.rule import Channelwise, Rule
 from tost_tf.compaction.weighted import Dense, Depthwise, Separable, Weighted
 from tost_tf.compat import keras
+from tost_tf.graph.calls import Call
 
 
 def _classes(names: str) -> list[type]:

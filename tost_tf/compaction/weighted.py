@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from tost_tf.compaction.graph import Call, Tensor
+from tost_tf.compaction.graph import Tensor
 from tost_tf.compaction.pointwise import at_constants, is_pointwise
 from tost_tf.compaction.rule import Atoms, Constants, Rule
 from tost_tf.compaction.taps import safe_taps
 from tost_tf.compat import keras, tf
+from tost_tf.graph.calls import Call
 
 
 class Weighted(Rule):

@@ -21,6 +21,7 @@ class GhostActivation(keras.layers.Layer):
     def __init__(self, kind: str = "pswish", beta: float = 1.0, max_value: float | None = None, **kwargs):
         super().__init__(**kwargs)
         self.function = GHOST_NEURONS[kind]
+        self.supports_masking = True
         self.kind, self.initial_beta, self.max_value = kind, float(beta), max_value
         self.beta = self.add_weight("beta", (), initializer=keras.initializers.Constant(beta), trainable=False)
 

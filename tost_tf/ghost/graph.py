@@ -3,12 +3,15 @@
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
-from tost_tf.compat import call_arguments, graph_nodes, is_graph_model, keras, tf
+from tost_tf.compat import clear_symbolic_losses, is_graph_model, keras, tf
 from tost_tf.config.recipe import NO_GHOST
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.skip import GhostSkip
-from tost_tf.models.copy import inside
+from tost_tf.graph.calls import Call, calls, keys
+from tost_tf.graph.copy import unwrapped_layer
+from tost_tf.graph.rebuild import Replay, Tensors
 
 CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -40,20 +43,34 @@ class Ghost:
     extra_parameters: int
 
 
+@dataclasses.dataclass(frozen=True)
+class SkipPlace:
+    """A skip that is to be added: past which convolution, and the key of the tensor the convolution reads."""
+
+    convolution: keras.layers.Layer
+    source: str
+
+
 class BeforeActivation(keras.layers.Layer):
-    """A layer called without its own activation. It holds the layer itself, so the weights are the same."""
+    """A layer called without its own activation, and without the penalty on what the activation gives.
+
+    It holds the layer itself, so the weights are the same.
+    """
 
     def __init__(self, layer: keras.layers.Layer, **kwargs):
         super().__init__(**kwargs)
         self.layer = layer
+        self.supports_masking = layer.supports_masking
+        clear_symbolic_losses(unwrapped_layer(layer))
 
     def call(self, inputs):
-        own = inside(self.layer)
-        activation, own.activation = own.activation, keras.activations.linear
+        own = unwrapped_layer(self.layer)
+        activation, regularizer = own.activation, own.activity_regularizer
+        own.activation, own.activity_regularizer = keras.activations.linear, None
         try:
             return self.layer(inputs)
         finally:
-            own.activation = activation
+            own.activation, own.activity_regularizer = activation, regularizer
 
     def get_config(self):
         return super().get_config() | {"layer": keras.layers.serialize(self.layer)}
@@ -63,7 +80,7 @@ class BeforeActivation(keras.layers.Layer):
         return cls(**(config | {"layer": keras.layers.deserialize(config["layer"])}))
 
 
-class HauntedGraph:
+class HauntedGraph(Replay):
     """Builds the ghosted view of a functional or Sequential model.
 
     Each ReLU becomes a `GhostActivation`. Each spatial convolution (kernel of at least 2) gets a `GhostSkip` from its
@@ -85,133 +102,139 @@ class HauntedGraph:
     """
 
     def __init__(self, model: keras.Model, neurons: str, skips: str, skip_initializer: str, beta: float):
+        super().__init__()
         self.neurons, self.skips, self.skip_initializer, self.beta = neurons, skips, skip_initializer, beta
         self.ghosts: list[Ghost] = []
         self.left_alone: dict[str, str] = {}
-        # By what they are and the id of the layer they stand in for.
+        # By what they are and the id of the layer they stand beside.
         self._ghost_layers: dict[tuple[str, int], keras.layers.Layer] = {}
-        self._past_weights: dict[int, tf.Tensor] = {}  # tensors computed from a layer with weights, by id
-        outputs = self._walk(model, tf.nest.flatten(model.inputs))
-        outputs = tf.nest.pack_sequence_as(model.output, outputs)
-        self.view = keras.Model(model.input, outputs, name=f"{model.name}_haunted")
+        self._places = {} if skips == NO_GHOST else skip_places(model)
+        self._plain = model
+        self.view = self.model(model)
 
-    def _walk(self, model: keras.Model, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
-        nodes = graph_nodes(model)
-        readers = defaultdict(list)
-        for node in nodes:
-            for key in node.flat_input_ids:
-                readers[key].append(node.layer)
-        model_outputs = [str(id(tensor)) for tensor in model.outputs]
-        tensors = {str(id(old)): new for old, new in zip(model.inputs, inputs, strict=True)}
-        waiting = {}  # output of a convolution -> the skip to add after its BatchNormalization
-        for node in nodes:
-            arguments, keywords = call_arguments(node, tensors)
-            skip = self._skip_for(node.layer, arguments)
-            other = other_activation(inside(node.layer))
-            if other and self.neurons != NO_GHOST:
-                self.left_alone[inside(node.layer).name] = other
-            if has_activation(inside(node.layer)) and (skip or self._becomes_ghost(inside(node.layer).activation)):
-                outputs = self._split(node.layer, arguments[0], skip)
-                self._note_depth(node.layer, (arguments, keywords), outputs)
-                tensors[node.flat_output_ids[0]] = outputs
-                continue
-            outputs = self._call(node.layer, arguments, keywords)
-            key = node.flat_output_ids[0]
-            if skip and key not in model_outputs and _normalization_only(readers[key]):
-                waiting[key] = skip
-            else:
-                skip = skip or waiting.pop(next(iter(node.flat_input_ids), None), None)
-                outputs = self._add_skip(*skip, outputs) if skip else outputs
-            self._note_depth(node.layer, (arguments, keywords), outputs)
-            tensors |= dict(zip(node.flat_output_ids, tf.nest.flatten(outputs), strict=True))
-        return [tensors[key] for key in model_outputs]
+    def name(self, model: keras.Model) -> str:
+        return f"{model.name}_haunted" if model is self._plain else model.name
 
-    def _call(self, layer: keras.layers.Layer, arguments: tuple, keywords: dict) -> tf.Tensor | list[tf.Tensor]:
-        if is_graph_model(layer):
-            keywords = dict(keywords)
-            inputs = arguments or (keywords.pop("inputs"),)
-            return self._nested(layer, tf.nest.flatten(inputs), keywords)
-        if self.neurons == NO_GHOST or not is_relu(layer):
-            return layer(*arguments, **keywords)
-        return self._activate(layer, arguments[0], _cap(layer))
+    def call(self, call: Call, tensors: Tensors) -> Any:
+        layer, own = call.layer, unwrapped_layer(call.layer)
+        place = self._places.get(call.outputs[0])
+        self._note_left_alone(own)
+        arguments, keywords = call.arguments(tensors)
+        if has_activation(own) and (place or self._becomes_ghost(own.activation)):
+            return self._split(layer, arguments[0], place, tensors)
+        if self.neurons != NO_GHOST and is_relu(layer):
+            return self._activate(layer, tensors[call.inputs[0]], _cap(layer))
+        outputs = self.layer(layer)(*arguments, **keywords)
+        return self._add_skip(place, tensors, outputs) if place else outputs
+
+    def _note_left_alone(self, own: keras.layers.Layer) -> None:
+        other = other_activation(own)
+        if other and self.neurons != NO_GHOST:
+            self.left_alone[own.name] = other
 
     def _activate(self, layer: keras.layers.Layer, x: tf.Tensor, cap: float | None) -> tf.Tensor:
         """The ghost in place of a ReLU layer, or of the ReLU in a layer."""
-        key = ("neuron", id(layer))
+        key, own = ("neuron", id(layer)), unwrapped_layer(layer)
         if key not in self._ghost_layers:
             self._ghost_layers[key] = GhostActivation(
-                self.neurons, self.beta, cap, name=f"{inside(layer).name}_ghost", dtype=inside(layer).dtype_policy
+                self.neurons,
+                self.beta,
+                cap,
+                name=f"{own.name}_ghost",
+                dtype=own.dtype_policy,
+                activity_regularizer=getattr(own, "activity_regularizer", None),
             )
-            self.ghosts.append(Ghost(inside(layer).name, self.neurons, tuple(x.shape[1:]), 0))
+            self.ghosts.append(Ghost(own.name, self.neurons, tuple(x.shape[1:]), 0))
         return self._ghost_layers[key](x)
-
-    def _nested(self, model: keras.Model, inputs: list[tf.Tensor], keywords: dict) -> tf.Tensor | list[tf.Tensor]:
-        """A nested model has a view of its own, so that its layers' names need to differ in it only."""
-        key = ("model", id(model))
-        if key not in self._ghost_layers:
-            fresh = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in inputs]
-            self._past_weights |= {
-                id(own): own for own, given in zip(fresh, inputs, strict=True) if id(given) in self._past_weights
-            }
-            outputs = tf.nest.pack_sequence_as(model.output, self._walk(model, fresh))
-            self._ghost_layers[key] = keras.Model(fresh, outputs, name=model.name)
-        return self._ghost_layers[key](inputs if len(inputs) > 1 else inputs[0], **keywords)
 
     def _becomes_ghost(self, activation: Callable) -> bool:
         return self.neurons != NO_GHOST and activation in RELUS
 
-    def _split(self, layer: keras.layers.Layer, x: tf.Tensor, skip: tuple | None) -> tf.Tensor:
+    def _split(self, layer: keras.layers.Layer, x: tf.Tensor, place: SkipPlace | None, tensors: Tensors) -> tf.Tensor:
         """A layer with an activation of its own: what comes before it, the skip, and the activation or its ghost."""
-        own = inside(layer)
+        own = unwrapped_layer(layer)
         key = ("before", id(layer))
         if key not in self._ghost_layers:
             self._ghost_layers[key] = BeforeActivation(
                 layer, name=f"{own.name}_before_activation", dtype=own.dtype_policy
             )
         outputs = self._ghost_layers[key](x)
-        if skip:
-            outputs = self._add_skip(*skip, outputs)
+        if place:
+            outputs = self._add_skip(place, tensors, outputs)
         if self._becomes_ghost(own.activation):
             return self._activate(layer, outputs, RELUS[own.activation])
-        return keras.layers.Activation(own.activation, dtype=own.dtype_policy)(outputs)
+        activation = keras.layers.Activation(
+            own.activation, dtype=own.dtype_policy, activity_regularizer=own.activity_regularizer
+        )
+        return activation(outputs)
 
-    def _skip_for(self, layer: keras.layers.Layer, arguments: tuple) -> tuple | None:
-        """The convolution and its input, if it gets a skip."""
-        convolution = inside(layer)
-        spatial = isinstance(convolution, CONVOLUTIONS) and not isinstance(convolution, TRANSPOSED)
-        if self.skips == NO_GHOST or not spatial or max(convolution.kernel_size) < 2:
-            return None
-        is_stem = id(arguments[0]) not in self._past_weights
-        return None if is_stem else (convolution, arguments[0])
-
-    def _add_skip(self, convolution: keras.layers.Layer, block_input: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    def _add_skip(self, place: SkipPlace, tensors: Tensors, outputs: tf.Tensor) -> tf.Tensor:
+        convolution, block_input = place.convolution, tensors[place.source]
         key = ("skip", id(convolution))
-        if key not in self._ghost_layers:
-            crop = 0
-            if convolution.padding == "valid":
-                sizes = zip(convolution.kernel_size, convolution.dilation_rate, strict=True)
-                crop = tuple((size - 1) * dilation // 2 for size, dilation in sizes)
-            ghost = GhostSkip(
-                self.skips,
-                tuple(convolution.strides),
-                crop,
-                self.skip_initializer,
-                data_format=convolution.data_format,
-                name=f"{convolution.name}_ghost_skip",
-                dtype=convolution.dtype_policy,
-            )
-            self._ghost_layers[key] = ghost
-            result = ghost([block_input, outputs])
-            parameters = sum(int(tf.size(weight)) for weight in ghost.trainable_weights)
-            self.ghosts.append(Ghost(convolution.name, self.skips, tuple(outputs.shape[1:]), parameters))
-            return result
-        return self._ghost_layers[key]([block_input, outputs])
+        if key in self._ghost_layers:
+            return self._ghost_layers[key]([block_input, outputs])
+        crop = 0
+        if convolution.padding == "valid":
+            sizes = zip(convolution.kernel_size, convolution.dilation_rate, strict=True)
+            crop = tuple((size - 1) * dilation // 2 for size, dilation in sizes)
+        ghost = GhostSkip(
+            self.skips,
+            tuple(convolution.strides),
+            crop,
+            self.skip_initializer,
+            data_format=convolution.data_format,
+            name=f"{convolution.name}_ghost_skip",
+            dtype=convolution.dtype_policy,
+        )
+        self._ghost_layers[key] = ghost
+        result = ghost([block_input, outputs])
+        parameters = sum(int(tf.size(weight)) for weight in ghost.trainable_weights)
+        self.ghosts.append(Ghost(convolution.name, self.skips, tuple(outputs.shape[1:]), parameters))
+        return result
 
-    def _note_depth(self, layer: keras.layers.Layer, call: tuple, outputs: tf.Tensor | list[tf.Tensor]) -> None:
-        past = any(id(value) in self._past_weights for value in tf.nest.flatten(call))
-        parts = layer.submodules if is_graph_model(layer) else (inside(layer),)
-        if past or any(isinstance(part, WEIGHTED) for part in parts):
-            self._past_weights |= {id(tensor): tensor for tensor in tf.nest.flatten(outputs)}
+
+def skip_places(model: keras.Model) -> dict[str, SkipPlace]:
+    """Where ghost skips are added: the key of a tensor (of `model` or a model nested in it) -> what is added to it."""
+    places: dict[str, SkipPlace] = {}
+    seen: set[int] = set()
+
+    def walk(network: keras.Model, past_weights: set[str]) -> None:
+        """`past_weights`: the inputs that are computed from a layer with weights."""
+        seen.add(id(network))
+        network_calls = calls(network)
+        readers = defaultdict(list)
+        for call in network_calls:
+            for key in call.inputs:
+                readers[key].append(call)
+        for call in network_calls:
+            is_past = not past_weights.isdisjoint(call.inputs)
+            own = unwrapped_layer(call.layer)
+            if is_graph_model(own) and id(own) not in seen:
+                pairs = zip(keys(own.inputs), call.inputs, strict=True)
+                walk(own, {inner for inner, outer in pairs if outer in past_weights})
+            elif is_past and is_spatial(own):
+                place = _place(call, own, readers[call.outputs[0]], keys(network.outputs))
+                places[place] = SkipPlace(own, call.inputs[0])
+            parts = own.submodules if is_graph_model(own) else (own,)
+            if is_past or any(isinstance(part, WEIGHTED) for part in parts):
+                past_weights |= set(call.outputs)
+
+    walk(model, set())
+    return places
+
+
+def _place(call: Call, convolution: keras.layers.Layer, readers: list[Call], model_outputs: list[str]) -> str:
+    """The tensor a skip is added to: what the convolution gives, or the BatchNormalization that alone reads it."""
+    output = call.outputs[0]
+    normalised = len(readers) == 1 and isinstance(readers[0].layer, keras.layers.BatchNormalization)
+    if normalised and output not in model_outputs and not has_activation(convolution):
+        return readers[0].outputs[0]
+    return output
+
+
+def is_spatial(layer: keras.layers.Layer) -> bool:
+    """Whether `layer` is a convolution that reads more than one place of its input."""
+    return isinstance(layer, CONVOLUTIONS) and not isinstance(layer, TRANSPOSED) and max(layer.kernel_size) > 1
 
 
 def is_relu(layer: keras.layers.Layer) -> bool:
@@ -245,7 +268,3 @@ def _cap(layer: keras.layers.Layer) -> float | None:
     if isinstance(layer, keras.layers.ReLU):
         return None if layer.max_value is None else float(layer.max_value)
     return RELUS[_as_function(layer)]
-
-
-def _normalization_only(readers: list[keras.layers.Layer]) -> bool:
-    return len(readers) == 1 and isinstance(readers[0], keras.layers.BatchNormalization)

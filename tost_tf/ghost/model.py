@@ -118,6 +118,10 @@ class GhostModel(keras.Model):
     def weights(self) -> list[tf.Variable]:
         return self.view.weights
 
+    @property
+    def losses(self) -> list[tf.Tensor]:
+        return self.view.losses
+
     def describe(self) -> str:
         """A table of the ghosts: which stands where, the shape it gives, and the parameters it adds."""
         lines = [f"{'layer':40} {'ghost':12} {'shape':20} {'parameters':>10}"]

@@ -2,7 +2,7 @@
 
 from tost_tf.compat import keras, tf
 from tost_tf.config.names import GHOST_SKIPS
-from tost_tf.models.copy import copy_layer
+from tost_tf.graph.copy import copy_layer
 
 NEEDS_TRAINING = (keras.layers.BatchNormalization, keras.layers.Dropout)
 
@@ -41,6 +41,7 @@ class GhostSkip(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.make_branch = GHOST_SKIPS[kind]
         self.kind, self.kernel_initializer, self.initial_alpha = kind, kernel_initializer, float(alpha)
         self.strides, self.crop, self.data_format = strides, crop, data_format
@@ -70,6 +71,9 @@ class GhostSkip(keras.layers.Layer):
         skip = _match_channels(skip, block_output.shape[-1])
         result = block_output + tf.cast(self.alpha, block_output.dtype) * skip
         return _moved(result, -1, 1) if self.data_format == "channels_first" else result
+
+    def compute_mask(self, inputs, mask=None):
+        return None if mask is None else mask[1]
 
     def _aligned(self, block_input: tf.Tensor, block_output: tf.Tensor) -> tf.Tensor:
         """The part of the input that gives an output of the right size, and nothing else to the normalisation."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tost_tf.compat import PruneLowMagnitude, is_graph_model, keras, require_graph_model, tf
-from tost_tf.models.copy import inside
+from tost_tf.graph.copy import unwrapped_layer
 
 # Layer class -> the attribute that holds its kernel. Biases and BatchNormalization are never pruned; of a separable
 # convolution the pointwise kernel is, as in tensorflow-model-optimization: nearly all of its weights are there.
@@ -41,7 +41,7 @@ def prunable_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Laye
 
     def walk(network: keras.Model, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:
         for layer in network.layers:
-            inner = inside(layer)
+            inner = unwrapped_layer(layer)
             if id(inner) in seen:
                 continue
             seen.add(id(inner))
@@ -60,7 +60,7 @@ def prunable_weights(model: keras.Model) -> dict[str, tf.Variable]:
     Raises:
       TostError: `model` is not a functional or Sequential tf_keras model.
     """
-    kernels = ((path, inside(layer)) for path, layer in prunable_layers(model))
+    kernels = ((path, unwrapped_layer(layer)) for path, layer in prunable_layers(model))
     return {f"{path}/{kernel_name(layer)}": getattr(layer, kernel_name(layer)) for path, layer in kernels}
 
 
@@ -72,7 +72,7 @@ def is_ranked(layer_path: str, dense_layers: str) -> bool:
 def present_masks(model: keras.Model) -> dict[str, np.ndarray]:
     """Weight path -> the 0/1 mask of the pruning wrapper around it, for the weights that have one."""
     return {
-        f"{path}/{kernel_name(inside(layer))}": layer.pruning_vars[0][1].numpy()
+        f"{path}/{kernel_name(unwrapped_layer(layer))}": layer.pruning_vars[0][1].numpy()
         for path, layer in prunable_layers(model)
         if isinstance(layer, PruneLowMagnitude)
     }

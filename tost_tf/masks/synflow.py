@@ -7,9 +7,10 @@ from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
+from tost_tf.graph.copy import copy_layer, unwrapped_layer
+from tost_tf.graph.rebuild import rebuild
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import prunable_weights
-from tost_tf.models.copy import copy_graph, inside
 
 # Layers whose output is not a sum of what they read with positive weights.
 BENDING = (
@@ -34,7 +35,7 @@ class SynapticFlow:
     """
 
     def __init__(self, model: keras.Model, paths_only: bool = False):
-        self._copy = copy_graph(model, _linear if paths_only else _in_double_precision)
+        self._copy = rebuild(model, _linear if paths_only else _in_double_precision)
         for variable in self._copy.variables:
             variable.assign(_one_or_zero(variable) if paths_only else tf.abs(variable))
         self._kernels = prunable_weights(self._copy)
@@ -89,8 +90,7 @@ def prune_iteratively(
 
 
 def _in_double_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
-    layer = inside(layer)
-    return type(layer).from_config(layer.get_config() | {"dtype": "float64"})
+    return copy_layer(unwrapped_layer(layer), "float64")
 
 
 def _one_or_zero(variable: tf.Variable) -> tf.Tensor:
@@ -100,11 +100,10 @@ def _one_or_zero(variable: tf.Variable) -> tf.Tensor:
 
 def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
     """A stand-in that lets the flow through as it is, for what would bend it."""
-    layer = inside(layer)
-    config = layer.get_config() | {"dtype": "float64"}
+    layer = unwrapped_layer(layer)
     pooling = type(layer).__name__.replace("Max", "Average")
     if isinstance(layer, BENDING):
         return keras.layers.Activation("linear", name=layer.name, dtype="float64")
     if pooling != type(layer).__name__ and "Pooling" in pooling:
-        return getattr(keras.layers, pooling).from_config(config)
-    return type(layer).from_config(config | ({"activation": "linear"} if "activation" in config else {}))
+        return getattr(keras.layers, pooling).from_config(layer.get_config() | {"dtype": "float64"})
+    return copy_layer(layer, "float64", **({"activation": "linear"} if "activation" in layer.get_config() else {}))

@@ -4,7 +4,8 @@ import inspect
 
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
-from tost_tf.models.copy import copy_graph, copy_layer
+from tost_tf.graph.copy import copy_layer
+from tost_tf.graph.rebuild import rebuild
 
 PREFIX = "applications/"
 
@@ -41,7 +42,7 @@ def build_application(
             f"{name} cannot be built for images of {size} ({' '.join(str(error).split())}): --image_size makes them "
             "larger"
         ) from None
-    return model if "include_preprocessing" in takes else copy_graph(model, _without_preprocessing)
+    return model if "include_preprocessing" in takes else rebuild(model, _without_preprocessing)
 
 
 def _without_preprocessing(layer: keras.layers.Layer) -> keras.layers.Layer:

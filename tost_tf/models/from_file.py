@@ -11,7 +11,8 @@ import h5py
 from tost_tf.compat import is_graph_model, keras, keras3, require_graph_model
 from tost_tf.convert.from_keras3 import from_keras3
 from tost_tf.errors import TostError
-from tost_tf.models.copy import copy_graph, copy_layer
+from tost_tf.graph.copy import copy_layer
+from tost_tf.graph.rebuild import rebuild
 
 
 def load_model_file(path: str | os.PathLike) -> keras.Model:
@@ -78,4 +79,4 @@ def _without_softmax(model: keras.Model) -> keras.Model:
             return keras.layers.Activation("linear", name=layer.name)
         return type(layer).from_config(layer.get_config() | {"activation": "linear"})
 
-    return copy_graph(model, copy)
+    return rebuild(model, copy)

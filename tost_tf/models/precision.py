@@ -4,7 +4,8 @@ The policy is set layer by layer in a copy of the model; Keras's global policy i
 """
 
 from tost_tf.compat import graph_nodes, is_graph_model, keras
-from tost_tf.models.copy import copy_graph, copy_layer, inside
+from tost_tf.graph.copy import copy_layer, unwrapped_layer
+from tost_tf.graph.rebuild import rebuild
 
 
 def in_precision(model: keras.Model, precision: str) -> keras.Model:
@@ -22,12 +23,12 @@ def in_precision(model: keras.Model, precision: str) -> keras.Model:
         keeps = isinstance(layer, keras.layers.InputLayer) or hasattr(layer, "symbol") or id(layer) in last
         return copy_layer(layer, None if keeps else f"mixed_{precision}")
 
-    return copy_graph(model, copy)
+    return rebuild(model, copy)
 
 
 def weight_precision(layer: keras.layers.Layer) -> str | None:
     """The precision of a mixed layer's weights; `None` for a layer that computes in the precision of its weights."""
-    policy = inside(layer).dtype_policy
+    policy = unwrapped_layer(layer).dtype_policy
     return policy.variable_dtype if policy.name.startswith("mixed_") else None
 
 

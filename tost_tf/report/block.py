@@ -12,7 +12,7 @@ from tost_tf.files import replaced_file
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.skip import GhostSkip
-from tost_tf.models.copy import inside
+from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.report.figures import ORANGE
 
 GHOST, PLAIN, INPUT = "#fde0c5", "#d6e4f0", "#eeeeee"
@@ -28,7 +28,7 @@ def block_graph(model: keras.Model, prefix: str) -> dict[str, list[str]]:
     """
     made_by, graph = {}, {}
     for node in graph_nodes(model):
-        name = inside(node.layer).name
+        name = unwrapped_layer(node.layer).name
         made_by |= dict.fromkeys(node.flat_output_ids, name)
         if name.startswith(prefix):
             graph[name] = [made_by.get(key, "input") for key in node.flat_input_ids]

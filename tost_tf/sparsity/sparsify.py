@@ -2,9 +2,10 @@
 
 from tost_tf.compat import PruneLowMagnitude, keras, tf
 from tost_tf.errors import TostError
+from tost_tf.graph.copy import copy_layer, unwrapped_layer
+from tost_tf.graph.rebuild import rebuild
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import kernel_name, present_masks, prunable_layers, prunable_weights
-from tost_tf.models.copy import copy_graph, copy_layer, inside
 from tost_tf.models.precision import weight_precision
 from tost_tf.sparsity.fixed_mask import FixedMask
 
@@ -21,7 +22,7 @@ def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
     """
     shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
     masks.require_match(shapes, f"the model {model.name!r}")
-    sparse = copy_graph(model, lambda layer: FixedMask(copy_layer(layer)) if kernel_name(layer) else copy_layer(layer))
+    sparse = rebuild(model, lambda layer: FixedMask(copy_layer(layer)) if kernel_name(layer) else copy_layer(layer))
     for path, wrapper in prunable_layers(sparse):
         wrapper.set_mask(masks[f"{path}/{wrapper.kernel_name}"])
     return sparse
@@ -51,7 +52,7 @@ def unwrapped(model: keras.Model) -> keras.Model:
     Unlike tensorflow-model-optimization's `strip_pruning`, which also works, the copy shares no layer with `model`,
     and no constraint stays on its kernels.
     """
-    plain = copy_graph(model, lambda layer: copy_layer(inside(layer), weight_precision(inside(layer))))
+    plain = rebuild(model, lambda layer: copy_layer(unwrapped_layer(layer), weight_precision(unwrapped_layer(layer))))
     weights = prunable_weights(plain)
     for path, mask in present_masks(model).items():
         # Weights put into the whole model by `set_weights` pass no wrapper.

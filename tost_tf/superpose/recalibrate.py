@@ -6,7 +6,7 @@ import numpy as np
 
 from tost_tf.compat import graph_nodes, is_graph_model, keras, tf
 from tost_tf.errors import TostError
-from tost_tf.models.copy import inside
+from tost_tf.graph.copy import unwrapped_layer
 
 
 def normalisations(model: keras.Model) -> list[keras.layers.Layer]:
@@ -16,7 +16,7 @@ def normalisations(model: keras.Model) -> list[keras.layers.Layer]:
       TostError: one is called several times, so that a batch has several means.
     """
     networks = [model, *(part for part in model.submodules if is_graph_model(part))]
-    called = [inside(node.layer) for network in networks for node in graph_nodes(network)]
+    called = [unwrapped_layer(node.layer) for network in networks for node in graph_nodes(network)]
     layers = [layer for layer in called if hasattr(layer, "moving_mean") and hasattr(layer, "momentum")]
     shared = sorted({layer.name for layer in layers if sum(layer is other for other in layers) > 1})
     if shared:

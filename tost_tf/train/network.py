@@ -10,9 +10,10 @@ from tost_tf.distill.model import DistilledModel
 from tost_tf.distill.teacher import Teacher
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
+from tost_tf.graph.copy import copy_layer
+from tost_tf.graph.rebuild import rebuild
 from tost_tf.losses import Distillation, cross_entropy
 from tost_tf.masks.mask import Masks
-from tost_tf.models.copy import copy_graph, copy_layer
 from tost_tf.models.precision import in_precision
 from tost_tf.models.weights import load_weights
 from tost_tf.seeds import derive_seed
@@ -59,7 +60,7 @@ def haunt(config: RunConfig, model: keras.Model, masks: Masks | None, teacher: T
     recipe = config.recipe
     # The ghosts' own weights are the same whether or not something random was drawn before.
     keras.utils.set_random_seed(derive_seed(config.training.seed, "ghosts"))
-    sparse = copy_graph(model, copy_layer) if masks is None else sparsify(model, masks)
+    sparse = rebuild(model, copy_layer) if masks is None else sparsify(model, masks)
     ghosts = (recipe.ghost_neurons, recipe.ghost_skips, recipe.ghost_skip_initializer, recipe.beta_start)
     haunted = DistilledModel(sparse, *ghosts, teacher=teacher) if teacher else GhostModel(sparse, *ghosts)
     if recipe.has_ghosts and not haunted.ghosts:

@@ -1,0 +1,66 @@
+"""The calls of layers that a functional or Sequential model is made of."""
+
+from typing import Any
+
+from tost_tf.compat import call_arguments, graph_nodes, keras, keras_mask, tf, training_argument
+
+
+class Call:
+    """One call of a layer.
+
+    Args:
+      node: one of `graph_nodes`.
+
+    Attributes:
+      layer: what is called.
+      inputs, outputs: keys of tensors, in the order of the arguments.
+      output_shapes: with the batch, by output.
+    """
+
+    def __init__(self, node):
+        self._node = node
+        self.layer: keras.layers.Layer = node.layer
+        self.inputs = [str(key) for key in node.flat_input_ids]
+        self.outputs = [str(key) for key in node.flat_output_ids]
+        self.output_shapes = [tuple(tensor.shape) for tensor in self.output_tensors]
+
+    def arguments(self, tensors: dict[str, tf.Tensor]) -> tuple[tuple, dict]:
+        """The arguments of the call, its tensors replaced by those under their keys."""
+        return call_arguments(self._node, tensors)
+
+    @property
+    def output_tensors(self) -> list[tf.Tensor]:
+        """The symbolic tensors the call gave."""
+        return tf.nest.flatten(self._node.outputs)
+
+    @property
+    def other_arguments(self) -> list:
+        """What the call is given beside tensors of the graph: numbers, names, constant tensors, ..."""
+        every = tf.nest.flatten((self._node.call_args, self._node.call_kwargs))
+        return [value for value in every if not (tf.is_tensor(value) and keras.backend.is_keras_tensor(value))]
+
+    @property
+    def training(self) -> Any:
+        """What the call says of `training`, by name or by position; `None` where it says nothing."""
+        return training_argument(self._node)[1]
+
+    @property
+    def is_for_training(self) -> bool:
+        """Whether the call says `training=True` (or a tensor), so that it is not inference."""
+        return self.training is not None and self.training is not False
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether a Keras mask goes into the call or comes out of it."""
+        tensors = (*self._node.keras_inputs, *self.output_tensors)
+        return any(keras_mask(tensor) is not None for tensor in tensors)
+
+
+def calls(model: keras.Model) -> list[Call]:
+    """The calls in `model`'s graph, inputs left out, each after those it depends on."""
+    return [Call(node) for node in graph_nodes(model)]
+
+
+def keys(tensors: list[tf.Tensor]) -> list[str]:
+    """The keys under which a model's inputs or outputs are known to its calls."""
+    return [str(id(tensor)) for tensor in tensors]

@@ -1,0 +1,168 @@
+"""The one way in which a graph model is called again: for copies, ghosted views, flattened and smaller models."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tost_tf.compat import (
+    added_functions,
+    copy_trainable,
+    include_calls,
+    is_graph_model,
+    keras,
+    layer_of,
+    layers_in_row,
+    require_graph_model,
+    takes_functional_arguments,
+    tf,
+)
+from tost_tf.errors import TostError
+from tost_tf.graph.calls import Call, calls, keys
+from tost_tf.graph.copy import unwrapped_layer
+
+Tensors = dict[str, tf.Tensor]
+
+
+class Replay:
+    """Makes the calls of a graph model again, in order, into a new model.
+
+    A subclass says which layer stands in for which (`new_layer`) and how a call is made (`call`). A layer, or nested
+    model, that is called several times has one stand-in, whichever models it is called in. Names of layers, inputs and
+    models, the structure of inputs and outputs, losses and metrics added as tensors, Keras masks and the flag
+    `trainable` of each model are carried over.
+    """
+
+    def __init__(self):
+        self._stand_ins: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
+
+    def new_layer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        """What stands in for a layer that is not a graph model; asked once for each layer."""
+        return layer
+
+    def call(self, call: Call, tensors: Tensors) -> Any:
+        """Makes a call again.
+
+        Args:
+          call: of the old model.
+          tensors: the new tensors by the keys of the old ones.
+
+        Returns:
+          The new outputs, in the structure of the old ones; `None` leaves the call out.
+        """
+        arguments, keywords = call.arguments(tensors)
+        return self.layer(call.layer)(*arguments, **keywords)
+
+    def layer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        """What stands in for a layer or a nested model."""
+        if id(layer) not in self._stand_ins:
+            new = self.model(layer) if is_graph_model(layer) else self.new_layer(layer)
+            self._stand_ins[id(layer)] = (layer, new)
+        return self._stand_ins[id(layer)][1]
+
+    def model(self, model: keras.Model) -> keras.Model:
+        """The new model, functional, with fresh inputs."""
+        inputs = tf.nest.map_structure(same_input, model.input)
+        tensors = self.replay(model, tf.nest.flatten(inputs))
+        outputs = tf.nest.pack_sequence_as(model.output, [tensors[key] for key in keys(model.outputs)])
+        new = self.kind(model)(inputs, outputs, name=self.name(model))
+        include_calls(new, list(tensors.values()))
+        copy_trainable(model, new)
+        return new
+
+    def kind(self, model: keras.Model) -> type[keras.Model]:
+        """The class of the new model."""
+        return keras.Model
+
+    def name(self, model: keras.Model) -> str:
+        """The name of the new model."""
+        return model.name
+
+    def replay(self, model: keras.Model, inputs: list[tf.Tensor]) -> Tensors:
+        """Makes all calls of a model again on other inputs; gives the new tensors by the keys of the old ones."""
+        tensors: Tensors = dict(zip(keys(model.inputs), inputs, strict=True))
+        for call in calls(model):
+            outputs = self.call(call, tensors)
+            if outputs is not None:
+                tensors |= dict(zip(call.outputs, tf.nest.flatten(outputs), strict=True))
+        return tensors
+
+
+class _Copy(Replay):
+    """A copy, whose Sequential models stay so, with layers that have weights of their own."""
+
+    def __init__(self, new_layer: Callable[[keras.layers.Layer], keras.layers.Layer]):
+        super().__init__()
+        self._new_layer = new_layer
+
+    def new_layer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        return self._new_layer(layer)
+
+    def kind(self, model: keras.Model) -> type[keras.Model]:
+        return type(model) if takes_functional_arguments(type(model)) else keras.Model
+
+    def model(self, model: keras.Model) -> keras.Model:
+        if added_functions(model):
+            raise TostError(
+                f"a loss was added to {model.name!r} as a function, which a copy of the model cannot have as its own: "
+                "add it as a tensor (`model.add_loss(tensor)`)"
+            )
+        return self._sequential(model) if isinstance(model, keras.Sequential) else super().model(model)
+
+    def _sequential(self, model: keras.Sequential) -> keras.Sequential:
+        in_row = layers_in_row(model)
+        layers = [_same_input_layer(layer) if _is_input(layer) else self.layer(layer) for layer in in_row]
+        new = keras.Sequential(layers, name=model.name)
+        if not new.built:
+            new.build(model.input_shape)
+        self._add_calls(model, new)
+        copy_trainable(model, new)
+        return new
+
+    def _add_calls(self, model: keras.Sequential, new: keras.Sequential) -> None:
+        """The calls that are not in the row of layers: losses and metrics added as tensors."""
+        old_calls, new_calls = calls(model), calls(new)
+        tensors: Tensors = dict(zip(keys(model.inputs), new.inputs, strict=True))
+        for old, fresh in zip(old_calls, new_calls, strict=False):
+            tensors |= dict(zip(old.outputs, fresh.output_tensors, strict=True))
+        for call in old_calls[len(new_calls) :]:
+            outputs = self.call(call, tensors)
+            tensors |= dict(zip(call.outputs, tf.nest.flatten(outputs), strict=True))
+        include_calls(new, list(tensors.values()))
+
+    def take_over_state(self) -> None:
+        """Gives every new layer the weights and the flag `trainable` of the old one."""
+        for old, new in self._stand_ins.values():
+            if not is_graph_model(old):
+                old, new = unwrapped_layer(old), unwrapped_layer(new)
+                if new.weights:  # a stand-in may have none
+                    new.set_weights(old.get_weights())
+                copy_trainable(old, new)
+
+
+def rebuild(model: keras.Model, new_layer: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model:
+    """A copy of a graph model, its layers made by `new_layer`, nested models copied likewise, with the same weights.
+
+    Args:
+      model: a functional or Sequential tf_keras model.
+      new_layer: from a layer to a fresh one; it may add a pruning wrapper or take one away.
+
+    Raises:
+      TostError: `model` is of another kind, or has a loss that was added as a function.
+    """
+    require_graph_model(model)
+    copy = _Copy(new_layer)
+    new = copy.model(model)
+    copy.take_over_state()
+    return new
+
+
+def same_input(tensor: tf.Tensor) -> tf.Tensor:
+    """A fresh input of a model, of the shape, type, kind (sparse, ragged) and name of another."""
+    return _same_input_layer(layer_of(tensor)).output
+
+
+def _same_input_layer(layer: keras.layers.InputLayer) -> keras.layers.InputLayer:
+    return keras.layers.InputLayer.from_config(layer.get_config())
+
+
+def _is_input(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.InputLayer)
