@@ -24,6 +24,7 @@ from tost_tf.config.dynamic import DynamicConfig
 from tost_tf.dynamic.growth import gradient_growth
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.losses import cross_entropy
+from tost_tf.sparsity.sparsify import with_dense_gradients
 from tost_tf.train.optimizer import CoupledSGD
 
 UPDATES = 5
@@ -36,7 +37,10 @@ def trainer(keep_gradients: bool) -> tuple[keras.Model, object]:
     images = tf.random.stateless_normal((BATCH, 32, 32, 3), (1, 2))
     labels = tf.one_hot(tf.random.stateless_uniform((BATCH,), (3, 4), 0, 10, tf.int32), 10)
     data = iter(tf.data.Dataset.from_tensors((images, labels)).repeat())
-    model.compile(CoupledSGD(0.01, 0.9, 2e-4, keep_gradients=keep_gradients), cross_entropy())
+    optimizer = CoupledSGD(0.01, 0.9, 2e-4)
+    if keep_gradients:
+        optimizer.keep_gradients(with_dense_gradients(model))
+    model.compile(optimizer, cross_entropy())
     step = model.make_train_function()
     return model, lambda: step(data)["loss"].numpy()
 

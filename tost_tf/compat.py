@@ -191,3 +191,13 @@ def added_functions(model: "keras.Model") -> list:
 def takes_functional_arguments(kind: type) -> bool:
     """Whether a class of models is made from `(inputs, outputs, name=...)`, as `keras.Model` is."""
     return functional.has_functional_like_constructor(kind)
+
+
+def variable_key(optimizer: "keras.optimizers.Optimizer", variable: "tf.Variable") -> str:
+    """By what a Keras optimizer knows a variable; that of a variable on several devices is the same on each."""
+    return optimizer._var_key(variable)
+
+
+def variable_index(optimizer: "keras.optimizers.Optimizer", variable: "tf.Variable") -> int | None:
+    """The place of a variable in the list a Keras optimizer was built for, `None` where it was not."""
+    return optimizer._index_dict.get(optimizer._var_key(variable))

@@ -42,6 +42,52 @@ def test_constraint_of_the_layer_itself_holds_too_and_its_config_is_unchanged():
     assert masked_dense().layer.get_config()["kernel_constraint"] is None
 
 
+def test_forward_pass_is_masked_whoever_writes_the_kernel():
+    wrapper = masked_dense()
+    wrapper.kernel.assign(np.array([[1.0, np.nan], [np.inf, 4.0], [-5.0, 6.0]]))
+    np.testing.assert_allclose(wrapper(tf.constant([[1.0, 10.0, 2.0]])), [[1 - 10 + 0.3, 40 + 12 + 0.7]], rtol=1e-6)
+    assert wrapper.layer.kernel is wrapper.kernel  # the layer has its variable back
+
+
+def gradients(wrapper):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(wrapper(tf.constant([[1.0, 10.0, 2.0]])) * [3.0, -0.7])
+    return tape.gradient(loss, wrapper.kernel).numpy()
+
+
+def test_pruned_weights_get_no_gradient_unless_it_is_asked_for():
+    wrapper = masked_dense()
+    np.testing.assert_allclose(gradients(wrapper), [[3, 0], [0, -7], [6, -1.4]], rtol=1e-6)
+    wrapper.dense_gradients = True
+    np.testing.assert_allclose(gradients(wrapper), [[3, -0.7], [30, -7], [6, -1.4]], rtol=1e-6)
+
+
+def test_regularizer_sees_the_masked_kernel():
+    wrapper = FixedMask(keras.layers.Dense(2, kernel_regularizer=keras.regularizers.OrthogonalRegularizer(0.3)))
+    wrapper.build((None, 3))
+    wrapper.layer.set_weights([np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.zeros(2)])
+    wrapper.mask.assign(np.array([[1, 0], [0, 1], [1, 1]]))  # the kernel itself is not masked
+    with tf.GradientTape() as tape:
+        loss = wrapper.losses[0]
+    assert float(loss) == pytest.approx(0.3 * (5 + 6) / np.sqrt(61) / 3)  # rows [1, 0], [0, 4] and [5, 6]
+    assert tape.gradient(loss, wrapper.kernel).numpy()[[0, 1], [1, 0]].tolist() == [0, 0]
+    assert isinstance(wrapper.layer.kernel_regularizer, keras.regularizers.OrthogonalRegularizer)
+
+
+def test_step_of_an_optimizer_that_clips_by_norm_is_that_of_the_small_network():
+    wrapper = masked_dense()
+    model = keras.Sequential([keras.Input((3,)), wrapper])
+    model.compile(
+        keras.optimizers.SGD(1.0, global_clipnorm=0.5), lambda _, outputs: tf.reduce_sum(outputs * [3.0, -0.7])
+    )
+    before = wrapper.kernel.numpy()
+    model.train_on_batch(np.array([[1.0, 10.0, 2.0]]), np.zeros((1, 2)))
+    # The gradients of kernel and biases are [3, -7, 6, -1.4] and [3, -0.7], their norm 10.3063.
+    scale = 0.5 / np.sqrt(9 + 49 + 36 + 1.96 + 9 + 0.49)
+    expected = before - scale * np.array([[3, 0], [0, -7], [6, -1.4]])
+    np.testing.assert_allclose(wrapper.kernel, expected, rtol=1e-5)
+
+
 def test_weights_from_elsewhere_are_masked():
     wrapper = masked_dense()
     wrapper.set_weights([np.full((3, 2), 7.0), np.zeros(2)])

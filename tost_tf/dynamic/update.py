@@ -9,10 +9,11 @@ from tost_tf.dynamic.drop_grow import drop_and_grow
 from tost_tf.dynamic.growth import Growth
 from tost_tf.errors import TostError
 from tost_tf.masks.allocate import kept_count
-from tost_tf.masks.prunable import is_ranked, prunable_layers
+from tost_tf.masks.prunable import is_ranked
 from tost_tf.masks.select import highest_count_of_all, without_pruned
 from tost_tf.seeds import derive_seed
 from tost_tf.sparsity.fixed_mask import FixedMask
+from tost_tf.sparsity.sparsify import mask_layers
 from tost_tf.train.optimizer import CoupledSGD
 
 
@@ -49,9 +50,9 @@ class MaskUpdater:
             raise TostError(f"masks are changed along with CoupledSGD only, the optimizer is {type(inner).__name__}")
         self.optimizer, self.seed = inner, seed
         self.layers: dict[str, FixedMask] = {
-            f"{path}/{layer.kernel_name}": layer
-            for path, layer in prunable_layers(plain)
-            if isinstance(layer, FixedMask) and is_ranked(path, dense_layers) and inner.trains(layer.kernel)
+            path: layer
+            for path, layer in mask_layers(plain).items()
+            if is_ranked(path.rpartition("/")[0], dense_layers) and inner.trains(layer.kernel)
         }
         if not self.layers:
             raise TostError(
@@ -85,16 +86,16 @@ class MaskUpdater:
             for path in self.layers
         }
         for path, layer in self.layers.items():
-            grown = (after[path] == 1) & (before[path] == 0)
+            stays = (after[path] == 1) & (before[path] == 1)
             momentum = self.optimizer.momentum_of(layer.kernel)
-            momentum.assign(tf.where(grown, tf.zeros_like(momentum), momentum))
+            momentum.assign(tf.where(stays, momentum, tf.zeros_like(momentum)))
             layer.set_mask(after[path])
         joined = sum(int(((after[path] == 1) & (before[path] == 0)).sum()) for path in after)
         left = sum(int(((after[path] == 0) & (before[path] == 1)).sum()) for path in after)
         return Update(left, joined, sum(int(mask.sum()) for mask in after.values()))
 
     def _score(self, path: str, layer: FixedMask, growth: Growth, step: int) -> np.ndarray:
-        kept = self.optimizer.keep_gradients
+        kept = self.optimizer.keeps_gradients
         gradient = self.optimizer.gradient_of(layer.kernel).numpy() if kept else np.zeros(tuple(layer.mask.shape))
         return growth(gradient, np.random.default_rng(derive_seed(self.seed, f"growth of {path} at step {step}")))
 

@@ -6,26 +6,31 @@ from tost_tf.compat import PruneLowMagnitude, keras, tf
 from tost_tf.errors import TostError
 from tost_tf.masks.prunable import kernel_name
 
-# Attribute of a kernel -> attribute of the constraint the layer creates it with.
-CONSTRAINTS = {
-    "kernel": "kernel_constraint",
-    "depthwise_kernel": "depthwise_constraint",
-    "pointwise_kernel": "pointwise_constraint",
+# Attribute of a kernel -> attributes of the regulariser and the constraint that the layer creates it with.
+KERNEL_OPTIONS = {
+    "kernel": ("kernel_regularizer", "kernel_constraint"),
+    "depthwise_kernel": ("depthwise_regularizer", "depthwise_constraint"),
+    "pointwise_kernel": ("pointwise_regularizer", "pointwise_constraint"),
 }
 
 
 @keras.utils.register_keras_serializable("tost_tf")
 class FixedMask(PruneLowMagnitude):
-    """A layer whose kernel keeps exactly the weights of a fixed 0/1 mask, at every moment.
+    """A layer that computes with exactly the weights of a fixed 0/1 mask, whoever writes its kernel.
 
     A `PruneLowMagnitude` of tensorflow-model-optimization, so that its `strip_pruning`, its `PruningSummaries` and
-    `collect_prunable_layers` know it. Unlike the stock wrapper it decides nothing during training: the mask is held
-    by a constraint on the kernel, which the optimizer applies after each update, and `call` just calls the layer.
-    No `UpdatePruningStep` is needed, and nothing is added to the forward and backward pass.
+    `collect_prunable_layers` know it. Unlike the stock wrapper it decides nothing during training: `call` lends the
+    layer `kernel * mask`, so that pruned weights have no part in the output and get exactly no gradient. What an
+    optimizer computes from gradients and weights (norms, clipping, averages) is that of a network without them. No
+    `UpdatePruningStep` is needed.
 
     Args:
       layer: a layer with a prunable kernel (a convolution or Dense) that is not built yet.
       **kwargs: as for any Keras layer.
+
+    Attributes:
+      dense_gradients: whether pruned weights get the gradient they would have without a mask, for growing weights by
+        it; to be set before a training step is traced, for an optimizer that masks its steps (see `CoupledSGD`).
 
     Raises:
       TostError: the layer has no prunable kernel, or is built already.
@@ -33,6 +38,7 @@ class FixedMask(PruneLowMagnitude):
 
     def __init__(self, layer: keras.layers.Layer, **kwargs):
         self.kernel_name = kernel_name(layer)
+        self.dense_gradients = False
         if self.kernel_name is None:
             raise TostError(f"the layer {layer.name!r} ({type(layer).__name__}) has no prunable kernel")
         if layer.built:
@@ -44,17 +50,20 @@ class FixedMask(PruneLowMagnitude):
         super().__init__(layer, **kwargs)
 
     def build(self, input_shape):
-        # The kernel is created with the constraint; the layer's config keeps its own, if it has one.
-        attribute = CONSTRAINTS[self.kernel_name]
-        own_constraint = getattr(self.layer, attribute)
-        setattr(self.layer, attribute, lambda kernel: self._masked(kernel, own_constraint))
+        # The kernel is created with a regulariser and a constraint that see it masked; the layer keeps its own.
+        attributes = KERNEL_OPTIONS[self.kernel_name]
+        own = [getattr(self.layer, attribute) for attribute in attributes]
+        regularizer, constraint = own
+        if regularizer is not None:
+            setattr(self.layer, attributes[0], lambda kernel: regularizer(self._masked(kernel)))
+        if constraint is not None:
+            setattr(self.layer, attributes[1], lambda kernel: self._masked(constraint(kernel)))
         super().build(input_shape)
-        setattr(self.layer, attribute, own_constraint)
+        for attribute, value in zip(attributes, own, strict=True):
+            setattr(self.layer, attribute, value)
 
-    def _masked(self, kernel, own_constraint):
-        if own_constraint is not None:
-            kernel = own_constraint(kernel)
-        return kernel * tf.cast(self.mask, kernel.dtype)
+    def _masked(self, kernel: tf.Tensor) -> tf.Tensor:
+        return tf.where(self.mask > 0, kernel, tf.zeros_like(kernel))  # a product would keep what is not a number
 
     @property
     def kernel(self) -> tf.Variable:
@@ -73,14 +82,26 @@ class FixedMask(PruneLowMagnitude):
 
     def apply_mask(self) -> None:
         """Sets the weights the mask drops to zero, for weights that came from elsewhere."""
-        self.kernel.assign(tf.where(self.mask > 0, self.kernel, tf.zeros_like(self.kernel)))
+        self.kernel.assign(self._masked(self.kernel))
 
     def set_weights(self, weights):
         super().set_weights(weights)
         self.apply_mask()
 
     def call(self, inputs):
-        return self.layer(inputs)
+        kernel = self.kernel
+        mask = self._masked_forwards if self.dense_gradients else self._masked
+        # As tensorflow-model-optimization's QuantizeWrapper does: a layer computes with what its attribute holds.
+        self.layer.__dict__[self.kernel_name] = mask(kernel)
+        try:
+            return self.layer(inputs)
+        finally:
+            self.layer.__dict__[self.kernel_name] = kernel
+
+    def _masked_forwards(self, kernel: tf.Variable) -> tf.Tensor:
+        """The masked kernel, with the gradient of one that is not."""
+        values = tf.convert_to_tensor(kernel)
+        return values + tf.stop_gradient(self._masked(values) - values)
 
     def get_config(self):
         # A wrapper's config alone: the pruning schedule of PruneLowMagnitude is not used.

@@ -28,6 +28,24 @@ def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
     return sparse
 
 
+def mask_layers(model: keras.Model) -> dict[str, FixedMask]:
+    """Weight path -> the wrapper that masks it, of a model made by `sparsify`."""
+    wrappers = ((path, layer) for path, layer in prunable_layers(model) if isinstance(layer, FixedMask))
+    return {f"{path}/{layer.kernel_name}": layer for path, layer in wrappers}
+
+
+def with_dense_gradients(model: keras.Model) -> list[tuple[tf.Variable, tf.Variable]]:
+    """Lets the pruned weights of a model made by `sparsify` get the gradient they would have without a mask.
+
+    To be called before a training step is traced. Gives each kernel and its mask, for an optimizer that masks its steps
+    (`CoupledSGD.keep_gradients`).
+    """
+    layers = list(mask_layers(model).values())
+    for layer in layers:
+        layer.dense_gradients = True
+    return [(layer.kernel, layer.mask) for layer in layers]
+
+
 def masks_of(model: keras.Model) -> Masks:
     """The masks a model made by `sparsify` holds."""
     return Masks(present_masks(model))

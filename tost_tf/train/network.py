@@ -17,7 +17,7 @@ from tost_tf.masks.mask import Masks
 from tost_tf.models.precision import in_precision
 from tost_tf.models.weights import load_weights
 from tost_tf.seeds import derive_seed
-from tost_tf.sparsity.sparsify import sparsify
+from tost_tf.sparsity.sparsify import sparsify, with_dense_gradients
 from tost_tf.train.optimizer import CoupledSGD
 
 
@@ -81,7 +81,9 @@ def haunt_and_compile(
     """
     training, machine = config.training, config.machine
     haunted = haunt(config, in_precision(model, machine.mixed_precision), masks, teacher)
-    optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay, config.keeps_gradients)
+    optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
+    if config.keeps_gradients:
+        optimizer.keep_gradients(with_dense_gradients(haunted.plain))
     if machine.mixed_precision == "float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
     haunted.compile(optimizer, training_loss(config), metrics=["accuracy"], jit_compile=machine.jit_compile or None)

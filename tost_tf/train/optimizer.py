@@ -1,6 +1,17 @@
 """SGD as PyTorch does it, with which the paper's numbers were made."""
 
-from tost_tf.compat import keras, tf
+import dataclasses
+from collections.abc import Iterable
+
+from tost_tf.compat import keras, tf, variable_index, variable_key
+
+
+@dataclasses.dataclass(frozen=True)
+class _Masked:
+    """Masks by the id of their kernel and by Keras's key of it; an object, which no checkpoint looks into."""
+
+    masks: dict[int, tf.Variable]
+    by_key: dict[str, tf.Variable] = dataclasses.field(default_factory=dict)
 
 
 @keras.utils.register_keras_serializable("tost_tf")
@@ -17,8 +28,6 @@ class CoupledSGD(keras.optimizers.Optimizer):
       learning_rate: a number or a schedule.
       momentum: in [0, 1).
       weight_decay: the L2 factor, at least 0.
-      keep_gradients: whether the last gradient of each weight with a constraint (a masked kernel) is kept, for growing
-        weights; it is dense, of pruned weights too, and without the L2 penalty.
       name: of the optimizer.
       **kwargs: as for any Keras optimizer.
     """
@@ -28,7 +37,6 @@ class CoupledSGD(keras.optimizers.Optimizer):
         learning_rate: float = 0.1,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
-        keep_gradients: bool = False,
         name: str = "CoupledSGD",
         jit_compile: bool = False,
         **kwargs,
@@ -38,35 +46,55 @@ class CoupledSGD(keras.optimizers.Optimizer):
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.momentum = momentum
         self.coupled_weight_decay = weight_decay
-        self.keep_gradients = keep_gradients
+        self._masked = _Masked({})
+
+    def keep_gradients(self, masks: Iterable[tuple[tf.Variable, tf.Variable]]) -> None:
+        """Keeps the last gradient of some kernels as it comes, dense and without the L2 penalty, and masks it then.
+
+        To be called before the optimizer is built.
+
+        Args:
+          masks: kernel and mask, 1 = kept, of each of them.
+        """
+        self._masked = _Masked({id(kernel): mask for kernel, mask in masks})
 
     def build(self, var_list):
         super().build(var_list)
         if getattr(self, "_built", False):
             return
         self.momentums = [self.add_variable_from_reference(variable, "momentum") for variable in var_list]
-        if self.keep_gradients:
-            kept = [variable for variable in var_list if variable.constraint is not None]
-            self._gradient_index = {self._var_key(variable): index for index, variable in enumerate(kept)}
-            self.gradients = [self.add_variable_from_reference(variable, "gradient") for variable in kept]
+        kept = [variable for variable in var_list if id(variable) in self._masked.masks]
+        self._gradient_index = {variable_key(self, variable): index for index, variable in enumerate(kept)}
+        self._masked.by_key.update(
+            {variable_key(self, variable): self._masked.masks[id(variable)] for variable in kept}
+        )
+        self.gradients = [self.add_variable_from_reference(variable, "gradient") for variable in kept]
         self._built = True
+
+    @property
+    def keeps_gradients(self) -> bool:
+        """Whether gradients are kept, of any kernel."""
+        return bool(self._masked.masks)
 
     def trains(self, variable: tf.Variable) -> bool:
         """Whether it was built for `variable`."""
-        return self._var_key(variable) in self._index_dict
+        return variable_index(self, variable) is not None
 
     def momentum_of(self, variable: tf.Variable) -> tf.Variable:
-        """What has gathered for `variable`."""
-        return self.momentums[self._index_dict[self._var_key(variable)]]
+        """The momentum of `variable`."""
+        return self.momentums[variable_index(self, variable)]
 
     def gradient_of(self, variable: tf.Variable) -> tf.Variable:
-        """The last gradient of a masked kernel, where gradients are kept."""
-        return self.gradients[self._gradient_index[self._var_key(variable)]]
+        """The last gradient of a kernel whose gradients are kept."""
+        return self.gradients[self._gradient_index[variable_key(self, variable)]]
 
     def update_step(self, gradient, variable):
         gradient = tf.convert_to_tensor(gradient)  # that of an embedding is sparse
-        if self.keep_gradients and self._var_key(variable) in self._gradient_index:
-            self.gradient_of(variable).assign(gradient)
+        key = variable_key(self, variable)
+        if key in self._gradient_index:
+            index, mask = self._gradient_index[key], self._masked.by_key[key]
+            self.gradients[index].assign(gradient)
+            gradient = tf.where(mask > 0, gradient, tf.zeros_like(gradient))
         gradient += tf.cast(self.coupled_weight_decay, variable.dtype) * variable
         momentum = self.momentum_of(variable)
         momentum.assign(tf.cast(self.momentum, variable.dtype) * momentum + gradient)
@@ -77,5 +105,4 @@ class CoupledSGD(keras.optimizers.Optimizer):
             "learning_rate": self._serialize_hyperparameter(self._learning_rate),
             "momentum": self.momentum,
             "weight_decay": self.coupled_weight_decay,
-            "keep_gradients": self.keep_gradients,
         }
