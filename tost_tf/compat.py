@@ -1,36 +1,49 @@
-"""The one place that picks a Keras and reaches into tensorflow-model-optimization.
+"""The one place that picks a Keras and reaches into Keras's and tensorflow-model-optimization's private parts.
 
 tensorflow-model-optimization 0.8.1 works on Keras 2 only (the package `tf_keras`) and looks at
 `TF_USE_LEGACY_KERAS` when TensorFlow first makes `tf.keras`. So the variable is set before TensorFlow is
-imported, and every other file of the project takes `tf`, `keras` and the pruning classes from here.
+imported, and every other file of the project takes `tf` and `keras` from here. Both are imported when something of
+them is first asked for, so that options can be checked without waiting for TensorFlow.
 """
+
+from __future__ import annotations
 
 import importlib
 import os
 import types
-
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-
-import tensorflow as tf
-import tf_keras as keras
-from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import (
-    PruneLowMagnitude,
-)
-from tf_keras.src.engine import functional
+from typing import TYPE_CHECKING, Any
 
 from tost_tf.errors import TostError
 
-__all__ = [
-    "PruneLowMagnitude",
-    "call_arguments",
-    "graph_nodes",
-    "is_graph_model",
-    "keras",
-    "keras3",
-    "require_graph_model",
-    "start_fit_at_step",
-    "tf",
-]
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+
+class LazyModule(types.ModuleType):
+    """A module that is imported when something of it is first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(importlib.import_module(self.__name__))
+
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras as keras
+else:
+    tf, keras = LazyModule("tensorflow"), LazyModule("tf_keras")
+
+
+def pruning_wrapper() -> type[keras.layers.Wrapper]:
+    """The class of tensorflow-model-optimization's pruning wrapper."""
+    package = "tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper"
+    return importlib.import_module(package).PruneLowMagnitude
+
+
+def is_pruning_wrapper(layer: object) -> bool:
+    """Whether `layer` is a pruning wrapper, of this project or tensorflow-model-optimization's own."""
+    return isinstance(layer, pruning_wrapper())
 
 
 def is_graph_model(layer: object) -> bool:
@@ -53,7 +66,7 @@ def keras3() -> types.ModuleType:
     return package
 
 
-def start_fit_at_step(model: "keras.Model", step: int) -> None:
+def start_fit_at_step(model: keras.Model, step: int) -> None:
     """Makes `fit`, which has begun, start its first epoch at `step`, by what Keras's own BackupAndRestore uses."""
 
     def counters(steps_per_epoch: int, initial_epoch: int) -> tuple[int, int]:
@@ -87,13 +100,13 @@ def require_graph_model(model: object) -> None:
     raise TostError(f"expected a functional or Sequential tf_keras model, got an object of type {kind}")
 
 
-def graph_nodes(model: "keras.Model") -> list:
+def graph_nodes(model: keras.Model) -> list:
     """The calls of layers in `model`'s graph, inputs left out, each after those it depends on."""
     by_depth = model._nodes_by_depth
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
 
 
-def call_arguments(node, tensors: "dict[str, tf.Tensor]") -> tuple[tuple, dict]:
+def call_arguments(node, tensors: dict[str, tf.Tensor]) -> tuple[tuple, dict]:
     """The positional and keyword arguments of a node's call, its input tensors replaced.
 
     Args:
@@ -104,23 +117,23 @@ def call_arguments(node, tensors: "dict[str, tf.Tensor]") -> tuple[tuple, dict]:
     return node.map_arguments({key: [tensors[key]] * node.flat_input_ids.count(key) for key in node.flat_input_ids})
 
 
-def call_of(tensor: "tf.Tensor") -> object:
+def call_of(tensor: tf.Tensor) -> object:
     """The call of a layer that gave a symbolic tensor: a node like those of `graph_nodes`."""
     history = tensor._keras_history
     return history.layer._inbound_nodes[history.node_index]
 
 
-def layer_of(tensor: "tf.Tensor") -> "keras.layers.Layer":
+def layer_of(tensor: tf.Tensor) -> keras.layers.Layer:
     """The layer that gave a symbolic tensor."""
     return tensor._keras_history.layer
 
 
-def output_layers(model: "keras.Model") -> "list[keras.layers.Layer]":
+def output_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layer that gives each output of a graph model."""
     return list(model._output_layers)
 
 
-def layers_in_row(model: "keras.Sequential") -> "list[keras.layers.Layer]":
+def layers_in_row(model: keras.Sequential) -> list[keras.layers.Layer]:
     """The layers a Sequential model was made of, in order, with its `InputLayer` if it has one.
 
     Layers of losses and metrics that were added as tensors, which Keras keeps beside them, are left out.
@@ -137,24 +150,24 @@ def training_argument(node) -> tuple[bool, object]:
     return True, specification.get_arg_value("training", node.call_args, node.call_kwargs, inputs_in_args=True)
 
 
-def with_training(layer: "keras.layers.Layer", training: object, arguments: tuple, keywords: dict) -> tuple:
+def with_training(layer: keras.layers.Layer, training: object, arguments: tuple, keywords: dict) -> tuple:
     """The arguments of a call with `training` set; unchanged where `layer` (a bare operation, say) does not take it."""
     if is_operation(layer) or not layer._call_spec.expects_training_arg:
         return arguments, keywords
     return layer._call_spec.set_arg_value("training", training, arguments, dict(keywords), inputs_in_args=True)
 
 
-def is_operation(layer: "keras.layers.Layer") -> bool:
+def is_operation(layer: keras.layers.Layer) -> bool:
     """Whether `layer` is a TensorFlow operation called on symbolic tensors, such as `tf.nn.relu(x)` or `x + y`."""
     return hasattr(layer, "symbol")
 
 
-def keras_mask(tensor: "tf.Tensor") -> object:
+def keras_mask(tensor: tf.Tensor) -> object:
     """The Keras mask that comes with a tensor, or `None`."""
     return getattr(tensor, "_keras_mask", None)
 
 
-def include_calls(model: "keras.Model", tensors: "list[tf.Tensor]") -> None:
+def include_calls(model: keras.Model, tensors: list[tf.Tensor]) -> None:
     """Makes the calls that gave `tensors` part of a graph model, where no output needs them.
 
     Losses and metrics that were added as symbolic tensors (`model.add_loss(tensor)`) are such calls.
@@ -165,12 +178,12 @@ def include_calls(model: "keras.Model", tensors: "list[tf.Tensor]") -> None:
         model._insert_layers([node.layer for node in nodes.values()], list(nodes.values()))
 
 
-def copy_trainable(old: "keras.layers.Layer", new: "keras.layers.Layer") -> None:
+def copy_trainable(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
     """Gives `new` the flag `trainable` that `old` itself has, whatever the layers around and inside it have."""
     new._trainable = old._trainable
 
 
-def clear_symbolic_losses(layer: "keras.layers.Layer") -> None:
+def clear_symbolic_losses(layer: keras.layers.Layer) -> None:
     """Forgets the penalties that `layer` noted when a model was made with it.
 
     Keras falls back to them, though they belong to a graph that is gone, where a call of the layer adds no penalty.
@@ -178,26 +191,26 @@ def clear_symbolic_losses(layer: "keras.layers.Layer") -> None:
     layer._losses.clear()
 
 
-def rename(layer: "keras.layers.Layer", name: str) -> None:
+def rename(layer: keras.layers.Layer, name: str) -> None:
     """Gives a layer another name before it is called."""
     layer._name = name
 
 
-def added_functions(model: "keras.Model") -> list:
+def added_functions(model: keras.Model) -> list:
     """The losses of a graph model that were added as functions (`model.add_loss(lambda: ...)`)."""
     return list(model._callable_losses)
 
 
 def takes_functional_arguments(kind: type) -> bool:
     """Whether a class of models is made from `(inputs, outputs, name=...)`, as `keras.Model` is."""
-    return functional.has_functional_like_constructor(kind)
+    return importlib.import_module("tf_keras.src.engine.functional").has_functional_like_constructor(kind)
 
 
-def variable_key(optimizer: "keras.optimizers.Optimizer", variable: "tf.Variable") -> str:
+def variable_key(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> str:
     """By what a Keras optimizer knows a variable; that of a variable on several devices is the same on each."""
     return optimizer._var_key(variable)
 
 
-def variable_index(optimizer: "keras.optimizers.Optimizer", variable: "tf.Variable") -> int | None:
+def variable_index(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> int | None:
     """The place of a variable in the list a Keras optimizer was built for, `None` where it was not."""
     return optimizer._index_dict.get(optimizer._var_key(variable))

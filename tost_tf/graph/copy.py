@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tost_tf.compat import PruneLowMagnitude, is_operation, keras
+from tost_tf.compat import is_operation, is_pruning_wrapper, keras
 
 
 def copy_layer(layer: keras.layers.Layer, precision: str | None = None, **changes: Any) -> keras.layers.Layer:
@@ -24,7 +24,7 @@ def copy_layer(layer: keras.layers.Layer, precision: str | None = None, **change
 
 def unwrapped_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The layer in a pruning wrapper, any other layer itself."""
-    return layer.layer if isinstance(layer, PruneLowMagnitude) else layer
+    return layer.layer if is_pruning_wrapper(layer) else layer
 
 
 def _own_parts(layer: keras.layers.Layer) -> dict[str, Any]:

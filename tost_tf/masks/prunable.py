@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tost_tf.compat import PruneLowMagnitude, is_graph_model, keras, require_graph_model, tf
+from tost_tf.compat import is_graph_model, is_pruning_wrapper, keras, require_graph_model, tf
 from tost_tf.graph.copy import unwrapped_layer
 
 # Layer class -> the attribute that holds its kernel. Biases and BatchNormalization are never pruned; of a separable
@@ -74,5 +74,5 @@ def present_masks(model: keras.Model) -> dict[str, np.ndarray]:
     return {
         f"{path}/{kernel_name(unwrapped_layer(layer))}": layer.pruning_vars[0][1].numpy()
         for path, layer in prunable_layers(model)
-        if isinstance(layer, PruneLowMagnitude)
+        if is_pruning_wrapper(layer)
     }

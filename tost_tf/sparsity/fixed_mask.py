@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tost_tf.compat import PruneLowMagnitude, keras, tf
+from tost_tf.compat import keras, pruning_wrapper, tf
 from tost_tf.errors import TostError
 from tost_tf.masks.prunable import kernel_name
 
@@ -15,7 +15,7 @@ KERNEL_OPTIONS = {
 
 
 @keras.utils.register_keras_serializable("tost_tf")
-class FixedMask(PruneLowMagnitude):
+class FixedMask(pruning_wrapper()):
     """A layer that computes with exactly the weights of a fixed 0/1 mask, whoever writes its kernel.
 
     A `PruneLowMagnitude` of tensorflow-model-optimization, so that its `strip_pruning`, its `PruningSummaries` and

@@ -1,6 +1,6 @@
 """From a dense model and its masks to a sparse model, and back to a plain one."""
 
-from tost_tf.compat import PruneLowMagnitude, keras, tf
+from tost_tf.compat import is_pruning_wrapper, keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.rebuild import rebuild
@@ -53,7 +53,7 @@ def masks_of(model: keras.Model) -> Masks:
 
 def require_stripped(model: object) -> None:
     """Raises `TostError` if masks or ghosts are still in a model."""
-    wrapped = any(isinstance(layer, PruneLowMagnitude) for layer in getattr(model, "submodules", ()))
+    wrapped = any(is_pruning_wrapper(layer) for layer in getattr(model, "submodules", ()))
     if wrapped or hasattr(model, "remove_ghosts"):
         raise TostError(f"{model.name} still has its masks or ghosts in it: give it to `tost_tf.strip` first")
 
