@@ -10,7 +10,12 @@ from tost_tf.masks.mask import Masks
 
 
 def highest_by_layer(scores: Mapping[str, np.ndarray], kept: Mapping[str, int]) -> Masks:
-    """Keeps the `kept[path]` highest scores of each layer."""
+    """Keeps the `kept[path]` highest scores of each layer.
+
+    Raises:
+      TostError: a layer has fewer scores above -inf; it is named.
+    """
+    require_left(kept, {path: int((score > -np.inf).sum()) for path, score in scores.items()})
     return Masks({path: highest(score, kept[path]) for path, score in scores.items()})
 
 
@@ -28,6 +33,13 @@ def highest_count_of_all(scores: Mapping[str, np.ndarray], count: int) -> Masks:
     ends = np.cumsum([score.size for score in scores.values()])
     parts = np.split(mask, ends[:-1])
     return Masks({path: part.reshape(scores[path].shape) for path, part in zip(scores, parts, strict=True)})
+
+
+def require_left(kept: Mapping[str, int], left: Mapping[str, int]) -> None:
+    """Raises `TostError`, naming the first layer of which more weights are to be kept than are left."""
+    for path, count in kept.items():
+        if count > left[path]:
+            raise TostError(f"{count} weights of {path} cannot be kept: only {left[path]} are not pruned already")
 
 
 def require_finite(scores: Mapping[str, np.ndarray], source: str = "") -> None:
