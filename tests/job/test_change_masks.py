@@ -66,10 +66,10 @@ def test_masks_change_and_keep_their_counts(together):
     ranked = [path for path in before if path != "logits/kernel"]
     assert sum(after[path].sum() for path in ranked) == sum(before[path].sum() for path in ranked)
     assert any((after[path] != before[path]).any() for path in ranked)
-    # Each cycle explores: half of what a layer keeps is somewhere else.
+    # Each cycle explores: half of what a layer keeps is dropped, and most of it is somewhere else then.
     path = "middle/kernel"
     moved = np.count_nonzero((tickets[1][path] != 0) & (tickets[0][path] == 0))
-    assert moved == pytest.approx(before[path].sum() / 2, abs=4)
+    assert 0.25 * before[path].sum() < moved <= 0.5 * before[path].sum()
 
 
 def test_updates_are_told_and_end_before_the_cycles(together):
@@ -202,6 +202,13 @@ def test_mirrored_keeps_the_counts(network, tmp_path, two_replicas, monkeypatch)
     assert len(result["tickets"]) == 3
     before, after = (tost.Masks.load(tmp_path / "run" / name) for name in ("mask.npz", "final_mask.npz"))
     assert before.kept == after.kept and before != after
+
+
+def test_weights_that_are_no_numbers_where_masks_change_are_told_with_the_checkpoint(network, tmp_path):
+    options = {**SMALL, "epochs": 2, "recipe": "default", "dynamic": "rigl", "update_every": 1, "learning_rate": 3e38}
+    message = r"training stopped, the score of .*/kernel is not finite .* after step 1.*: there is no checkpoint yet; a"
+    with pytest.raises(tost.TostError, match=message):
+        tost.launch(tost.RunConfig.make(model=network, **options, run_dir=str(tmp_path / "run")))
 
 
 def test_too_few_steps_for_an_update_are_refused(network, tmp_path):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from tost_tf.compat import keras, tf
-from tost_tf.errors import TostError, unknown_name
+from tost_tf.errors import NotFinite, TostError, unknown_name
 from tost_tf.masks import gradient_scores, scores
 from tost_tf.masks.allocate import erdos_renyi_kernel, kept_count, uniform
 from tost_tf.masks.mask import Masks
@@ -225,7 +225,7 @@ def _require_one_copy(model: keras.Model) -> None:
 
 
 def _require_finite_weights(model: keras.Model) -> None:
-    """Raises `TostError`, naming the first weight of `model` that is not finite.
+    """Raises `NotFinite`, naming the first weight of `model` that is not finite.
 
     To be called before gradients are taken: they carry it into the scores of other layers too.
     """
@@ -234,8 +234,8 @@ def _require_finite_weights(model: keras.Model) -> None:
         if np.isfinite(weight.numpy()).all():
             continue
         if id(weight) in paths:
-            raise TostError(f"the score of {paths[id(weight)]} is not finite everywhere, for its weights are not")
-        raise TostError(f"{weight.name.removesuffix(':0')} is not finite everywhere, so that no weight can be scored")
+            raise NotFinite(f"the score of {paths[id(weight)]} is not finite everywhere, for its weights are not")
+        raise NotFinite(f"{weight.name.removesuffix(':0')} is not finite everywhere, so that no weight can be scored")
 
 
 def _require_scope(scope: str) -> None:

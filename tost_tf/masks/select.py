@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tost_tf.errors import TostError
+from tost_tf.errors import NotFinite, TostError
 from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.mask import Masks
 
@@ -43,10 +43,10 @@ def require_left(kept: Mapping[str, int], left: Mapping[str, int]) -> None:
 
 
 def require_finite(scores: Mapping[str, np.ndarray], source: str = "") -> None:
-    """Raises `TostError`, naming the first weight whose score is not a finite number, and where it came from."""
+    """Raises `NotFinite`, naming the first weight whose score is not a finite number, and where it came from."""
     for path, score in scores.items():
         if not np.isfinite(score).all():
-            raise TostError(f"the score of {path} is not finite everywhere{source}: it cannot be ranked")
+            raise NotFinite(f"the score of {path} is not finite everywhere{source}: it cannot be ranked")
 
 
 def without_pruned(scores: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
