@@ -12,6 +12,10 @@ class TostError(ValueError):
     """
 
 
+class NotFinite(TostError):
+    """A weight or a score is NaN or infinite."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> TostError:
     """The error for a name that is not among the `known` ones, with the nearest one if any is near."""
     known = sorted(known)

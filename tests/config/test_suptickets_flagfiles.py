@@ -45,16 +45,27 @@ def test_a_method_of_ones_own_is_taken_by_what_it_is(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "ordinary", "last"),
+    ("options", "ordinary", "end", "last"),
     [
         # 0.58 of 100 epochs of 391 steps, which in floating point are 22677.99...
-        ({"dynamic_end_fraction": 0.58, "update_every": 391}, 100, 58 * 391),
-        ({"dynamic_end_fraction": 0.75, "update_every": 100}, 100, 29300),
-        ({"dynamic_end_fraction": 1.0, "update_every": 391}, 90, 89 * 391),  # the last step trains what grew
+        ({"dynamic_end_fraction": 0.58, "update_every": 391}, 100, 58 * 391, 57 * 391),
+        ({"dynamic_end_fraction": 0.75, "update_every": 100}, 100, 29325, 29300),
+        ({"dynamic_end_fraction": 1.0, "update_every": 391}, 90, 90 * 391, 89 * 391),  # the last epoch trains what grew
+        ({"dynamic_end_fraction": 1.0, "update_every": 1}, 90, 90 * 391, 90 * 391 - 1),
     ],
 )
-def test_last_update(options, ordinary, last):
-    assert RunConfig.make(**DYNAMIC, **options).dynamic.last_update(100, ordinary, 391) == last
+def test_last_update_is_the_last_before_the_masks_stay(options, ordinary, end, last):
+    dynamic = RunConfig.make(**DYNAMIC, **options).dynamic
+    assert dynamic.end_step(100, ordinary, 391) == end
+    assert dynamic.last_update(100, ordinary, 391) == last
+
+
+@pytest.mark.parametrize("every", [9, 10])
+def test_a_phase_too_short_for_an_update_is_refused(every):
+    dynamic = RunConfig.make(**DYNAMIC, update_every=every).dynamic
+    with pytest.raises(TostError, match=f"update_every={every} leaves no update: masks change in the first 9 steps"):
+        dynamic.last_update(2, 2, 6)
+    assert RunConfig.make(**DYNAMIC, update_every=8).dynamic.last_update(2, 2, 6) == 8
 
 
 def test_gradients_are_kept_only_where_they_are_needed():

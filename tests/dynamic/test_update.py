@@ -5,7 +5,7 @@ from tost_tf import masks as find
 from tost_tf.compat import keras, tf
 from tost_tf.dynamic.growth import gradient_growth, random_growth
 from tost_tf.dynamic.update import MaskUpdater
-from tost_tf.errors import TostError
+from tost_tf.errors import NotFinite, TostError
 from tost_tf.masks.mask import Masks
 from tost_tf.sparsity.sparsify import masks_of, sparsify, with_dense_gradients
 from tost_tf.train.optimizer import CoupledSGD
@@ -70,26 +70,45 @@ def test_set_is_reproducible_and_differs_by_step_and_seed(small_model):
     assert grown(3, 40) != grown(3, 60) and grown(3, 40) != grown(4, 40)
 
 
-def test_granet_prunes_globally_and_regrows_elsewhere():
+def test_what_is_dropped_and_grows_at_once_was_never_gone():
+    model = one_layer([[1, 0], [1, 1], [1, 0]], [[0.5, 7], [0.6, -0.9], [0.1, 7]])
+    optimizer = trained(model)
+    kernel = model.trainable_variables[0]
+    before, momentum = kernel.numpy(), optimizer.momentum_of(kernel).numpy()
+    done = MaskUpdater(model, optimizer).update(gradient_growth, 0.5, step=20)
+    # Of 4 weights 0.1 - 0.12 and 0.5 - 0.03 are the smallest; of all places then |-20| and |12| are the largest.
+    assert masks_of(model)["dense/kernel"].tolist() == [[0, 0], [1, 1], [1, 1]]
+    assert kernel.numpy().tolist() == (before * [[0, 0], [1, 1], [1, 0]]).tolist() and kernel.numpy()[2, 0] != 0
+    after = optimizer.momentum_of(kernel).numpy()
+    assert after[2, 0] == momentum[2, 0] == pytest.approx(12.01) and after[2, 1] == 0
+    assert (done.dropped, done.grown, done.kept) == (1, 1, 4)
+
+
+def test_granet_prunes_globally_and_what_it_pruned_may_grow_anew():
     model = one_layer([[1, 1], [1, 1], [1, 0]], [[0.5, 0.7], [0.1, -0.9], [-0.3, 7]])
     optimizer = trained(model)
     model.set_weights([np.array([[0.5, 0.7], [0.1, -0.9], [-0.3, 0]], np.float32), *model.get_weights()[1:]])
     kernel = model.trainable_variables[0]
     momentum = optimizer.momentum_of(kernel).numpy()
-    MaskUpdater(model, optimizer).update(gradient_growth, 0.3, step=20, sparsity=0.5)
-    # 3 of 6 stay: 0.1 and -0.3 are pruned. 0.3 of the 3 is one: 0.5 is dropped. |-20| grows, and not |12|, just pruned.
-    assert masks_of(model)["dense/kernel"].tolist() == [[0, 1], [0, 1], [0, 1]]
-    assert kernel.numpy() == pytest.approx(np.array([[0, 0.7], [0, -0.9], [0, 0]]))
-    assert optimizer.momentum_of(kernel).numpy()[0, 1] == momentum[0, 1]
+    done = MaskUpdater(model, optimizer).update(gradient_growth, 0.7, step=20, sparsity=0.5)
+    # 3 of 6 stay: 0.1 and -0.3 are pruned. 0.7 of the 3 is two: 0.5 and 0.7 are dropped. |-20| grows, and |12|.
+    assert masks_of(model)["dense/kernel"].tolist() == [[0, 0], [0, 1], [1, 1]]
+    assert kernel.numpy() == pytest.approx(np.array([[0, 0], [0, -0.9], [0, 0]]))
+    after = optimizer.momentum_of(kernel).numpy()
+    assert after[1, 1] == momentum[1, 1] != 0 and after[2].tolist() == [0, 0] and momentum[2, 0] != 0
+    assert (done.dropped, done.grown, done.kept) == (3, 1, 3)
 
 
-def test_granet_drops_nothing_more_where_nothing_else_could_grow():
+def test_granet_keeps_what_it_drops_and_grows_at_once():
     model = one_layer([[1, 1], [1, 1], [1, 1]], [[0.5, 0.7], [0.1, -0.9], [-0.3, 0.6]])
     optimizer = trained(model)
     before = model.trainable_variables[0].numpy()
-    done = MaskUpdater(model, optimizer).update(gradient_growth, 0.5, step=20, sparsity=0.3)
+    # 4 of 6 stay: 0.5 - 0.03, 0.7 + 0.05, -0.9 + 0.1 and 0.6 + 0.2; 0.26 of them is one, and 0.47 is dropped. Of the
+    # places then |12| is the largest, |6| the next and |3| that of what was dropped.
+    done = MaskUpdater(model, optimizer).update(gradient_growth, 0.26, step=20, sparsity=0.3)
+    assert masks_of(model)["dense/kernel"].tolist() == [[0, 1], [0, 1], [1, 1]]
     kernel = model.trainable_variables[0].numpy()
-    assert kernel == pytest.approx(np.where(np.abs(before) >= np.sort(np.abs(before).ravel())[2], before, 0))
+    assert kernel.tolist() == (before * [[0, 1], [0, 1], [0, 1]]).tolist()
     assert (done.dropped, done.grown, done.kept) == (2, 0, 4)
 
 
@@ -100,11 +119,13 @@ def test_granet_takes_what_is_pruned_already():
     assert done.kept == 2
 
 
-def test_nothing_changes_where_something_is_not_finite():
+@pytest.mark.parametrize("sparsity", [None, 0.6])
+def test_nothing_changes_where_something_is_not_finite_and_it_is_named(sparsity):
     model = one_layer([[1, 0], [1, 1], [0, 0]], [[0.5, 7], [0.1, np.nan], [7, 7]])
     updater = MaskUpdater(model, trained(model))
     before = updater.masks()
-    assert updater.update(gradient_growth, 0.4, step=20).grown == 0
+    with pytest.raises(NotFinite, match="the score of dense/kernel is not finite everywhere after step 20"):
+        updater.update(gradient_growth, 0.4, 20, sparsity)
     assert (updater.masks()["dense/kernel"] == before["dense/kernel"]).all()
 
 

@@ -66,18 +66,18 @@ def test_masks_change_and_keep_their_counts(together):
     ranked = [path for path in before if path != "logits/kernel"]
     assert sum(after[path].sum() for path in ranked) == sum(before[path].sum() for path in ranked)
     assert any((after[path] != before[path]).any() for path in ranked)
-    # Each cycle explores: half of what a layer keeps is somewhere else.
+    # Each cycle explores: half of what a layer keeps is dropped, and most of it is somewhere else then.
     path = "middle/kernel"
     moved = np.count_nonzero((tickets[1][path] != 0) & (tickets[0][path] == 0))
-    assert moved == pytest.approx(before[path].sum() / 2, abs=4)
+    assert 0.25 * before[path].sum() < moved <= 0.5 * before[path].sum()
 
 
 def test_updates_are_told_and_end_before_the_cycles(together):
     rows = json.loads((together.path / "mask_updates.json").read_text())
     assert [row["step"] for row in rows] == [5, 10, 15, 20]  # 4 ordinary epochs of 6 steps
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
-    # 0.3/2·(1 + cos(π·p)) for p = 1/4 and 1
-    assert rows[0]["fraction"] == pytest.approx(0.15 * (1 + 2**-0.5)) and rows[-1]["fraction"] == pytest.approx(0)
+    # 0.3/2·(1 + cos(π·step/24)): zero where the ordinary epochs end, but for no update.
+    assert [row["fraction"] for row in rows] == pytest.approx([0.2690030, 0.1888229, 0.0925975, 0.0200962], rel=1e-5)
     assert all(row["dropped"] == row["grown"] for row in rows) and rows[0]["grown"] > 0
     assert rows[-1]["sparsity"] == pytest.approx(0.8, abs=2e-3)
     assert 0.3 < rows[-1]["initial"] < rows[0]["initial"] < 1
@@ -173,14 +173,16 @@ def test_granet_ends_at_the_sparsity_and_exports_nothing_denser(network, tmp_pat
     result = tost.launch(tost.RunConfig.make(model=network, **options, run_dir=str(tmp_path / "granet")))
     directory = RunDirectory(tmp_path / "granet")
     rows = json.loads((directory.path / "mask_updates.json").read_text())
-    # Three updates, 0.8 - 0.5·(1 - p)³ for p = 1/3, 2/3, 1
-    assert [row["sparsity"] for row in rows] == pytest.approx([0.65185, 0.78148, 0.8], abs=2e-3)
+    # Masks change in the first 18 of 24 steps: two updates, 0.8 - 0.5·(1 - p)³ for p = 1/2 and 1.
+    assert [row["step"] for row in rows] == [6, 12]
+    assert [row["sparsity"] for row in rows] == pytest.approx([0.7375, 0.8], abs=2e-3)
+    assert [row["fraction"] for row in rows] == pytest.approx([0.225, 0.075])
     ranked = [path for path in tost.Masks.load(directory.mask) if path != "logits/kernel"]
     for file, sparsity in ((directory.mask, 0.3), (directory.final_mask, 0.8)):
         masks = tost.Masks.load(file)
         size = sum(masks[path].size for path in ranked)
         assert sum(int(masks[path].sum()) for path in ranked) == round((1 - sparsity) * size)
-    assert result["best_epoch"] >= 3
+    assert result["best_epoch"] >= 2
 
 
 @pytest.mark.parametrize("growth", ["none", "random"])
@@ -202,6 +204,13 @@ def test_mirrored_keeps_the_counts(network, tmp_path, two_replicas, monkeypatch)
     assert len(result["tickets"]) == 3
     before, after = (tost.Masks.load(tmp_path / "run" / name) for name in ("mask.npz", "final_mask.npz"))
     assert before.kept == after.kept and before != after
+
+
+def test_weights_that_are_no_numbers_where_masks_change_are_told_with_the_checkpoint(network, tmp_path):
+    options = {**SMALL, "epochs": 2, "recipe": "default", "dynamic": "rigl", "update_every": 1, "learning_rate": 3e38}
+    message = r"training stopped, the score of .*/kernel is not finite .* after step 1.*: there is no checkpoint yet; a"
+    with pytest.raises(tost.TostError, match=message):
+        tost.launch(tost.RunConfig.make(model=network, **options, run_dir=str(tmp_path / "run")))
 
 
 def test_too_few_steps_for_an_update_are_refused(network, tmp_path):

@@ -90,6 +90,24 @@ def test_bad_requests_are_refused(small_model):
         tost.masks.magnitude(small_model, sparsity=0.5)
 
 
+@pytest.mark.parametrize("find", [tost.masks.magnitude, tost.masks.snip, tost.masks.grasp, tost.masks.synflow])
+def test_the_layer_whose_weights_are_no_numbers_is_named(small_model, small_images, find):
+    dataset = [tuple(map(tf.constant, small_images))]
+    kernel = small_model.get_layer("conv1").kernel
+    before = kernel.numpy()
+    kernel.assign(np.where(before == before.max(), np.nan, before))
+    with pytest.raises(TostError, match="the score of conv1/kernel is not finite everywhere"):
+        find(small_model, dataset, sparsity=0.9)
+
+
+@pytest.mark.parametrize("find", [tost.masks.snip, tost.masks.grasp, tost.masks.synflow])
+def test_what_is_no_number_beside_the_kernels_is_named(small_model, small_images, find):
+    dataset = [tuple(map(tf.constant, small_images))]
+    small_model.get_layer("bn1").gamma.assign([1.0, np.inf, 1.0, 1.0, 1.0])
+    with pytest.raises(TostError, match="bn1/gamma is not finite everywhere, so that no weight can be scored"):
+        find(small_model, dataset, sparsity=0.9)
+
+
 @pytest.mark.parametrize("find", [tost.masks.random, tost.masks.magnitude, tost.masks.synflow])
 def test_sparsity_at_which_a_layer_must_be_empty_is_refused(small_model, find):
     with pytest.raises(TostError, match=r"only 4 of 269 weights stay, fewer than there are layers \(5\)"):

@@ -20,6 +20,12 @@ def test_highest_by_layer_by_hand():
     assert masks["a"].tolist() == [[1, 0], [1, 1]] and masks["b"].tolist() == [0, 0]
 
 
+def test_a_layer_with_too_few_weights_left_is_named():
+    scores = {"a": np.array([[0.3, -2.0], [5.0, 0.1]]), "b": np.array([-np.inf, 0.2, -np.inf])}
+    with pytest.raises(TostError, match="2 weights of b cannot be kept: only 1 are not pruned already"):
+        highest_by_layer(scores, {"a": 1, "b": 2})
+
+
 def test_ties_go_to_the_lower_index():
     scores = {"a": np.array([1.0, 2.0, 1.0]), "b": np.array([2.0, 1.0, 1.0])}
     masks = highest_of_all(scores, 1 - 3 / 6)

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tost_tf as tost
 from tost_tf.compat import keras
@@ -7,7 +9,7 @@ from tost_tf.errors import TostError
 from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import prunable_weights
-from tost_tf.masks.synflow import SynapticFlow
+from tost_tf.masks.synflow import SynapticFlow, falling_count
 
 
 def ones(model) -> Masks:
@@ -133,7 +135,88 @@ def test_weights_pruned_before_stay_pruned(small_model):
     assert masks.kept == round(0.2 * masks.size)
 
 
+def test_density_falls_exponentially_to_exactly_its_end():
+    # 8·(6/8)^(k/4): 7.44, 6.93, 6.45, and then round(0.3·20).
+    assert [falling_count(8, 20, 0.7, step, 4) for step in (1, 2, 3, 4)] == [7, 7, 6, 6]
+    assert [falling_count(20, 20, 0.7, step, 3) for step in (1, 2, 3)] == [13, 9, 6]  # 13.39, 8.96
+
+
+@given(st.integers(1, 400), st.floats(0, 0.99), st.integers(1, 30), st.floats(0, 1))
+def test_no_step_asks_for_more_than_is_left(size, sparsity, iterations, share):
+    kept = kept_count(size, sparsity)
+    left = kept + round(share * (size - kept))
+    if left:
+        counts = [falling_count(left, size, sparsity, step, iterations) for step in range(1, iterations + 1)]
+        assert counts == sorted(counts, reverse=True) and counts[0] <= left and counts[-1] == kept
+
+
+@pytest.fixture
+def uneven():
+    """Two layers of 20 weights; the first has lost 12 already, the second none."""
+    model = keras.Sequential(
+        [
+            keras.layers.Dense(5, "relu", use_bias=False, name="a", input_shape=(4,)),
+            keras.layers.Dense(4, use_bias=False, name="b"),
+        ]
+    )
+    first = np.array([[1, 0, 1, 0, 1], [0, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 1]])
+    return tost.sparsify(model, Masks({"a/kernel": first, "b/kernel": np.ones((5, 4))}))
+
+
+@pytest.mark.parametrize("iterations", [1, 4, 100])
+def test_each_layer_falls_from_the_density_it_has(uneven, iterations):
+    before = tost.masks.magnitude(uneven, sparsity=0.6, scope="layer")["a/kernel"]
+    masks = tost.masks.synflow(uneven, sparsity=0.7, scope="layer", iterations=iterations)
+    assert {path: int(mask.sum()) for path, mask in masks.items()} == {"a/kernel": 6, "b/kernel": 6}
+    assert np.all(masks["a/kernel"] <= before)
+
+
+def test_steps_by_layer_against_numpy(uneven):
+    weights = {path: np.abs(weight.numpy()).astype(float) for path, weight in prunable_weights(uneven).items()}
+    masks = {"a/kernel": weights["a/kernel"] != 0, "b/kernel": np.ones((5, 4), bool)}
+    for counts in ({"a/kernel": 7, "b/kernel": 13}, {"a/kernel": 7, "b/kernel": 9}, {"a/kernel": 6, "b/kernel": 6}):
+        a, b = (weights[path] * masks[path] for path in weights)
+        scores = {"a/kernel": a * b.sum(1), "b/kernel": a.sum(0)[:, None] * b}
+        for path, score in scores.items():
+            order = np.argsort(np.where(masks[path], -score, np.inf).ravel(), kind="stable")
+            masks[path] = np.isin(np.arange(20), order[: counts[path]]).reshape(score.shape)
+    found = tost.masks.synflow(uneven, sparsity=0.7, scope="layer", iterations=3)
+    for path in masks:
+        np.testing.assert_array_equal(found[path], masks[path])
+
+
+def test_a_layer_that_has_fewer_weights_already_is_named(uneven):
+    message = "12 weights of a/kernel cannot be kept: only 8 are not pruned already"
+    for find in (tost.masks.synflow, tost.masks.magnitude, tost.masks.random):
+        with pytest.raises(TostError, match=message):
+            find(uneven, sparsity=0.4, scope="layer")
+        assert find(uneven, sparsity=0.4).kept == 24  # of both together there are enough
+    with pytest.raises(TostError, match="36 weights of .* cannot be kept: only 28 are not pruned already"):
+        tost.masks.synflow(uneven, sparsity=0.1)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_scores_that_are_not_finite_name_the_layer_at_fault(small_model, bad):
+    kernel = small_model.get_layer("logits").kernel
+    values = kernel.numpy()
+    values[2, 1] = bad
+    kernel.assign(values)
+    for sparsity in (0.5, 0.97):  # so few weights stay that there are finite scores enough
+        with pytest.raises(TostError, match="the score of logits/kernel is not finite everywhere"):
+            tost.masks.synflow(small_model, sparsity=sparsity)
+
+
+def test_a_flow_too_large_for_numbers_is_told():
+    layers = [keras.layers.Dense(2, use_bias=False, kernel_initializer="ones", name=f"d{n}") for n in range(10)]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    model.set_weights([1e35 * weight for weight in model.get_weights()])  # R is 2e360
+    with pytest.raises(TostError, match="the score of d0/kernel is not finite everywhere in step 1 of SynFlow"):
+        tost.masks.synflow(model, sparsity=0.6)
+
+
 def test_bad_requests_are_refused(small_model):
+    with pytest.raises(TostError, match="unknown mask scope 'layers': did you mean 'layer'"):
+        tost.masks.synflow(small_model, sparsity=0.5, scope="layers")
     with pytest.raises(TostError, match="iterations is 0"):
         tost.masks.synflow(small_model, sparsity=0.5, iterations=0)
     image = keras.Input((None, None, 2))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tost_tf.errors import TostError
 from tost_tf.superpose.average import newest_share, superposed
 
 
@@ -49,3 +50,10 @@ def test_three_tickets_at_density_a_tenth_equal_numpy():
     np.testing.assert_allclose(got, expected, rtol=1e-6)
     np.testing.assert_allclose(average["beta"], np.mean([t["beta"] for t in tickets], axis=0), rtol=1e-5)
     np.testing.assert_allclose(average["beta"], beta, rtol=1e-6)
+
+
+def test_a_ticket_that_is_no_number_is_told_by_the_name_of_the_weight():
+    first = {"a": np.array([4.0, 0.0, -1.0], np.float32), "b": np.array([3.0, 7.0], np.float32)}
+    second = first | {"b": np.array([np.nan, 7.0], np.float32)}
+    with pytest.raises(TostError, match="the score of b is not finite everywhere in the superposition"):
+        superposed(first, second, 0.25, kept=2, prunable=["a", "b"])

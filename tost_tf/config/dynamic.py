@@ -24,7 +24,7 @@ class DynamicConfig:
     drop_fraction: float = option(
         0.3, "share of each layer's kept weights that an update drops at the start", above=0, maximum=1
     )
-    drop_schedule: str = option("cosine", "how that share falls until the last update", names=("cosine", "constant"))
+    drop_schedule: str = option("cosine", "how that share falls until the masks stay", names=("cosine", "constant"))
     dynamic_end_fraction: float = option(
         0.75, "share of all epochs after which the mask stays as it is", above=0, maximum=1
     )
@@ -44,18 +44,26 @@ class DynamicConfig:
         """Whether training starts at `initial_sparsity`."""
         return self.is_on and self.method.prunes
 
+    def end_step(self, epochs: int, ordinary_epochs: int, steps_per_epoch: int) -> int:
+        """How many steps the phase has in which masks change; it is over when ordinary training is, at the latest."""
+        share = round(self.dynamic_end_fraction * epochs * steps_per_epoch, 4)
+        return min(math.floor(share), ordinary_epochs * steps_per_epoch)
+
     def last_update(self, epochs: int, ordinary_epochs: int, steps_per_epoch: int) -> int:
-        """The step, counted from 1, after which the last update comes; a step of ordinary training follows it at least.
+        """The step, counted from 1, after which the last update comes: before the end of the phase.
+
+        So the cosine, which is zero at the end, leaves each update something to drop, and a step of ordinary training
+        follows at least.
 
         Raises:
           TostError: there is not a single update.
         """
-        share = round(self.dynamic_end_fraction * epochs * steps_per_epoch, 4)
-        steps = min(math.floor(share), ordinary_epochs * steps_per_epoch - 1)
-        last = steps // self.update_every * self.update_every
-        if not last:
+        end = self.end_step(epochs, ordinary_epochs, steps_per_epoch)
+        last = (end - 1) // self.update_every * self.update_every
+        if last < 1:
             raise TostError(
-                f"--update_every={self.update_every} leaves no update: masks change in the first {steps} steps only"
+                f"--update_every={self.update_every} leaves no update: masks change in the first {end} steps only, "
+                "so take fewer than that, or train longer"
             )
         return last
 

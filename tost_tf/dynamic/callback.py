@@ -27,6 +27,7 @@ class DynamicSparsity(keras.callbacks.Callback):
       updater: of the network's masks.
       config: the method, how often and how much.
       last_step: after which the last update comes.
+      end_step: where the phase in which masks change ends, and the cosine of the share dropped is zero.
       steps_per_epoch: steps in an epoch.
       sparsity: what a method that prunes ends at.
       initial: the masks training started with: weight path -> 0/1.
@@ -39,6 +40,7 @@ class DynamicSparsity(keras.callbacks.Callback):
         config: DynamicConfig,
         *,
         last_step: int,
+        end_step: int,
         steps_per_epoch: int,
         sparsity: float,
         initial: Mapping[str, np.ndarray],
@@ -46,7 +48,8 @@ class DynamicSparsity(keras.callbacks.Callback):
     ):
         super().__init__()
         self.updater, self.config, self.method = updater, config, config.method
-        self.last_step, self.steps_per_epoch, self.sparsity = last_step, steps_per_epoch, sparsity
+        self.last_step, self.end_step = last_step, end_step
+        self.steps_per_epoch, self.sparsity = steps_per_epoch, sparsity
         self.initial = {path: initial[path] for path in updater.layers}
         self.folder = folder
         self._rows: list[dict] | None = None
@@ -60,11 +63,10 @@ class DynamicSparsity(keras.callbacks.Callback):
             self._update(step)
 
     def _update(self, step: int) -> None:
-        progress = step / self.last_step
-        fraction = drop_fraction(self.config.drop_fraction, progress, self.config.drop_schedule)
+        fraction = drop_fraction(self.config.drop_fraction, step / self.end_step, self.config.drop_schedule)
         sparsity = None
         if self.method.prunes:
-            sparsity = cubic_sparsity(self.config.initial_sparsity, self.sparsity, progress)
+            sparsity = cubic_sparsity(self.config.initial_sparsity, self.sparsity, step / self.last_step)
         done = self.updater.update(self.method.growth, fraction, step, sparsity)
         masks = self.updater.masks()
         size = sum(mask.size for mask in masks.values())

@@ -7,7 +7,7 @@ from tost_tf.dynamic.growth import Growth, gradient_growth, random_growth
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """Drops the smallest |weights| of each layer, and grows as many.
+    """Drops the smallest |weights| of each layer, and grows as many among all places that are not kept then.
 
     Attributes:
       growth: scores where to grow.

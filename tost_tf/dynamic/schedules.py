@@ -1,4 +1,4 @@
-"""How much an update changes, by the progress p of training from 0 to 1 at the last update."""
+"""How much an update changes, by a progress p from 0 to 1."""
 
 import math
 
@@ -8,12 +8,18 @@ def drop_fraction(start: float, progress: float, schedule: str) -> float:
 
     Args:
       start: at progress 0.
-      progress: in [0, 1].
+      progress: in the phase in which masks change, [0, 1]; no update comes at its end, where the cosine is zero.
       schedule: "cosine" or "constant".
     """
     return start if schedule == "constant" else start / 2 * (1 + math.cos(math.pi * progress))
 
 
 def cubic_sparsity(initial: float, final: float, progress: float) -> float:
-    """The sparsity of gradual pruning, final + (initial - final)·(1 - p)³ (Zhu and Gupta 2018; GraNet)."""
+    """The sparsity of gradual pruning, final + (initial - final)·(1 - p)³ (Zhu and Gupta 2018; GraNet).
+
+    Args:
+      initial: at progress 0.
+      final: at progress 1, which is the last update.
+      progress: in [0, 1].
+    """
     return final + (initial - final) * (1 - progress) ** 3

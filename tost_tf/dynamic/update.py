@@ -10,7 +10,7 @@ from tost_tf.dynamic.growth import Growth
 from tost_tf.errors import TostError
 from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.prunable import is_ranked
-from tost_tf.masks.select import highest_count_of_all, without_pruned
+from tost_tf.masks.select import highest_count_of_all, require_finite, without_pruned
 from tost_tf.seeds import derive_seed
 from tost_tf.sparsity.fixed_mask import FixedMask
 from tost_tf.sparsity.sparsify import mask_layers
@@ -19,7 +19,10 @@ from tost_tf.train.optimizer import CoupledSGD
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """What an update did: how many weights left and joined the masks, and how many are kept now."""
+    """What an update did: how many weights left and joined the masks, and how many are kept now.
+
+    What was dropped and grew again in the same update did neither.
+    """
 
     dropped: int
     grown: int
@@ -29,7 +32,9 @@ class Update:
 class MaskUpdater:
     """Changes the masks of a sparse network in place, with its optimizer's memory of the weights that grow.
 
-    A weight that grows starts at zero, and so does its momentum. Everything is computed in NumPy from values that are
+    A weight that grows starts at zero, and so does its momentum. One that is dropped and grows in the same update stays
+    as it is, with its momentum, as in the released code of RigL; one that is pruned before (see `update`) and grows
+    starts anew, as in the released code of GraNet. Everything is computed in NumPy from values that are
     the same on every replica and every worker, with a seed for each layer and step, so that the masks are too.
 
     Args:
@@ -67,28 +72,25 @@ class MaskUpdater:
         """Prunes globally by magnitude to `sparsity`, if one is given, then drops and grows in each layer.
 
         Args:
-          growth: scores where to grow.
+          growth: scores where to grow, among all places that are not kept by then.
           drop_fraction: share of each layer's kept weights.
           step: the number of the step, for the seed.
-          sparsity: of all these layers together; where more is pruned already, nothing more is. What an update prunes
-            does not grow in it.
+          sparsity: of all these layers together; where more is pruned already, nothing more is.
 
-        Nothing is changed where a weight or a gradient is not finite: the loss of the next step tells of it.
+        Raises:
+          NotFinite: a weight or a score is NaN or infinite; it is named, and nothing is changed.
         """
         before = self.masks()
         weights = {path: layer.kernel.numpy() for path, layer in self.layers.items()}
         scores = {path: self._score(path, layer, growth, step) for path, layer in self.layers.items()}
-        if not all(np.isfinite(array).all() for array in (*weights.values(), *scores.values())):
-            return Update(0, 0, sum(int(mask.sum()) for mask in before.values()))
-        masks = before if sparsity is None else _pruned(weights, before, sparsity)
-        after = {
-            path: drop_and_grow(weights[path], masks[path], drop_fraction, scores[path], before[path] == 0)
-            for path in self.layers
-        }
+        require_finite(weights, f" after step {step}")
+        require_finite(scores, f" after step {step}")
+        pruned = before if sparsity is None else _pruned(weights, before, sparsity)
+        after = {path: drop_and_grow(weights[path], pruned[path], drop_fraction, scores[path]) for path in self.layers}
         for path, layer in self.layers.items():
-            stays = (after[path] == 1) & (before[path] == 1)
-            momentum = self.optimizer.momentum_of(layer.kernel)
-            momentum.assign(tf.where(stays, momentum, tf.zeros_like(momentum)))
+            stays = (after[path] == 1) & (pruned[path] == 1)
+            for variable in (layer.kernel, self.optimizer.momentum_of(layer.kernel)):
+                variable.assign(tf.where(stays, variable, tf.zeros_like(variable)))
             layer.set_mask(after[path])
         joined = sum(int(((after[path] == 1) & (before[path] == 0)).sum()) for path in after)
         left = sum(int(((after[path] == 0) & (before[path] == 1)).sum()) for path in after)

@@ -25,12 +25,14 @@ def mask_callbacks(
     if not dynamic.is_on and not superpose.is_on:
         return callbacks
     updater = MaskUpdater(model.plain, model.optimizer, config.mask.dense_layers, config.training.seed)
+    epochs = config.training.epochs
     if dynamic.is_on:
         callbacks.append(
             DynamicSparsity(
                 updater,
                 dynamic,
                 last_step=last_update(config, steps_per_epoch),
+                end_step=dynamic.end_step(epochs, superpose.ordinary_epochs(epochs), steps_per_epoch),
                 steps_per_epoch=steps_per_epoch,
                 sparsity=config.mask.sparsity,
                 initial=masks,
@@ -40,9 +42,7 @@ def mask_callbacks(
     if superpose.is_on:
         normalisations(model.plain)  # raises before training if they cannot be gathered anew
         growth = config.cycle_growth
-        callbacks.append(
-            CheapTickets(updater, superpose, growth, config.training.epochs, steps_per_epoch, directory.tickets)
-        )
+        callbacks.append(CheapTickets(updater, superpose, growth, epochs, steps_per_epoch, directory.tickets))
     return callbacks
 
 

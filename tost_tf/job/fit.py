@@ -9,7 +9,7 @@ from tost_tf.config.learning_rate import step_drops
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import evaluation_batches, first_examples, steps_per_epoch, training_batches
-from tost_tf.errors import TostError
+from tost_tf.errors import NotFinite, TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.job.change_masks import first_eligible_epoch, mask_callbacks
@@ -70,7 +70,7 @@ class Training:
                 callbacks=self._callbacks(),
                 verbose=1 if sys.stdout.isatty() else 2,
             )
-        except NonFiniteLoss as error:
+        except (NonFiniteLoss, NotFinite) as error:
             last = last_checkpoint(self.directory.checkpoints)
             kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
             raise TostError(f"training stopped, {error}: {kept}; a lower --learning_rate may help") from None

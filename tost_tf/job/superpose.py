@@ -15,7 +15,7 @@ from tost_tf.export.strip import strip
 from tost_tf.ghost.model import GhostModel
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import is_ranked, present_masks, prunable_weights
-from tost_tf.models.weights import load_weights, save_weights
+from tost_tf.models.weights import load_weights, named_weights, save_weights
 from tost_tf.report.tickets import draw_tickets
 from tost_tf.seeds import derive_seed
 from tost_tf.sparsity.sparsify import masks_of_zeros
@@ -80,7 +80,7 @@ def _joiner(config: RunConfig, final: keras.Model, masks: Mapping[str, np.ndarra
     """Joins a ticket to the average before it, in the density of `masks`; layers left dense are averaged only."""
     ranked = [path for path in masks if is_ranked(path.rpartition("/")[0], config.mask.dense_layers)]
     kept = sum(int(masks[path].sum()) for path in ranked)
-    names = {id(weight): _name(index) for index, weight in enumerate(final.weights)}
+    names = {id(weight): name for name, weight in named_weights(final).items()}
     weights = prunable_weights(final)
     prunable = [names[id(weights[path])] for path in ranked]
     return lambda average, ticket, share: superposed(average, ticket, share, kept, prunable)
@@ -90,16 +90,12 @@ def _epoch(config: RunConfig, ticket: int) -> int:
     return config.superpose.ordinary_epochs(config.training.epochs) + ticket * config.superpose.cycle_epochs
 
 
-def _name(index: int) -> str:
-    return f"{index:04d}"
-
-
 def _arrays(model: keras.Model) -> dict[str, np.ndarray]:
-    return {_name(index): weight.numpy() for index, weight in enumerate(model.weights)}
+    return {name: weight.numpy() for name, weight in named_weights(model).items()}
 
 
 def _put(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
-    model.set_weights([arrays[_name(index)] for index in range(len(arrays))])
+    model.set_weights([arrays[name] for name in named_weights(model)])
 
 
 def _accuracies(model: keras.Model, data: ImageData) -> dict[str, float]:

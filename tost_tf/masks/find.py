@@ -12,13 +12,20 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from tost_tf.compat import keras, tf
-from tost_tf.errors import TostError, unknown_name
+from tost_tf.errors import NotFinite, TostError, unknown_name
 from tost_tf.masks import gradient_scores, scores
 from tost_tf.masks.allocate import erdos_renyi_kernel, kept_count, uniform
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import is_ranked, present_masks, prunable_weights
-from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite, without_pruned
-from tost_tf.masks.synflow import SynapticFlow, prune_iteratively
+from tost_tf.masks.select import (
+    highest_by_layer,
+    highest_count_of_all,
+    highest_of_all,
+    require_finite,
+    require_left,
+    without_pruned,
+)
+from tost_tf.masks.synflow import SynapticFlow, falling_count, prune_iteratively
 
 SCOPES = ("global", "layer")
 
@@ -77,6 +84,7 @@ def snip(
 ) -> Masks:
     """SNIP (Lee et al. 2019) on the first `batches` batches (all by default) of images and one-hot labels."""
     _require_one_copy(model)
+    _require_finite_weights(model)
     taken = _take(dataset, batches)
     return _find(
         model, lambda weights: gradient_scores.snip_scores(model, weights, taken), sparsity, scope, dense_layers
@@ -94,6 +102,7 @@ def grasp(
 ) -> Masks:
     """GraSP (Wang et al. 2020) on the first `batches` batches (all by default) of images and one-hot labels."""
     _require_one_copy(model)
+    _require_finite_weights(model)
     taken = _take(dataset, batches)
     return _find(
         model, lambda weights: gradient_scores.grasp_scores(model, weights, taken), sparsity, scope, dense_layers
@@ -109,24 +118,36 @@ def synflow(
     dense_layers: str = "",
     iterations: int = 100,
 ) -> Masks:
-    """SynFlow (Tanaka et al. 2020), data-free, in `iterations` steps of exponentially falling density."""
+    """SynFlow (Tanaka et al. 2020), data-free, in `iterations` steps of exponentially falling density.
+
+    The density falls from that of the masks that are there already: of all layers together with scope "global", of
+    each layer from its own with scope "layer".
+    """
     del dataset
     if iterations < 1:
         raise TostError(f"iterations is {iterations}, it must be at least 1")
     _require_sparsity(sparsity)
+    _require_scope(scope)
     _require_one_copy(model)
+    _require_finite_weights(model)
     flow = SynapticFlow(model)
+    start = _present(model, dense_layers)
+    left = {path: int(mask.sum()) for path, mask in start.items()}
+    _require_room(start, sparsity, scope)
+    # The end is looked at first: what a step on the way asks for would tell a reader nothing.
+    if scope == "layer":
+        require_left({path: kept_count(mask.size, sparsity) for path, mask in start.items()}, left)
+    else:
+        require_left({model.name: kept_count(start.size, sparsity)}, {model.name: start.kept})
 
-    def select(found: Scores, step_sparsity: float, before: Masks) -> Masks:
+    def select(found: Scores, step: int, before: Masks) -> Masks:
         ranked = without_pruned({path: found[path] for path in before}, before)
-        return _select(ranked, step_sparsity, scope)
+        if scope == "global":
+            return highest_count_of_all(ranked, falling_count(start.kept, start.size, sparsity, step, iterations))
+        falling = {path: falling_count(left[path], start[path].size, sparsity, step, iterations) for path in start}
+        return highest_by_layer(ranked, falling)
 
-    weights = _ranked_weights(model, dense_layers)
-    present = present_masks(model)
-    start = Masks({path: present.get(path, np.ones(tuple(weight.shape))) for path, weight in weights.items()})
-    _require_room(dict(start), sparsity, scope)
-    masks = prune_iteratively(flow.scores, select, start, sparsity, iterations)
-    return _with_dense_layers(model, masks)
+    return _with_dense_layers(model, prune_iteratively(flow.scores, select, start, iterations))
 
 
 def _find(
@@ -134,8 +155,8 @@ def _find(
 ) -> Masks:
     """Scores the weights that are ranked, once, and selects."""
     _require_sparsity(sparsity)
-    if scope not in (*SCOPES, "erk"):
-        raise unknown_name("mask scope", scope, SCOPES)
+    if scope != "erk":
+        _require_scope(scope)
     found = score(_ranked_weights(model, dense_layers))
     require_finite(found)
     _require_room(found, sparsity, scope)
@@ -159,7 +180,14 @@ def _ranked_weights(model: keras.Model, dense_layers: str) -> dict[str, tf.Varia
     return ranked
 
 
-def _require_room(found: Scores, sparsity: float, scope: str) -> None:
+def _present(model: keras.Model, dense_layers: str) -> Masks:
+    """The masks of the weights that are ranked: those of pruning wrappers, and ones where there is none."""
+    present = present_masks(model)
+    weights = _ranked_weights(model, dense_layers)
+    return Masks({path: present.get(path, np.ones(tuple(weight.shape))) for path, weight in weights.items()})
+
+
+def _require_room(found: Mapping[str, np.ndarray], sparsity: float, scope: str) -> None:
     """Raises `TostError` where some layer would have to be empty, whatever the scores are."""
     sizes = {path: score.size for path, score in found.items()}
     if scope == "layer":
@@ -194,6 +222,25 @@ def _require_one_copy(model: keras.Model) -> None:
             f"the mask of {model.name} is looked for under a distribution strategy: make the model and find its mask "
             "outside the strategy's scope, and call sparsify inside it"
         )
+
+
+def _require_finite_weights(model: keras.Model) -> None:
+    """Raises `NotFinite`, naming the first weight of `model` that is not finite.
+
+    To be called before gradients are taken: they carry it into the scores of other layers too.
+    """
+    paths = {id(weight): path for path, weight in prunable_weights(model).items()}
+    for weight in model.weights:
+        if np.isfinite(weight.numpy()).all():
+            continue
+        if id(weight) in paths:
+            raise NotFinite(f"the score of {paths[id(weight)]} is not finite everywhere, for its weights are not")
+        raise NotFinite(f"{weight.name.removesuffix(':0')} is not finite everywhere, so that no weight can be scored")
+
+
+def _require_scope(scope: str) -> None:
+    if scope not in SCOPES:
+        raise unknown_name("mask scope", scope, SCOPES)
 
 
 def _require_sparsity(sparsity: float) -> None:

@@ -4,13 +4,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tost_tf.errors import TostError
+from tost_tf.errors import NotFinite, TostError
 from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.mask import Masks
 
 
 def highest_by_layer(scores: Mapping[str, np.ndarray], kept: Mapping[str, int]) -> Masks:
-    """Keeps the `kept[path]` highest scores of each layer."""
+    """Keeps the `kept[path]` highest scores of each layer.
+
+    Raises:
+      TostError: a layer has fewer scores above -inf; it is named.
+    """
+    require_left(kept, {path: int((score > -np.inf).sum()) for path, score in scores.items()})
     return Masks({path: highest(score, kept[path]) for path, score in scores.items()})
 
 
@@ -30,11 +35,18 @@ def highest_count_of_all(scores: Mapping[str, np.ndarray], count: int) -> Masks:
     return Masks({path: part.reshape(scores[path].shape) for path, part in zip(scores, parts, strict=True)})
 
 
+def require_left(kept: Mapping[str, int], left: Mapping[str, int]) -> None:
+    """Raises `TostError`, naming the first layer of which more weights are to be kept than are left."""
+    for path, count in kept.items():
+        if count > left[path]:
+            raise TostError(f"{count} weights of {path} cannot be kept: only {left[path]} are not pruned already")
+
+
 def require_finite(scores: Mapping[str, np.ndarray], source: str = "") -> None:
-    """Raises `TostError`, naming the first weight whose score is not a finite number, and where it came from."""
+    """Raises `NotFinite`, naming the first weight whose score is not a finite number, and where it came from."""
     for path, score in scores.items():
         if not np.isfinite(score).all():
-            raise TostError(f"the score of {path} is not finite everywhere{source}: it cannot be ranked")
+            raise NotFinite(f"the score of {path} is not finite everywhere{source}: it cannot be ranked")
 
 
 def without_pruned(scores: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,8 +9,10 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.rebuild import rebuild
+from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.mask import Masks
 from tost_tf.masks.prunable import prunable_weights
+from tost_tf.masks.select import require_finite
 
 # Layers whose output is not a sum of what they read with positive weights.
 BENDING = (
@@ -68,25 +70,37 @@ class SynapticFlow:
 
 def prune_iteratively(
     score: Callable[[Masks], dict[str, np.ndarray]],
-    select: Callable[[dict[str, np.ndarray], float, Masks], Masks],
+    select: Callable[[dict[str, np.ndarray], int, Masks], Masks],
     masks: Masks,
-    sparsity: float,
     iterations: int,
 ) -> Masks:
-    """Scores and selects again and again, the density falling exponentially from that of `masks` to its end.
+    """Scores and selects again and again.
 
     Args:
       score: from the present masks to scores.
-      select: from scores, a sparsity and the present masks to masks inside those.
+      select: from scores, the number of the step (1 to `iterations`) and the present masks to masks inside those.
       masks: to start from.
-      sparsity: to end at.
       iterations: how many steps.
+
+    Raises:
+      TostError: a score is not finite; the layer is named.
     """
-    start = masks.kept / masks.size
     for step in tqdm(range(1, iterations + 1), "SynFlow", leave=False, disable=None):
-        density = start * ((1 - sparsity) / start) ** (step / iterations)
-        masks = select(score(masks), sparsity if step == iterations else 1 - density, masks)
+        found = score(masks)
+        require_finite(found, f" in step {step} of SynFlow")
+        masks = select(found, step, masks)
     return masks
+
+
+def falling_count(left: int, size: int, sparsity: float, step: int, iterations: int) -> int:
+    """How many of `size` weights stay after a step, if their density falls exponentially (Tanaka et al. 2020, Alg. 1).
+
+    It falls from left/size before step 1 to 1 - sparsity, so that the last of the `iterations` keeps exactly
+    round((1 - sparsity)·size). Where at least so many are `left`, no step keeps more than the one before.
+    """
+    if step == iterations:
+        return kept_count(size, sparsity)
+    return round(left * ((1 - sparsity) * size / left) ** (step / iterations))
 
 
 def _in_double_precision(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -2,14 +2,19 @@
 
 import os
 
-from tost_tf.compat import keras
+from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.files import read_arrays, write_arrays
 
 
+def named_weights(model: keras.Model) -> dict[str, tf.Variable]:
+    """The weights of `model`, in its order, by names that are theirs alone: "0003 stem_conv/kernel"."""
+    return {f"{index:04d} {weight.name.removesuffix(':0')}": weight for index, weight in enumerate(model.weights)}
+
+
 def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes every weight of `model`, BatchNormalization's statistics included, whole or not at all."""
-    write_arrays(path, {_key(index, weight): weight.numpy() for index, weight in enumerate(model.weights)})
+    write_arrays(path, {name: weight.numpy() for name, weight in named_weights(model).items()})
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
@@ -24,7 +29,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
         raise TostError(f"there is no weights file {str(path)!r}") from None
     except ValueError as error:
         raise TostError(f"{str(path)!r} cannot be read as a weights file (.npz): {error}") from None
-    expected = {_key(index, weight): tuple(weight.shape) for index, weight in enumerate(model.weights)}
+    expected = {name: tuple(weight.shape) for name, weight in named_weights(model).items()}
     found = {name: array.shape for name, array in arrays.items()}
     if found != expected:
         names = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
@@ -33,7 +38,3 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
             f"shape, the first is {names[0]}"
         )
     model.set_weights([arrays[name] for name in expected])
-
-
-def _key(index: int, weight) -> str:
-    return f"{index:04d} {weight.name.removesuffix(':0')}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tost_tf.masks.select import highest_count_of_all
+from tost_tf.masks.select import highest_count_of_all, require_finite
 
 Weights = Mapping[str, np.ndarray]
 
@@ -34,12 +34,17 @@ def superposed(
       share: of the ticket.
       kept: how many of the prunable weights stay, of all layers together.
       prunable: the names of the weights that are ranked; the others are averaged only.
+
+    Raises:
+      TostError: a weight that is ranked is not finite; its name is told.
     """
     average = {
         name: (array.astype(np.float64) * (1 - share) + ticket[name].astype(np.float64) * share).astype(array.dtype)
         for name, array in previous.items()
     }
-    masks = highest_count_of_all({name: np.abs(average[name]) for name in prunable}, kept)
+    magnitudes = {name: np.abs(average[name]) for name in prunable}
+    require_finite(magnitudes, " in the superposition")
+    masks = highest_count_of_all(magnitudes, kept)
     return average | {
         name: np.where(masks[name] > 0, average[name], 0).astype(average[name].dtype) for name in prunable
     }
