@@ -1,4 +1,7 @@
-"""The pieces all networks here are made of, with PyTorch's settings, which the paper's numbers were made with."""
+"""The pieces all networks here are made of, with PyTorch's settings, which the paper's numbers were made with.
+
+Padding is PyTorch's: half the kernel on every side.
+"""
 
 from tost_tf.compat import keras, tf
 
@@ -16,15 +19,19 @@ def channels(base: int, width_multiplier: float) -> int:
 
 
 def convolution(
-    x: tf.Tensor,
-    filters: int,
-    kernel_size: int,
-    strides: int,
-    name: str,
-    padding: str = "same",
-    use_bias: bool = False,
+    x: tf.Tensor, filters: int, kernel_size: int, strides: int, name: str, use_bias: bool = False
 ) -> tf.Tensor:
-    """A convolution initialised as in He et al. 2015, without bias where BatchNormalization has one."""
+    """A convolution padded as in PyTorch and initialised as in He et al. 2015.
+
+    Args:
+      x: [batch, height, width, channels].
+      filters: output channels.
+      kernel_size: odd, of both dimensions.
+      strides: of both dimensions.
+      name: of the layer; padding that is a layer of its own is called `name`_pad.
+      use_bias: whether there are biases; they start at zero.
+    """
+    x, padding = _padded(x, kernel_size, strides, name)
     return keras.layers.Conv2D(
         filters,
         kernel_size,
@@ -36,8 +43,31 @@ def convolution(
     )(x)
 
 
-def torch_padding(x: tf.Tensor, pixels: int, name: str) -> tf.Tensor:
-    """The same padding on all sides, as PyTorch pads; Keras's "same" pads strided layers at the bottom and right."""
+def depthwise_convolution(x: tf.Tensor, kernel_size: int, strides: int, name: str) -> tf.Tensor:
+    """A depthwise convolution without bias, padded as in PyTorch."""
+    x, padding = _padded(x, kernel_size, strides, name)
+    return keras.layers.DepthwiseConv2D(
+        kernel_size,
+        strides,
+        padding,
+        use_bias=False,
+        depthwise_initializer="he_normal",
+        name=name,
+    )(x)
+
+
+def _padded(x: tf.Tensor, kernel_size: int, strides: int, name: str) -> tuple[tf.Tensor, str]:
+    """What a convolution with an odd kernel reads, and its `padding`, so that half its kernel is padded all around.
+
+    Keras's "same" does that without strides only; with them it pads an even image at the bottom and right alone.
+    """
+    if strides == 1 or kernel_size == 1:
+        return x, "same"
+    return zero_padding(x, kernel_size // 2, f"{name}_pad"), "valid"
+
+
+def zero_padding(x: tf.Tensor, pixels: int, name: str) -> tf.Tensor:
+    """The same padding on all sides, as PyTorch pads."""
     return keras.layers.ZeroPadding2D(pixels, name=name)(x)
 
 

@@ -14,7 +14,7 @@ from tost_tf.models.layers import (
     convolution,
     normalization,
     relu,
-    torch_padding,
+    zero_padding,
 )
 
 STAGE_CHANNELS = (64, 128, 256, 512)
@@ -69,9 +69,8 @@ def _resnet(
 def _stem(x: tf.Tensor, width: int, large: bool) -> tf.Tensor:
     if not large:
         return relu(normalization(convolution(x, width, 3, 1, "stem_conv"), "stem_bn"), "stem_relu")
-    x = convolution(torch_padding(x, 3, "stem_pad"), width, 7, 2, "stem_conv", padding="valid")
-    x = relu(normalization(x, "stem_bn"), "stem_relu")
-    return keras.layers.MaxPooling2D(3, 2, name="stem_pool")(torch_padding(x, 1, "stem_pool_pad"))
+    x = relu(normalization(convolution(x, width, 7, 2, "stem_conv"), "stem_bn"), "stem_relu")
+    return keras.layers.MaxPooling2D(3, 2, name="stem_pool")(zero_padding(x, 1, "stem_pool_pad"))
 
 
 def _shortcut(x: tf.Tensor, width: int, strides: int, name: str) -> tf.Tensor:
