@@ -13,6 +13,7 @@ from tost_tf.models.layers import (
     classifier,
     convolution,
     normalization,
+    projection_shortcut,
     relu,
     zero_padding,
 )
@@ -73,18 +74,12 @@ def _stem(x: tf.Tensor, width: int, large: bool) -> tf.Tensor:
     return keras.layers.MaxPooling2D(3, 2, name="stem_pool")(zero_padding(x, 1, "stem_pool_pad"))
 
 
-def _shortcut(x: tf.Tensor, width: int, strides: int, name: str) -> tf.Tensor:
-    if strides == 1 and x.shape[-1] == width:
-        return x
-    return normalization(convolution(x, width, 1, strides, f"{name}_shortcut_conv"), f"{name}_shortcut_bn")
-
-
 def _basic_block(x: tf.Tensor, width: int, strides: int, name: str) -> tf.Tensor:
-    return basic_block(x, _shortcut(x, width, strides, name), width, strides, name)
+    return basic_block(x, projection_shortcut(x, width, strides, name), width, strides, name)
 
 
 def _bottleneck_block(x: tf.Tensor, width: int, strides: int, name: str) -> tf.Tensor:
-    shortcut = _shortcut(x, EXPANSION * width, strides, name)
+    shortcut = projection_shortcut(x, EXPANSION * width, strides, name)
     x = relu(normalization(convolution(x, width, 1, 1, f"{name}_conv1"), f"{name}_bn1"), f"{name}_relu1")
     x = relu(normalization(convolution(x, width, 3, strides, f"{name}_conv2"), f"{name}_bn2"), f"{name}_relu2")
     x = normalization(convolution(x, EXPANSION * width, 1, 1, f"{name}_conv3"), f"{name}_bn3")
