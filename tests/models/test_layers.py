@@ -36,7 +36,7 @@ def convolutions(model: keras.Model) -> list[keras.layers.Layer]:
 
 @pytest.mark.parametrize(
     ("name", "size", "width"),
-    [("resnet8", 8, 2.0), ("resnet18", 8, 0.25), ("resnet50", 128, 0.25), ("vgg16", 8, 0.25)],
+    [("resnet8", 8, 2.0), ("resnet32x2", 8, 0.5), ("resnet18", 8, 0.25), ("resnet50", 128, 0.25), ("vgg16", 8, 0.25)],
 )
 def test_convolutions_start_as_the_released_code_has_it(name, size, width):
     for layer in convolutions(models.build(name, (size, size, 3), 10, width)):
@@ -70,7 +70,7 @@ def test_classifier_starts_as_a_linear_layer_of_pytorch(name):
     assert_even(logits.bias.numpy(), bound)
 
 
-@pytest.mark.parametrize(("name", "size"), [("vgg16", 8), ("vgg19", 128)])
+@pytest.mark.parametrize(("name", "size"), [("vgg16", 8), ("resnet32x2", 8), ("vgg19", 128)])
 def test_classifier_that_starts_small(name, size):
     dense = [
         layer for layer in models.build(name, (size, size, 3), 50, 0.25).layers if isinstance(layer, keras.layers.Dense)
@@ -109,7 +109,7 @@ def torch_convolution(x: np.ndarray, kernel: np.ndarray, stride: int, padding: i
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 3), (9, 12, 3)])
-@pytest.mark.parametrize("name", ["resnet8", "resnet20", "resnet18", "resnet50", "mobilenet"])
+@pytest.mark.parametrize("name", ["resnet8", "resnet32x2", "resnet18", "resnet50", "mobilenet"])
 def test_every_convolution_with_strides_computes_what_pytorch_does(name, shape):
     model = models.build(name, shape, 10, 0.1)
     strided = [layer for layer in convolutions(model) if max(layer.strides) > 1]
@@ -138,7 +138,7 @@ def assert_computes_what_pytorch_does(layer: keras.layers.Layer) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["resnet20", "mobilenet", "vgg16"])
+@pytest.mark.parametrize("name", ["resnet32x2", "mobilenet", "vgg16"])
 def test_networks_are_plain_keras_and_known_to_keras_3(name, tmp_path):
     model = models.build(name, (8, 8, 3), 10, 0.1)
     model.save(tmp_path / "model.keras")
