@@ -187,14 +187,12 @@ class HauntedGraph:
     def _add_skip(self, convolution: keras.layers.Layer, block_input: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         key = ("skip", id(convolution))
         if key not in self._ghost_layers:
-            crop = 0
-            if convolution.padding == "valid":
-                sizes = zip(convolution.kernel_size, convolution.dilation_rate, strict=True)
-                crop = tuple((size - 1) * dilation // 2 for size, dilation in sizes)
             ghost = GhostSkip(
                 self.skips,
                 tuple(convolution.strides),
-                crop,
+                tuple(convolution.kernel_size),
+                tuple(convolution.dilation_rate),
+                convolution.padding,
                 self.skip_initializer,
                 data_format=convolution.data_format,
                 name=f"{convolution.name}_ghost_skip",
