@@ -58,9 +58,19 @@ def test_projection_with_another_initializer_has_unit_variance():
 
 def test_skip_of_a_valid_convolution_reads_under_the_centre_of_its_kernel():
     # A 3x3 VALID convolution with stride 2 on 6x6 has its centres at 1 and 3.
-    skip = tost.GhostSkip("projection", strides=2, crop=1)
+    skip = tost.GhostSkip("projection", strides=2, kernel_size=3, padding="valid")
     result = skip([X, np.zeros((16, 2, 2, 4), np.float32)], training=True).numpy()
     projected = 1e-4 * X[:, 1:4:2, 1:4:2].sum(-1)
+    np.testing.assert_allclose(
+        result[..., 0], (projected - projected.mean()) / np.sqrt(projected.var() + 1e-5), atol=1e-5
+    )
+
+
+def test_skip_of_a_same_convolution_reads_under_the_centre_of_its_kernel():
+    # TensorFlow pads a 3x3 convolution with stride 2 on 6x6 by one pixel, at the end: its centres are at 1, 3 and 5.
+    skip = tost.GhostSkip("projection", strides=2, kernel_size=3)
+    result = skip([X, np.zeros((16, 3, 3, 4), np.float32)], training=True).numpy()
+    projected = 1e-4 * X[:, 1::2, 1::2].sum(-1)
     np.testing.assert_allclose(
         result[..., 0], (projected - projected.mean()) / np.sqrt(projected.var() + 1e-5), atol=1e-5
     )
@@ -75,10 +85,13 @@ def test_no_alpha_no_skip():
 
 
 def test_config_round_trip():
-    skip = tost.GhostSkip("identity", strides=(2, 3), crop=1, kernel_initializer="he_normal", alpha=0.3, name="s")
+    block = {"strides": (2, 3), "kernel_size": (5, 3), "dilation_rate": 2, "padding": "valid"}
+    others = {"kernel_initializer": "he_normal", "alpha": 0.3, "data_format": "channels_first", "name": "s"}
+    skip = tost.GhostSkip("identity", **block, **others)
     again = keras.layers.deserialize(keras.layers.serialize(skip))
     assert again.get_config() == skip.get_config()
-    assert (again.strides, again.crop, float(again.alpha)) == ((2, 3), 1, pytest.approx(0.3))
+    assert {name: getattr(again, name) for name in block} == block
+    assert float(again.alpha) == pytest.approx(0.3) and again.data_format == "channels_first"
 
 
 def test_unknown_kind_is_refused():

@@ -29,6 +29,26 @@ def test_published_numbers_of_parameters_of_cifar_resnets(name, millions, places
     assert round(trainable(models.build(name, (32, 32, 3), 10)) / 1e6, places) == millions
 
 
+def test_resnet32x2_is_the_network_of_grasp():
+    # By hand, 3x3 kernels and the scales and shifts of BatchNormalization. Stem: 27·32 + 64. Stage 1: ten convolutions.
+    # Stages 2 and 3: one from half the channels, nine more, and the 1x1 shortcut.
+    stages = 10 * (9 * 32 * 32 + 64)
+    for width in (64, 128):
+        stages += 9 * width * width // 2 + 9 * 9 * width * width + 10 * 2 * width + width * width // 2 + 2 * width
+    for classes in (10, 100):
+        model = models.build("resnet32x2", (32, 32, 3), classes)
+        assert trainable(model) == 27 * 32 + 64 + stages + 129 * classes
+    assert trainable(models.build("resnet32x2", (32, 32, 3), 10)) == 1_860_522
+    # The shortcut changes the shape in the first blocks of stages 2 and 3 only.
+    shortcuts = [layer for layer in model.layers if "shortcut" in layer.name]
+    assert [layer.name for layer in shortcuts] == [
+        *("stage2_block1_shortcut_conv", "stage2_block1_shortcut_bn"),
+        *("stage3_block1_shortcut_conv", "stage3_block1_shortcut_bn"),
+    ]
+    assert shortcuts[0].kernel.shape == (1, 1, 32, 64) and shortcuts[0].strides == (2, 2)
+    assert not shortcuts[0].use_bias
+
+
 @pytest.mark.parametrize(
     ("name", "cifar", "imagenet"),
     [
@@ -66,7 +86,7 @@ def test_networks_of_the_paper_take_every_ghost(name, size):
     assert sum(ghost.kind == "projection" for ghost in ghosts) == len(spatial) - 1  # all but the stem
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet18", "vgg16", "mobilenet"])
+@pytest.mark.parametrize("name", ["resnet20", "resnet32x2", "resnet18", "vgg16", "mobilenet"])
 def test_other_images_classes_and_widths(name):
     model = models.build(name, (9, 12, 1), 7, width_multiplier=0.3)
     assert model.predict(np.zeros((2, 9, 12, 1), np.float32), verbose=0).shape == (2, 7)

@@ -10,6 +10,7 @@ MODELS = Registry(
         "resnet18": "tost_tf.models.resnet:resnet18",
         "resnet20": "tost_tf.models.cifar_resnet:resnet20",
         "resnet32": "tost_tf.models.cifar_resnet:resnet32",
+        "resnet32x2": "tost_tf.models.cifar_resnet:resnet32x2",
         "resnet34": "tost_tf.models.resnet:resnet34",
         "resnet44": "tost_tf.models.cifar_resnet:resnet44",
         "resnet50": "tost_tf.models.resnet:resnet50",

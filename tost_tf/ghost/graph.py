@@ -115,6 +115,10 @@ class HauntedGraph(Replay):
     def name(self, model: keras.Model) -> str:
         return f"{model.name}_haunted" if model is self._plain else model.name
 
+    def inputs(self, model: keras.Model) -> Any:
+        # Those of the plain view: what one layer gives in it can be compared with what another gives here.
+        return model.input if model is self._plain else super().inputs(model)
+
     def call(self, call: Call, tensors: Tensors) -> Any:
         layer, own = call.layer, unwrapped_layer(call.layer)
         place = self._places.get(call.outputs[0])
@@ -173,14 +177,12 @@ class HauntedGraph(Replay):
         key = ("skip", id(convolution))
         if key in self._ghost_layers:
             return self._ghost_layers[key]([block_input, outputs])
-        crop = 0
-        if convolution.padding == "valid":
-            sizes = zip(convolution.kernel_size, convolution.dilation_rate, strict=True)
-            crop = tuple((size - 1) * dilation // 2 for size, dilation in sizes)
         ghost = GhostSkip(
             self.skips,
             tuple(convolution.strides),
-            crop,
+            tuple(convolution.kernel_size),
+            tuple(convolution.dilation_rate),
+            convolution.padding,
             self.skip_initializer,
             data_format=convolution.data_format,
             name=f"{convolution.name}_ghost_skip",

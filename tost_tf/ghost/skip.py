@@ -2,9 +2,11 @@
 
 from tost_tf.compat import keras, tf
 from tost_tf.config.names import GHOST_SKIPS
+from tost_tf.ghost.alignment import first_centre, first_window
 from tost_tf.graph.copy import copy_layer
 
 NEEDS_TRAINING = (keras.layers.BatchNormalization, keras.layers.Dropout)
+POOLINGS = tuple(getattr(keras.layers, f"{kind}Pooling{n}D") for kind in ("Average", "Max") for n in (1, 2, 3))
 
 
 @keras.utils.register_keras_serializable("tost_tf")
@@ -15,12 +17,14 @@ class GhostSkip(keras.layers.Layer):
     batch and channels; or the channels first); gives the shape of `block_output`.
     A `GhostSchedule` lowers α from 1 to 0.
 
+    The skip reads the block's input where the centre of the convolution's kernel is, whatever its strides and padding;
+    poolings have windows that hold the centre (`tost_tf.ghost.alignment` says which pixels that are).
+
     Args:
       kind: "projection", "identity" or a registered one.
-      strides: the strides of the block's convolution.
-        One number for all dimensions, or one for each.
-      crop: pixels left out at the start of the input, by dimension as `strides`: for a VALID convolution, half its
-        kernel, so that the skip reads where the kernel's centre is.
+      strides, kernel_size, dilation_rate: those of the block's convolution, one number for all dimensions, or one for
+        each.
+      padding: that of the block's convolution, "same", "valid" or "causal".
       kernel_initializer: "constant" or "he_normal", for kinds with a kernel.
       alpha: α at the start.
       data_format: "channels_last" or "channels_first", of both inputs.
@@ -34,7 +38,9 @@ class GhostSkip(keras.layers.Layer):
         self,
         kind: str = "projection",
         strides: int | tuple[int, ...] = 1,
-        crop: int | tuple[int, ...] = 0,
+        kernel_size: int | tuple[int, ...] = 1,
+        dilation_rate: int | tuple[int, ...] = 1,
+        padding: str = "same",
         kernel_initializer: str = "constant",
         alpha: float = 1.0,
         data_format: str = "channels_last",
@@ -44,16 +50,17 @@ class GhostSkip(keras.layers.Layer):
         self.supports_masking = True
         self.make_branch = GHOST_SKIPS[kind]
         self.kind, self.kernel_initializer, self.initial_alpha = kind, kernel_initializer, float(alpha)
-        self.strides, self.crop, self.data_format = strides, crop, data_format
+        self.strides, self.kernel_size, self.dilation_rate = strides, kernel_size, dilation_rate
+        self.padding, self.data_format = padding, data_format
         self.alpha = self.add_weight("alpha", (), initializer=keras.initializers.Constant(alpha), trainable=False)
 
     def build(self, input_shape):
         block_input, block_output = (tf.TensorShape(self._channels_last(list(shape))) for shape in input_shape)
-        dimensions = len(block_output) - 2
-        self._strides, self._crop = _each(self.strides, dimensions), _each(self.crop, dimensions)
+        self._strides = _each(self.strides, len(block_output) - 2)
         precision = self.dtype_policy.name
         branch = self.make_branch(block_output[-1], self._strides, self.kernel_initializer)
         self.branch = [copy_layer(layer, precision) if layer.dtype != precision else layer for layer in branch]
+        self._pools = any(isinstance(layer, POOLINGS) for layer in self.branch)
         shape = block_input
         for layer in self.branch:
             with tf.name_scope(layer.name):
@@ -76,13 +83,20 @@ class GhostSkip(keras.layers.Layer):
         return None if mask is None else mask[1]
 
     def _aligned(self, block_input: tf.Tensor, block_output: tf.Tensor) -> tf.Tensor:
-        """The part of the input that gives an output of the right size, and nothing else to the normalisation."""
-        sizes = zip(block_input.shape[1:-1], block_output.shape[1:-1], self._strides, strict=True)
-        fits = all(old and new and -(-old // stride) == new for old, new, stride in sizes)
-        if fits and not any(self._crop):
+        """The part of the input that the branch reads, and nothing else for the normalisation to see."""
+        kernels, dilations = (_each(value, len(self._strides)) for value in (self.kernel_size, self.dilation_rate))
+        sizes, outputs = _lengths(block_input), _lengths(block_output)
+        parts = []
+        for size, kernel, stride, dilation, count in zip(
+            sizes, kernels, self._strides, dilations, outputs, strict=True
+        ):
+            start = first_centre(size, kernel, stride, dilation, self.padding)
+            if self._pools:
+                start = first_window(start, size, stride, count)
+            parts.append(slice(start, start + count * stride))
+        known = all(isinstance(length, int) for length in (*sizes, *outputs))
+        if known and all(part.start == 0 and part.stop >= size for part, size in zip(parts, sizes, strict=True)):
             return block_input
-        lengths = [tf.shape(block_output)[axis + 1] * stride for axis, stride in enumerate(self._strides)]
-        parts = [slice(start, start + length) for start, length in zip(self._crop, lengths, strict=True)]
         return block_input[:, *parts, :]
 
     def _channels_last(self, shape: list[int | None]) -> list[int | None]:
@@ -95,7 +109,9 @@ class GhostSkip(keras.layers.Layer):
         return super().get_config() | {
             "kind": self.kind,
             "strides": self.strides,
-            "crop": self.crop,
+            "kernel_size": self.kernel_size,
+            "dilation_rate": self.dilation_rate,
+            "padding": self.padding,
             "kernel_initializer": self.kernel_initializer,
             "alpha": self.initial_alpha,
             "data_format": self.data_format,
@@ -104,6 +120,12 @@ class GhostSkip(keras.layers.Layer):
 
 def _each(value: int | tuple[int, ...], dimensions: int) -> tuple[int, ...]:
     return (value,) * dimensions if isinstance(value, int) else tuple(value)
+
+
+def _lengths(x: tf.Tensor) -> list[int | tf.Tensor]:
+    """Of the dimensions between batch and channels."""
+    dynamic = tf.shape(x)
+    return [dynamic[axis] if x.shape[axis] is None else x.shape[axis] for axis in range(1, len(x.shape) - 1)]
 
 
 def _moved(x: tf.Tensor, source: int, target: int) -> tf.Tensor:

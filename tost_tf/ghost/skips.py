@@ -2,8 +2,9 @@
 
 A kind is a function `(channels, strides, kernel_initializer)` that gives the Keras layers to apply in turn;
 `channels` is the number the block gives, `strides` has one number for each dimension of the image (1, 2 or 3), whose
-channels come last. Where the layers give another number, zero channels are added (or the last
-ones left out) by `GhostSkip`.
+channels come last. What they are given begins with the first pixel to read: a convolution of size 1 with the block's
+strides reads where the block's kernel has its centre, and pooling windows as wide as the strides hold those pixels.
+Where the layers give another number of channels, zero channels are added (or the last ones left out) by `GhostSkip`.
 """
 
 from tost_tf.compat import keras
@@ -32,7 +33,7 @@ def projection(channels: int, strides: tuple[int, ...], kernel_initializer: str)
 
 
 def identity(channels: int, strides: tuple[int, ...], kernel_initializer: str) -> list[keras.layers.Layer]:
-    """No learned projection: average pooling where the block strides, then normalisation by channel.
+    """No learned projection: average pooling as wide as the strides where there are any, then normalisation by channel.
 
     Without the normalisation the residual stream would double at every convolution, and training diverge.
     """

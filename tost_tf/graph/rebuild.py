@@ -59,8 +59,8 @@ class Replay:
         return self._stand_ins[id(layer)][1]
 
     def model(self, model: keras.Model) -> keras.Model:
-        """The new model, functional, with fresh inputs."""
-        inputs = tf.nest.map_structure(same_input, model.input)
+        """The new model, functional."""
+        inputs = self.inputs(model)
         tensors = self.replay(model, tf.nest.flatten(inputs))
         outputs = tf.nest.pack_sequence_as(model.output, [tensors[key] for key in keys(model.outputs)])
         new = self.kind(model)(inputs, outputs, name=self.name(model))
@@ -75,6 +75,10 @@ class Replay:
     def name(self, model: keras.Model) -> str:
         """The name of the new model."""
         return model.name
+
+    def inputs(self, model: keras.Model) -> Any:
+        """The inputs of the new model, in the structure of the old one's."""
+        return tf.nest.map_structure(same_input, model.input)
 
     def replay(self, model: keras.Model, inputs: list[tf.Tensor]) -> Tensors:
         """Makes all calls of a model again on other inputs; gives the new tensors by the keys of the old ones."""

@@ -1,4 +1,12 @@
-"""The pieces all networks here are made of, with PyTorch's settings, which the paper's numbers were made with."""
+"""The pieces all networks here are made of, with PyTorch's settings, which the paper's numbers were made with.
+
+Weights start as in the released code of ToST (`pruning_techniques/models`, ResNet.py and VGG.py): kernels of
+convolutions as in He et al. 2015, normal with variance 2 / (height · width · output channels), not truncated; a linear
+layer as PyTorch starts it, or normal and small, as VGG's. (Another file there, ResNets.py, counts input channels and
+starts the linear layer likewise; no network here does.) BatchNormalization has scale 1 and shift 0 in both.
+
+Padding is PyTorch's: half the kernel on every side.
+"""
 
 from tost_tf.compat import keras, tf
 
@@ -16,28 +24,65 @@ def channels(base: int, width_multiplier: float) -> int:
 
 
 def convolution(
-    x: tf.Tensor,
-    filters: int,
-    kernel_size: int,
-    strides: int,
-    name: str,
-    padding: str = "same",
-    use_bias: bool = False,
+    x: tf.Tensor, filters: int, kernel_size: int, strides: int, name: str, use_bias: bool = False
 ) -> tf.Tensor:
-    """A convolution initialised as in He et al. 2015, without bias where BatchNormalization has one."""
+    """A convolution padded and initialised as in PyTorch, without bias where BatchNormalization has one.
+
+    Args:
+      x: [batch, height, width, channels].
+      filters: output channels.
+      kernel_size: odd, of both dimensions.
+      strides: of both dimensions.
+      name: of the layer; padding that is a layer of its own is called `name`_pad.
+      use_bias: whether there are biases; they start at zero.
+    """
+    x, padding = _padded(x, kernel_size, strides, name)
     return keras.layers.Conv2D(
         filters,
         kernel_size,
         strides=strides,
         padding=padding,
         use_bias=use_bias,
-        kernel_initializer="he_normal",
+        kernel_initializer=_he_normal("fan_out"),
         name=name,
     )(x)
 
 
-def torch_padding(x: tf.Tensor, pixels: int, name: str) -> tf.Tensor:
-    """The same padding on all sides, as PyTorch pads; Keras's "same" pads strided layers at the bottom and right."""
+def depthwise_convolution(x: tf.Tensor, kernel_size: int, strides: int, name: str) -> tf.Tensor:
+    """A depthwise convolution without bias, padded as in PyTorch.
+
+    The release has none. It starts by the rule the release has for convolutions, as torchvision's MobileNets do:
+    variance 2 / (height · width · channels), for PyTorch counts all channels into the fan-out of a grouped kernel.
+    """
+    x, padding = _padded(x, kernel_size, strides, name)
+    return keras.layers.DepthwiseConv2D(
+        kernel_size,
+        strides,
+        padding,
+        use_bias=False,
+        # Keras keeps the kernel as [height, width, channels, 1] and counts the channels into its fan-in.
+        depthwise_initializer=_he_normal("fan_in"),
+        name=name,
+    )(x)
+
+
+def _he_normal(mode: str) -> keras.initializers.Initializer:
+    """A fresh initialiser: one that several layers share would give all of them the same numbers."""
+    return keras.initializers.VarianceScaling(2.0, mode, "untruncated_normal")
+
+
+def _padded(x: tf.Tensor, kernel_size: int, strides: int, name: str) -> tuple[tf.Tensor, str]:
+    """What a convolution with an odd kernel reads, and its `padding`, so that half its kernel is padded all around.
+
+    Keras's "same" does that without strides only; with them it pads an even image at the bottom and right alone.
+    """
+    if strides == 1 or kernel_size == 1:
+        return x, "same"
+    return zero_padding(x, kernel_size // 2, f"{name}_pad"), "valid"
+
+
+def zero_padding(x: tf.Tensor, pixels: int, name: str) -> tf.Tensor:
+    """The same padding on all sides, as PyTorch pads."""
     return keras.layers.ZeroPadding2D(pixels, name=name)(x)
 
 
@@ -59,7 +104,31 @@ def basic_block(x: tf.Tensor, shortcut: tf.Tensor, width: int, strides: int, nam
     return relu(x, f"{name}_relu2")
 
 
-def classifier(x: tf.Tensor, num_classes: int) -> tf.Tensor:
-    """Global average pooling and a linear layer."""
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    return keras.layers.Dense(num_classes, kernel_initializer="he_normal", name="logits")(x)
+def projection_shortcut(x: tf.Tensor, width: int, strides: int, name: str) -> tf.Tensor:
+    """The shortcut of a block: a 1x1 convolution with BatchNormalization where the shape changes, else `x` itself."""
+    if strides == 1 and x.shape[-1] == width:
+        return x
+    return normalization(convolution(x, width, 1, strides, f"{name}_shortcut_conv"), f"{name}_shortcut_bn")
+
+
+def linear(x: tf.Tensor, units: int, name: str, deviation: float | None = None) -> tf.Tensor:
+    """A linear layer.
+
+    Args:
+      x: [batch, inputs].
+      units: how many outputs.
+      name: of the layer.
+      deviation: standard deviation of the weights at the start, biases being zero; `None` for PyTorch's own start,
+        weights and biases even in ±1/sqrt(inputs).
+    """
+    bound = x.shape[-1] ** -0.5
+    if deviation is None:
+        start, bias_start = (keras.initializers.RandomUniform(-bound, bound) for _ in range(2))
+    else:
+        start, bias_start = keras.initializers.RandomNormal(stddev=deviation), "zeros"
+    return keras.layers.Dense(units, kernel_initializer=start, bias_initializer=bias_start, name=name)(x)
+
+
+def classifier(x: tf.Tensor, num_classes: int, deviation: float | None = None) -> tf.Tensor:
+    """Global average pooling and a linear layer, which starts as `linear` says."""
+    return linear(keras.layers.GlobalAveragePooling2D(name="pool")(x), num_classes, "logits", deviation)

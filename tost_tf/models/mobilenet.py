@@ -4,7 +4,15 @@ The stem halves images from 128 pixels on, and leaves smaller ones as they are, 
 """
 
 from tost_tf.compat import keras, tf
-from tost_tf.models.layers import LARGE_IMAGE, channels, classifier, convolution, normalization, relu
+from tost_tf.models.layers import (
+    LARGE_IMAGE,
+    channels,
+    classifier,
+    convolution,
+    depthwise_convolution,
+    normalization,
+    relu,
+)
 
 STEM_CHANNELS = 32
 # Channels and stride of each block.
@@ -23,8 +31,6 @@ def mobilenet(input_shape: tuple[int, int, int], num_classes: int, width_multipl
 
 
 def _block(x: tf.Tensor, width: int, strides: int, name: str) -> tf.Tensor:
-    x = keras.layers.DepthwiseConv2D(
-        3, strides, "same", use_bias=False, depthwise_initializer="he_normal", name=f"{name}_depthwise"
-    )(x)
+    x = depthwise_convolution(x, 3, strides, f"{name}_depthwise")
     x = relu(normalization(x, f"{name}_depthwise_bn"), f"{name}_depthwise_relu")
     return relu(normalization(convolution(x, width, 1, 1, f"{name}_conv"), f"{name}_bn"), f"{name}_relu")

@@ -13,8 +13,9 @@ from tost_tf.models.layers import (
     classifier,
     convolution,
     normalization,
+    projection_shortcut,
     relu,
-    torch_padding,
+    zero_padding,
 )
 
 STAGE_CHANNELS = (64, 128, 256, 512)
@@ -69,23 +70,16 @@ def _resnet(
 def _stem(x: tf.Tensor, width: int, large: bool) -> tf.Tensor:
     if not large:
         return relu(normalization(convolution(x, width, 3, 1, "stem_conv"), "stem_bn"), "stem_relu")
-    x = convolution(torch_padding(x, 3, "stem_pad"), width, 7, 2, "stem_conv", padding="valid")
-    x = relu(normalization(x, "stem_bn"), "stem_relu")
-    return keras.layers.MaxPooling2D(3, 2, name="stem_pool")(torch_padding(x, 1, "stem_pool_pad"))
-
-
-def _shortcut(x: tf.Tensor, width: int, strides: int, name: str) -> tf.Tensor:
-    if strides == 1 and x.shape[-1] == width:
-        return x
-    return normalization(convolution(x, width, 1, strides, f"{name}_shortcut_conv"), f"{name}_shortcut_bn")
+    x = relu(normalization(convolution(x, width, 7, 2, "stem_conv"), "stem_bn"), "stem_relu")
+    return keras.layers.MaxPooling2D(3, 2, name="stem_pool")(zero_padding(x, 1, "stem_pool_pad"))
 
 
 def _basic_block(x: tf.Tensor, width: int, strides: int, name: str) -> tf.Tensor:
-    return basic_block(x, _shortcut(x, width, strides, name), width, strides, name)
+    return basic_block(x, projection_shortcut(x, width, strides, name), width, strides, name)
 
 
 def _bottleneck_block(x: tf.Tensor, width: int, strides: int, name: str) -> tf.Tensor:
-    shortcut = _shortcut(x, EXPANSION * width, strides, name)
+    shortcut = projection_shortcut(x, EXPANSION * width, strides, name)
     x = relu(normalization(convolution(x, width, 1, 1, f"{name}_conv1"), f"{name}_bn1"), f"{name}_relu1")
     x = relu(normalization(convolution(x, width, 3, strides, f"{name}_conv2"), f"{name}_bn2"), f"{name}_relu2")
     x = normalization(convolution(x, EXPANSION * width, 1, 1, f"{name}_conv3"), f"{name}_bn3")

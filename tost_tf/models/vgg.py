@@ -1,14 +1,16 @@
 """VGG-16 and VGG-19 with BatchNormalization (Simonyan & Zisserman 2015, configurations D and E).
 
 For images below 128 pixels the classifier is one linear layer behind global average pooling, as CIFAR's VGG is usually
-made; from 128 it is the original's three, with dropout.
+made; from 128 it is the original's three, with dropout. Linear layers start normal and small, as in the released code
+of ToST and in torchvision.
 """
 
 from tost_tf.compat import keras
-from tost_tf.models.layers import LARGE_IMAGE, channels, classifier, convolution, normalization, relu
+from tost_tf.models.layers import LARGE_IMAGE, channels, classifier, convolution, linear, normalization, relu
 
 STAGE_CHANNELS = (64, 128, 256, 512, 512)
 HIDDEN = 4096
+LINEAR_DEVIATION = 0.01
 Size = tuple[int, int, int]
 
 
@@ -35,12 +37,9 @@ def _vgg(
         if min(x.shape[1:3]) > 1:
             x = keras.layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
     if min(input_shape[:2]) < LARGE_IMAGE:
-        return keras.Model(inputs, classifier(x, num_classes), name=name)
+        return keras.Model(inputs, classifier(x, num_classes, LINEAR_DEVIATION), name=name)
     x = keras.layers.Flatten(name="flatten")(x)
     for number in (1, 2):
-        hidden = keras.layers.Dense(
-            channels(HIDDEN, width_multiplier), kernel_initializer="he_normal", name=f"hidden{number}"
-        )
-        x = keras.layers.Dropout(0.5, name=f"dropout{number}")(relu(hidden(x), f"hidden{number}_relu"))
-    logits = keras.layers.Dense(num_classes, kernel_initializer="he_normal", name="logits")(x)
-    return keras.Model(inputs, logits, name=name)
+        x = linear(x, channels(HIDDEN, width_multiplier), f"hidden{number}", LINEAR_DEVIATION)
+        x = keras.layers.Dropout(0.5, name=f"dropout{number}")(relu(x, f"hidden{number}_relu"))
+    return keras.Model(inputs, linear(x, num_classes, "logits", LINEAR_DEVIATION), name=name)
