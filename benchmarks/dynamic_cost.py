@@ -21,10 +21,10 @@ from overhead import BATCH, seconds
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.config.dynamic import DynamicConfig
-from tost_tf.dynamic.growth import gradient_growth
+from tost_tf.dynamic.growth import GRADIENT
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.losses import cross_entropy
-from tost_tf.sparsity.sparsify import with_dense_gradients
+from tost_tf.masks.sparsify import with_dense_gradients
 from tost_tf.train.optimizer import CoupledSGD
 
 UPDATES = 5
@@ -53,7 +53,7 @@ def measure(steps: int) -> dict[str, float]:
         times["step"].append(seconds(without))
         times["step that keeps gradients"].append(seconds(keeping))
     updater = MaskUpdater(model, model.optimizer)
-    updates = [seconds(lambda n=n: updater.update(gradient_growth, 0.3, n)) for n in range(UPDATES)]
+    updates = [seconds(lambda n=n: updater.update(GRADIENT, 0.3, n)) for n in range(UPDATES)]
     return {name: statistics.median(values[2:]) for name, values in times.items()} | {
         "update": statistics.median(updates)
     }

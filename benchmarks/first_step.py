@@ -16,8 +16,8 @@ from tost_tf.data.images import ImageData
 from tost_tf.data.load import load
 from tost_tf.data.pipeline import training_batches
 from tost_tf.ghost.model import GhostModel
-from tost_tf.masks.find import random
-from tost_tf.models.statistics import statistics_kept
+from tost_tf.graph.batch_norm import statistics_kept
+from tost_tf.masks.random import random
 from tost_tf.rescale.gradinit import rescale_init
 from tost_tf.seeds import derive_seed
 from tost_tf.train.network import build_model, haunt_and_compile, training_loss

@@ -17,10 +17,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tost_tf as tost
 from tost_tf.compat import tf
+from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks import gradient_scores
-from tost_tf.masks.prunable import prunable_weights
 from tost_tf.masks.select import highest_of_all
-from tost_tf.masks.synflow import SynapticFlow
+from tost_tf.masks.synaptic_flow import SynapticFlow
 
 SPARSITY, EXAMPLES = 0.98, 100
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import tost_tf as tost
 from tost_tf.compat import keras, tf
-from tost_tf.masks.prunable import prunable_layers, prunable_weights
+from tost_tf.graph.kernels import prunable_layers, prunable_weights
 
 SIZES = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 SMALLER = {"MobileNet": {"alpha": 0.25}, "MobileNetV2": {"alpha": 0.35}}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tost_tf.compat import tf
-from tost_tf.config.names import GHOST_NEURONS, GHOST_SKIPS
+from tost_tf.registry import GHOST_NEURONS, GHOST_SKIPS
 
 README = Path("README.md").read_text()
 

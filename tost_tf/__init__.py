@@ -3,6 +3,8 @@
 The names below are imported when they are first used, so that importing the package is quick.
 """
 
+from __future__ import annotations
+
 import importlib
 from typing import Any
 
@@ -13,15 +15,15 @@ _EXPORTED = {
     "GhostModel": "tost_tf.ghost.model",
     "GhostSchedule": "tost_tf.ghost.schedule",
     "GhostSkip": "tost_tf.ghost.skip",
-    "Masks": "tost_tf.masks.mask",
+    "Masks": "tost_tf.masks.masks",
     "RunConfig": "tost_tf.config.run_config",
     "TostError": "tost_tf.errors",
     "compact": "tost_tf.compaction.compact",
     "from_keras3": "tost_tf.convert.from_keras3",
     "launch": "tost_tf.job.train",
     "rescale_init": "tost_tf.rescale.gradinit",
-    "sparsify": "tost_tf.sparsity.sparsify",
-    "strip": "tost_tf.export.strip",
+    "sparsify": "tost_tf.masks.sparsify",
+    "strip": "tost_tf.masks.sparsify",
 }
 _PACKAGES = ("analysis", "export", "masks", "models")
 

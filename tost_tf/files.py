@@ -1,5 +1,7 @@
 """Writing files so that a reader sees the old one or the new one, never a half."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil

@@ -1,5 +1,7 @@
 """What training minimises."""
 
+from __future__ import annotations
+
 from tost_tf.compat import keras, tf
 
 

@@ -1,45 +1,64 @@
-"""Names that users write on the command line, and the functions they stand for."""
+"""Names that users write, and what they stand for; each kind of thing has one registry here.
 
+A new thing is one file and one line: in this file for those of the project, `tost_tf.register(kind, name, value)` for
+one's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 from tost_tf.errors import TostError, unknown_name
 
+T = TypeVar("T")
 
-class Registry(Mapping[str, Callable[..., Any]]):
-    """Named functions of one kind, each imported when it is first used.
 
-    The entries shipped with the project are written as `"package.module:function"`, so that names can be
-    checked before TensorFlow is imported. Adding one's own is `registry.register("name", function)`.
+class Registry(Mapping[str, T], Generic[T]):
+    """Named values of one kind, each imported when it is first used.
+
+    The entries shipped with the project are written as `"package.module:value"`, so that names can be checked before
+    TensorFlow is imported.
 
     Args:
       kind: what the entries are, for error messages: "model", "mask", ...
-      entries: name -> `"package.module:function"`.
+      entries: name -> `"package.module:value"`.
     """
 
     def __init__(self, kind: str, entries: Mapping[str, str]):
         self.kind = kind
-        self._entries: dict[str, str | Callable[..., Any]] = dict(entries)
+        self._entries: dict[str, str | T] = dict(entries)
 
-    def register(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Adds `function` under `name` and returns it. Raises `TostError` if the name is taken."""
+    def register(self, name: str, value: T) -> T:
+        """Adds `value` under `name` and returns it. Raises `TostError` if the name is taken."""
         if name in self._entries:
             raise TostError(f"the {self.kind} {name!r} exists already: register yours under another name")
-        self._entries[name] = function
-        return function
+        self._entries[name] = value
+        return value
+
+    @contextlib.contextmanager
+    def temporarily(self, name: str, value: T) -> Iterator[None]:
+        """Has `value` under `name`, whether taken or not, as long as the block lasts."""
+        before = dict(self._entries)
+        self._entries[name] = value
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def check(self, name: str) -> None:
         """Raises `TostError` with the known names and the nearest one if `name` is not among them."""
         if name not in self._entries:
             raise unknown_name(self.kind, name, self._entries)
 
-    def __getitem__(self, name: str) -> Callable[..., Any]:
+    def __getitem__(self, name: str) -> T:
         self.check(name)
         entry = self._entries[name]
         if isinstance(entry, str):
-            module, function = entry.split(":")
-            entry = self._entries[name] = getattr(importlib.import_module(module), function)
+            module, attribute = entry.split(":")
+            entry = self._entries[name] = getattr(importlib.import_module(module), attribute)
         return entry
 
     def __contains__(self, name: object) -> bool:
@@ -50,3 +69,97 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _entries(module: str, names: str) -> dict[str, str]:
+    """Entries whose names are those of the values in a module."""
+    return {name: f"tost_tf.{module}:{name}" for name in names.split()}
+
+
+# (input_shape, num_classes, width_multiplier) -> a functional model that gives logits.
+MODELS: Registry[Any] = Registry(
+    "model",
+    _entries("models.cifar_resnet", "resnet8 resnet20 resnet32 resnet32x2 resnet44 resnet56 resnet104 resnet110")
+    | _entries("models.resnet", "resnet18 resnet34 resnet50 resnet101 resnet152")
+    | _entries("models.vgg", "vgg16 vgg19")
+    | _entries("models.mobilenet", "mobilenet"),
+)
+
+# Options of the data -> `ImageData`. Any other name is looked up in tensorflow-datasets.
+DATASETS: Registry[Any] = Registry(
+    "dataset",
+    {
+        "digits": "tost_tf.data.digits:load_digits",
+        "tiny_imagenet": "tost_tf.data.tiny_imagenet:load_tiny_imagenet",
+    },
+)
+
+# `MaskMethod`s.
+MASKS: Registry[Any] = Registry(
+    "mask",
+    {
+        name: f"tost_tf.masks.{name}:METHOD"
+        for name in ("random", "erk", "magnitude", "snip", "grasp", "synflow", "lottery")
+    },
+)
+
+# `DynamicMethod`s: where the mask loses weights and where it grows.
+DYNAMIC_METHODS: Registry[Any] = Registry(
+    "dynamic method",
+    {name: f"tost_tf.dynamic.{name}:METHOD" for name in ("set", "rigl", "granet")},
+)
+
+# `Growth`s: where weights grow.
+GROWTHS: Registry[Any] = Registry(
+    "growth", {"random": "tost_tf.dynamic.growth:RANDOM", "gradient": "tost_tf.dynamic.growth:GRADIENT"}
+)
+
+# (x, β) -> the soft neuron's output.
+GHOST_NEURONS: Registry[Any] = Registry("ghost neuron", _entries("ghost.neurons", "pswish mish"))
+
+# (channels, strides, kernel_initializer) -> the layers a block's input goes through.
+GHOST_SKIPS: Registry[Any] = Registry("ghost skip", _entries("ghost.skips", "projection identity"))
+
+# Progress of the ghost phase -> the fraction of the ghosts that is left.
+GHOST_SCHEDULES: Registry[Any] = Registry(
+    "ghost schedule", _entries("ghost.schedules", "linear cosine exponential constant")
+)
+
+# `Analysis` values.
+ANALYSES: Registry[Any] = Registry("analysis", {})
+
+# `Format` values.
+FORMATS: Registry[Any] = Registry("export format", {})
+
+REGISTRIES: Mapping[str, Registry[Any]] = {
+    "model": MODELS,
+    "dataset": DATASETS,
+    "mask": MASKS,
+    "dynamic": DYNAMIC_METHODS,
+    "growth": GROWTHS,
+    "ghost_neurons": GHOST_NEURONS,
+    "ghost_skips": GHOST_SKIPS,
+    "ghost_schedule": GHOST_SCHEDULES,
+    "analysis": ANALYSES,
+    "format": FORMATS,
+}
+
+
+def register(kind: str, name: str, value: Any) -> Any:
+    """Makes a thing of one's own known by a name, in Python, and to the commands that a script of one's own starts.
+
+    Args:
+      kind: "model", "dataset", "mask", "dynamic", "growth", "ghost_neurons", "ghost_skips", "ghost_schedule",
+        "analysis" or "format"; the registry of the kind says what such a thing is.
+      name: by which it is asked for; one that is not taken.
+      value: the thing.
+
+    Returns:
+      `value`.
+
+    Raises:
+      TostError: there is no such kind, or the name is taken.
+    """
+    if kind not in REGISTRIES:
+        raise unknown_name("kind", kind, REGISTRIES)
+    return REGISTRIES[kind].register(name, value)

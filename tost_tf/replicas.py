@@ -1,5 +1,7 @@
 """What each device's part of a batch counts for."""
 
+from __future__ import annotations
+
 from tost_tf.compat import tf
 
 

@@ -1,5 +1,7 @@
 """Seeds for the parts of a run, all derived from its one `--seed`."""
 
+from __future__ import annotations
+
 import zlib
 
 

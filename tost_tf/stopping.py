@@ -1,5 +1,7 @@
 """SIGTERM and Ctrl-C: a run that is asked to stop does so at a moment it can go on from."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import signal
@@ -47,7 +49,7 @@ class StopSignals:
         self._noted = False
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> "StopSignals":
+    def __enter__(self) -> StopSignals:
         self.listen()
         return self
 

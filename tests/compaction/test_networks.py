@@ -9,7 +9,7 @@ from tost_tf.compaction.graph import Graph
 from tost_tf.compaction.plan import Plan
 from tost_tf.compaction.report import CompactionReport
 from tost_tf.compat import keras, tf
-from tost_tf.masks.prunable import prunable_weights
+from tost_tf.graph.kernels import prunable_weights
 
 
 def mask_in_place(model: keras.Model, mask: str, **options) -> None:

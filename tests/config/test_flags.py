@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tost_tf.config import flags
-from tost_tf.config.run_config import GROUPS, RunConfig
+from tost_tf.config.run_config import RunConfig, all_groups
 from tost_tf.errors import TostError
 
 FLAGFILES = sorted(Path("flags").rglob("*.flags"))
@@ -93,7 +93,7 @@ def test_bad_arguments_are_refused(arguments, message):
 
 def test_help_names_every_option():
     text = flags.help_text("tost-train", "Trains.")
-    for group in GROUPS.values():
+    for group in all_groups().values():
         for name in group.__dataclass_fields__:
             assert f"--{name}\n" in text
     assert "--recipe\n" in text and "default, tost" in text and "at least 0 and below 1" in text

@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 
-from tost_tf.config.options import Allowed
 from tost_tf.config.recipe import RECIPES
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
+from tost_tf.options import Allowed
 
 
 def test_defaults_are_the_papers():

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from tost_tf.config.flags import parse, read_config, read_flagfile, to_flagfile
-from tost_tf.config.names import DYNAMIC_METHODS
 from tost_tf.config.run_config import RunConfig
-from tost_tf.dynamic.growth import gradient_growth, random_growth
-from tost_tf.dynamic.methods import Method
+from tost_tf.dynamic.growth import GRADIENT, RANDOM
+from tost_tf.dynamic.method import DynamicMethod
 from tost_tf.errors import TostError
+from tost_tf.registry import DYNAMIC_METHODS
 
 FOLDER = Path("flags/suptickets")
 DYNAMIC = {"mask": "erk", "dynamic": "rigl"}
@@ -31,17 +31,16 @@ def test_settings_are_those_of_the_released_code(path):
 
 def test_weights_grow_as_the_method_grows_them():
     growths = {path.stem: read_flagfile(path).cycle_growth for path in FOLDER.glob("cifar10*.flags")}
-    assert growths.pop("cifar10_resnet32_set95") is random_growth and set(growths.values()) == {gradient_growth}
-    assert RunConfig.make(**CYCLES).cycle_growth is gradient_growth
+    assert growths.pop("cifar10_resnet32_set95") is RANDOM and set(growths.values()) == {GRADIENT}
+    assert RunConfig.make(**CYCLES).cycle_growth is GRADIENT
     assert RunConfig.make(**CYCLES, dynamic="set", cycle_growth="none").cycle_growth is None
-    assert RunConfig.make(**CYCLES, dynamic="set", cycle_growth="gradient").cycle_growth is gradient_growth
+    assert RunConfig.make(**CYCLES, dynamic="set", cycle_growth="gradient").cycle_growth is GRADIENT
 
 
-def test_a_method_of_ones_own_is_taken_by_what_it_is(monkeypatch):
-    monkeypatch.setattr(DYNAMIC_METHODS, "_entries", dict(DYNAMIC_METHODS._entries))
-    DYNAMIC_METHODS.register("mine", Method(random_growth, needs_gradient=False, prunes=True))
-    config = RunConfig.make(mask="erk", dynamic="mine", initial_sparsity=0.3, superpose="caa")
-    assert config.dynamic.prunes and config.cycle_growth is random_growth and not config.keeps_gradients
+def test_a_method_of_ones_own_is_taken_by_what_it_is():
+    with DYNAMIC_METHODS.temporarily("mine", DynamicMethod(RANDOM, prunes=True)):
+        config = RunConfig.make(mask="erk", dynamic="mine", initial_sparsity=0.3, superpose="caa")
+        assert config.dynamic.prunes and config.cycle_growth is RANDOM and not config.keeps_gradients
 
 
 @pytest.mark.parametrize(

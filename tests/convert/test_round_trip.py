@@ -11,8 +11,8 @@ import pytest
 import tost_tf as tost
 from tests.convert.plain_keras3 import images
 from tost_tf.compat import keras, keras3
-from tost_tf.config.names import MODELS
 from tost_tf.convert.to_keras3 import to_keras3
+from tost_tf.registry import MODELS
 
 APPLICATIONS = (
     *("VGG16", "ResNet50", "MobileNet", "MobileNetV2"),

@@ -3,11 +3,11 @@ import pytest
 
 from tost_tf import masks as find
 from tost_tf.compat import keras, tf
-from tost_tf.dynamic.growth import gradient_growth, random_growth
+from tost_tf.dynamic.growth import GRADIENT, RANDOM
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.errors import NotFinite, TostError
-from tost_tf.masks.mask import Masks
-from tost_tf.sparsity.sparsify import masks_of, sparsify, with_dense_gradients
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.sparsify import masks_of, sparsify, with_dense_gradients
 from tost_tf.train.optimizer import CoupledSGD
 
 
@@ -35,7 +35,7 @@ def test_rigl_by_hand():
     kernel = model.trainable_variables[0]
     assert optimizer.gradient_of(kernel).numpy().tolist() == [[3, -5], [6, -10], [12, -20]]  # without the penalty
     before = kernel.numpy()
-    done = MaskUpdater(model, optimizer).update(gradient_growth, 0.4, step=20)
+    done = MaskUpdater(model, optimizer).update(GRADIENT, 0.4, step=20)
     # 0.1 - 0.01·(6 + 0.1·0.1) is the smallest; of the empty places |-20| is the largest.
     assert masks_of(model)["dense/kernel"].tolist() == [[1, 0], [0, 1], [0, 1]]
     assert kernel.numpy() == pytest.approx(before * [[1, 0], [0, 1], [0, 0]])
@@ -47,7 +47,7 @@ def test_rigl_by_hand():
 def test_a_weight_that_grew_moves_by_its_own_gradient_alone():
     model = one_layer([[1, 0], [1, 1], [0, 0]], [[0.5, 7], [0.1, -0.9], [7, 7]])
     optimizer = trained(model)
-    MaskUpdater(model, optimizer).update(gradient_growth, 0.4, step=20)
+    MaskUpdater(model, optimizer).update(GRADIENT, 0.4, step=20)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(tf.constant([[1.0, 2.0, 4.0]])) * [3.0, -5.0])
     optimizer.minimize(loss, model.trainable_variables, tape=tape)
@@ -61,7 +61,7 @@ def test_set_is_reproducible_and_differs_by_step_and_seed(small_model):
         optimizer = CoupledSGD()
         optimizer.build(sparse.trainable_variables)
         before = masks_of(sparse)
-        MaskUpdater(sparse, optimizer, seed=seed).update(random_growth, 0.5, step)
+        MaskUpdater(sparse, optimizer, seed=seed).update(RANDOM, 0.5, step)
         after = masks_of(sparse)
         assert {path: mask.sum() for path, mask in after.items()} == {path: m.sum() for path, m in before.items()}
         return after
@@ -75,7 +75,7 @@ def test_what_is_dropped_and_grows_at_once_was_never_gone():
     optimizer = trained(model)
     kernel = model.trainable_variables[0]
     before, momentum = kernel.numpy(), optimizer.momentum_of(kernel).numpy()
-    done = MaskUpdater(model, optimizer).update(gradient_growth, 0.5, step=20)
+    done = MaskUpdater(model, optimizer).update(GRADIENT, 0.5, step=20)
     # Of 4 weights 0.1 - 0.12 and 0.5 - 0.03 are the smallest; of all places then |-20| and |12| are the largest.
     assert masks_of(model)["dense/kernel"].tolist() == [[0, 0], [1, 1], [1, 1]]
     assert kernel.numpy().tolist() == (before * [[0, 0], [1, 1], [1, 0]]).tolist() and kernel.numpy()[2, 0] != 0
@@ -90,7 +90,7 @@ def test_granet_prunes_globally_and_what_it_pruned_may_grow_anew():
     model.set_weights([np.array([[0.5, 0.7], [0.1, -0.9], [-0.3, 0]], np.float32), *model.get_weights()[1:]])
     kernel = model.trainable_variables[0]
     momentum = optimizer.momentum_of(kernel).numpy()
-    done = MaskUpdater(model, optimizer).update(gradient_growth, 0.7, step=20, sparsity=0.5)
+    done = MaskUpdater(model, optimizer).update(GRADIENT, 0.7, step=20, sparsity=0.5)
     # 3 of 6 stay: 0.1 and -0.3 are pruned. 0.7 of the 3 is two: 0.5 and 0.7 are dropped. |-20| grows, and |12|.
     assert masks_of(model)["dense/kernel"].tolist() == [[0, 0], [0, 1], [1, 1]]
     assert kernel.numpy() == pytest.approx(np.array([[0, 0], [0, -0.9], [0, 0]]))
@@ -105,7 +105,7 @@ def test_granet_keeps_what_it_drops_and_grows_at_once():
     before = model.trainable_variables[0].numpy()
     # 4 of 6 stay: 0.5 - 0.03, 0.7 + 0.05, -0.9 + 0.1 and 0.6 + 0.2; 0.26 of them is one, and 0.47 is dropped. Of the
     # places then |12| is the largest, |6| the next and |3| that of what was dropped.
-    done = MaskUpdater(model, optimizer).update(gradient_growth, 0.26, step=20, sparsity=0.3)
+    done = MaskUpdater(model, optimizer).update(GRADIENT, 0.26, step=20, sparsity=0.3)
     assert masks_of(model)["dense/kernel"].tolist() == [[0, 1], [0, 1], [1, 1]]
     kernel = model.trainable_variables[0].numpy()
     assert kernel.tolist() == (before * [[0, 1], [0, 1], [0, 1]]).tolist()
@@ -115,7 +115,7 @@ def test_granet_keeps_what_it_drops_and_grows_at_once():
 def test_granet_takes_what_is_pruned_already():
     """Rounded by layer fewer weights can be kept than of all together."""
     model = one_layer([[1, 0], [0, 0], [0, 1]], [[0.5, 0.7], [0.1, -0.9], [-0.3, 0.6]])
-    done = MaskUpdater(model, trained(model)).update(gradient_growth, 0.3, step=20, sparsity=0.5)
+    done = MaskUpdater(model, trained(model)).update(GRADIENT, 0.3, step=20, sparsity=0.5)
     assert done.kept == 2
 
 
@@ -125,7 +125,7 @@ def test_nothing_changes_where_something_is_not_finite_and_it_is_named(sparsity)
     updater = MaskUpdater(model, trained(model))
     before = updater.masks()
     with pytest.raises(NotFinite, match="the score of dense/kernel is not finite everywhere after step 20"):
-        updater.update(gradient_growth, 0.4, 20, sparsity)
+        updater.update(GRADIENT, 0.4, 20, sparsity)
     assert (updater.masks()["dense/kernel"] == before["dense/kernel"]).all()
 
 
@@ -145,7 +145,7 @@ def test_layers_left_dense_and_dense_layers_do_not_change(small_model):
     optimizer = CoupledSGD()
     optimizer.build(sparse.trainable_variables)
     updater = MaskUpdater(sparse, optimizer, dense_layers="^logits$|^conv1$")
-    updater.update(random_growth, 0.5, step=1)
+    updater.update(RANDOM, 0.5, step=1)
     changed = {path for path, mask in masks_of(sparse).items() if (mask != masks[path]).any()}
     assert changed == {"shortcut/kernel", "conv2/depthwise_kernel"}
 
@@ -171,7 +171,7 @@ def test_every_replica_has_the_same_masks(two_replicas, small_model, small_image
             updater = MaskUpdater(sparse, optimizer)
             images, labels = small_images
             sparse.fit(images, labels, batch_size=20, epochs=2, shuffle=False, verbose=0)
-            updater.update(gradient_growth, 0.4, step=2)
+            updater.update(GRADIENT, 0.4, step=2)
             sparse.fit(images, labels, batch_size=20, epochs=1, shuffle=False, verbose=0)
         return updater
 

@@ -5,7 +5,7 @@ import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.graph import is_relu
-from tost_tf.masks.prunable import prunable_weights
+from tost_tf.graph.kernels import prunable_weights
 
 
 def sparse_copy(model, sparsity=0.5):

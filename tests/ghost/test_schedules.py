@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from tost_tf.config.names import GHOST_SCHEDULES
+from tost_tf.registry import GHOST_SCHEDULES
 
 
 def test_values_by_hand():

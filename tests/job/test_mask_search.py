@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
-from tost_tf.config.names import MASKS
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.pipeline import balanced_batches
 from tost_tf.job import mask_search
 from tost_tf.job.mask_search import find_mask, search_mask
+from tost_tf.registry import MASKS
 from tost_tf.train.network import build_model
 from tost_tf.train.run_directory import RunDirectory
 

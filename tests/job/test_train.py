@@ -7,10 +7,10 @@ import pytest
 
 import tost_tf as tost
 from tost_tf.compat import keras, keras3
-from tost_tf.config.names import DATASETS
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
 from tost_tf.job import finish, fit, train
+from tost_tf.registry import DATASETS
 from tost_tf.train.evaluate import Evaluation
 
 SMALL = {

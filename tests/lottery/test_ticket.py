@@ -4,8 +4,8 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.lottery.ticket import LotteryPlan, LotterySearch
-from tost_tf.masks.prunable import prunable_layers, prunable_weights
+from tost_tf.graph.kernels import prunable_layers, prunable_weights
+from tost_tf.masks.lottery import LotteryPlan, LotterySearch
 
 
 def kernels(model):
@@ -128,7 +128,7 @@ def test_bad_plans_are_refused():
 
 
 def test_weights_of_another_model_are_refused(small_model, tmp_path):
-    from tost_tf.models.weights import load_weights, save_weights
+    from tost_tf.graph.weights import load_weights, save_weights
 
     save_weights(small_model, tmp_path / "weights.npz")
     other = keras.Sequential([keras.layers.Dense(2, input_shape=(3,), name="d")])

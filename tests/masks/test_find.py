@@ -4,8 +4,8 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
+from tost_tf.graph.kernels import prunable_layers, prunable_weights
 from tost_tf.masks.allocate import erdos_renyi_kernel, kept_count
-from tost_tf.masks.prunable import prunable_layers, prunable_weights
 
 SIZES = {
     "stem/kernel": 54,

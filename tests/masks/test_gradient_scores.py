@@ -4,8 +4,8 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
+from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.gradient_scores import grasp_scores, snip_scores
-from tost_tf.masks.prunable import prunable_weights
 
 GENERATOR = np.random.default_rng(11)
 X = GENERATOR.normal(size=(12, 3)).astype(np.float64)

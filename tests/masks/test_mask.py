@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tost_tf.errors import TostError
-from tost_tf.masks.mask import Masks
+from tost_tf.masks.masks import Masks
 
 
 @pytest.fixture

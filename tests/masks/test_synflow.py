@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 import tost_tf as tost
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
+from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.allocate import kept_count
-from tost_tf.masks.mask import Masks
-from tost_tf.masks.prunable import prunable_weights
-from tost_tf.masks.synflow import SynapticFlow, falling_count
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.synaptic_flow import SynapticFlow
+from tost_tf.masks.synflow import falling_count
 
 
 def ones(model) -> Masks:

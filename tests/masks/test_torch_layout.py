@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tost_tf.errors import TostError
-from tost_tf.masks.torch_layout import from_torch
+from tost_tf.masks.from_torch import from_torch
 
 GENERATOR = np.random.default_rng(2)
 

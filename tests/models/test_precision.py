@@ -5,8 +5,8 @@ import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.config.run_config import RunConfig
 from tost_tf.ghost.schedule import GhostSchedule
-from tost_tf.masks.prunable import prunable_weights
-from tost_tf.models.precision import in_precision
+from tost_tf.graph.kernels import prunable_weights
+from tost_tf.graph.precision import in_precision
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.network import haunt_and_compile, in_full_precision
 

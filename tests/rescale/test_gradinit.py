@@ -6,7 +6,7 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.masks.prunable import prunable_weights
+from tost_tf.graph.kernels import prunable_weights
 from tost_tf.rescale.gradinit import GradInit
 
 GENERATOR = np.random.default_rng(8)

@@ -4,7 +4,7 @@ import tensorflow_model_optimization as tfmot
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.sparsity.fixed_mask import FixedMask
+from tost_tf.masks.wrapper import FixedMask
 
 
 def masked_dense(constraint=None) -> FixedMask:

@@ -5,9 +5,9 @@ import tensorflow_model_optimization as tfmot
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.masks.prunable import prunable_weights
-from tost_tf.sparsity.fixed_mask import FixedMask
-from tost_tf.sparsity.sparsify import masks_of, unwrapped
+from tost_tf.graph.kernels import prunable_weights
+from tost_tf.masks.sparsify import masks_of, strip
+from tost_tf.masks.wrapper import FixedMask
 from tost_tf.train.optimizer import CoupledSGD
 
 
@@ -81,7 +81,7 @@ def test_weights_stay_masked_on_two_replicas(small_model, small_images, two_repl
 def test_stripped_models_are_the_original_ones(small_model, small_images):
     masks = tost.masks.random(small_model, sparsity=0.6)
     sparse = tost.sparsify(small_model, masks)
-    for plain in (unwrapped(sparse), tfmot.sparsity.keras.strip_pruning(sparse)):
+    for plain in (strip(sparse), tfmot.sparsity.keras.strip_pruning(sparse)):
         assert [layer.name for layer in plain.layers] == [layer.name for layer in small_model.layers]
         assert plain.get_config() == small_model.get_config()
         np.testing.assert_array_equal(plain(small_images[0]), sparse(small_images[0]))
@@ -90,7 +90,7 @@ def test_stripped_models_are_the_original_ones(small_model, small_images):
 
 def test_unwrapped_model_shares_nothing_and_has_no_constraint(small_model):
     sparse = tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.6))
-    plain = unwrapped(sparse)
+    plain = strip(sparse)
     assert not {id(weight) for weight in plain.weights} & {id(weight) for weight in sparse.weights}
     assert all(weight.constraint is None for weight in plain.trainable_weights)
 
@@ -117,10 +117,10 @@ def test_other_kinds_of_models(kind, small_model):
     sparse = tost.sparsify(model, masks)
     for path, weight in prunable_weights(model).items():
         weight.assign(weight * masks[path])
-    for result in (sparse, unwrapped(sparse)):
+    for result in (sparse, strip(sparse)):
         for mine, expected in zip(tf.nest.flatten(result(inputs)), tf.nest.flatten(model(inputs)), strict=True):
             np.testing.assert_allclose(mine, expected, rtol=1e-6)
-    assert not any(isinstance(layer, FixedMask) for layer in unwrapped(sparse).submodules)
+    assert not any(isinstance(layer, FixedMask) for layer in strip(sparse).submodules)
     assert masks_of(sparse).sparsity == masks.sparsity
 
 
@@ -128,7 +128,7 @@ def test_frozen_layers_stay_frozen(small_model):
     small_model.get_layer("conv1").trainable = False
     sparse = tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.6))
     assert len(sparse.trainable_weights) == len(small_model.trainable_weights)
-    assert len(unwrapped(sparse).trainable_weights) == len(small_model.trainable_weights)
+    assert len(strip(sparse).trainable_weights) == len(small_model.trainable_weights)
 
 
 def test_masks_of_another_model_are_refused(small_model):
@@ -172,9 +172,7 @@ def test_frozen_nested_models_stay_frozen(small_model):
     image = keras.Input((6, 6, 2))
     model = keras.Model(image, keras.layers.Dense(2, name="head")(small_model(image)))
     sparse = tost.sparsify(model, tost.masks.random(model, sparsity=0.4))
-    assert (
-        len(model.trainable_weights) == len(sparse.trainable_weights) == len(unwrapped(sparse).trainable_weights) == 2
-    )
+    assert len(model.trainable_weights) == len(sparse.trainable_weights) == len(strip(sparse).trainable_weights) == 2
 
 
 def test_weights_put_into_the_whole_model_are_masked_when_it_is_stripped(small_model):

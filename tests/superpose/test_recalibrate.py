@@ -3,7 +3,7 @@ import pytest
 
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
-from tost_tf.superpose.recalibrate import recalibrate
+from tost_tf.graph.batch_norm import recalibrate
 
 
 def network() -> keras.Model:

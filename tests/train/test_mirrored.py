@@ -10,7 +10,7 @@ from tost_tf.config.run_config import RunConfig
 from tost_tf.data.digits import load_digits
 from tost_tf.data.pipeline import training_batches
 from tost_tf.ghost.schedule import GhostSchedule
-from tost_tf.masks.prunable import prunable_weights
+from tost_tf.graph.kernels import prunable_weights
 from tost_tf.train.collectives import collective_operations
 from tost_tf.train.network import haunt_and_compile
 from tost_tf.train.optimizer import CoupledSGD

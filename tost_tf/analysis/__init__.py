@@ -1,5 +1,7 @@
 """The analyses of the paper: functions that return numbers; `tost_tf.report` draws them."""
 
+from __future__ import annotations
+
 from tost_tf.analysis.activations import activation_sparsity, by_stage
 from tost_tf.analysis.gradient_flow import gradient_flow as average_gradient_flow
 from tost_tf.analysis.hessian import MaskedHessian, top_eigenvalues

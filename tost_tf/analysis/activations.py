@@ -1,5 +1,7 @@
 """How many activations are zero (ToST, Table 1)."""
 
+from __future__ import annotations
+
 import contextlib
 import re
 from collections.abc import Callable, Iterator

@@ -1,10 +1,12 @@
 """Average gradient flow (Tessera et al. 2021; ToST, Figure 9b)."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from tost_tf.analysis.kept_weights import KeptWeights
 from tost_tf.compat import keras, tf
-from tost_tf.models.statistics import statistics_kept
+from tost_tf.graph.batch_norm import statistics_kept
 
 
 def gradient_flow(model: keras.Model, images: np.ndarray, labels: np.ndarray, loss: keras.losses.Loss) -> float:

@@ -1,5 +1,7 @@
 """The largest eigenvalues of the loss's Hessian, of kept weights only (ToST, Figures 2 and 9a)."""
 
+from __future__ import annotations
+
 import numpy as np
 from tqdm import tqdm
 

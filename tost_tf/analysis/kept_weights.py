@@ -1,12 +1,14 @@
 """The loss of a model as a function of its kept weights, the subspace all analyses stay in."""
 
+from __future__ import annotations
+
 import numpy as np
 from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.ghost.model import GhostModel
-from tost_tf.masks.prunable import present_masks, prunable_weights
-from tost_tf.models.statistics import statistics_kept
+from tost_tf.graph.batch_norm import statistics_kept
+from tost_tf.graph.kernels import current_masks, prunable_weights
 
 
 class KeptWeights:
@@ -39,7 +41,7 @@ class KeptWeights:
 
     def read_masks(self) -> None:
         """Takes the masks as they are now, if they may have changed."""
-        present, kernels = present_masks(self._network), prunable_weights(self._network)
+        present, kernels = current_masks(self._network), prunable_weights(self._network)
         by_kernel = {id(kernel): present.get(path, kernel.numpy() != 0) for path, kernel in kernels.items()}
         variables = self.model.trainable_weights
         self.masks = [np.asarray(by_kernel.get(id(v), np.ones(v.shape)), np.float32) for v in variables]

@@ -1,5 +1,7 @@
 """The loss around trained weights and around test images (ToST, Figures 8 and 10)."""
 
+from __future__ import annotations
+
 import numpy as np
 from tqdm import tqdm
 

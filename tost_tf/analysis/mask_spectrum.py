@@ -1,5 +1,7 @@
 """What a mask leaves of each layer, and how alike two masks are."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,9 +9,9 @@ import numpy as np
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import unwrapped_layer
-from tost_tf.masks.mask import Masks
-from tost_tf.masks.prunable import prunable_layers, prunable_weights
-from tost_tf.masks.synflow import SynapticFlow
+from tost_tf.graph.kernels import prunable_layers, prunable_weights
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.synaptic_flow import SynapticFlow
 
 
 def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[dict]:

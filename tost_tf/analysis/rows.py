@@ -1,5 +1,7 @@
 """The numbers of an analysis on disk: `NAME.json`, and the same as `NAME.csv`."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json

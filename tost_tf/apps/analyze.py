@@ -1,5 +1,7 @@
 """`tost-analyze`: the paper's analyses of a trained run, as numbers and pictures."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path

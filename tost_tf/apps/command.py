@@ -1,5 +1,7 @@
 """What every command does the same way: answering `--help`, and errors in one sentence."""
 
+from __future__ import annotations
+
 import logging
 import os
 import sys

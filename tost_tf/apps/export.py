@@ -1,5 +1,7 @@
 """`tost-export`: a trained run as SavedModel, TensorFlow Lite and Keras 3 files."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """`tost-mask`: finds a mask, or takes one over from PyTorch, and saves it."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import sys
@@ -9,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from tost_tf.apps.command import asks_for_help, run_command
 from tost_tf.config import flags
-from tost_tf.config.options import option
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
+from tost_tf.options import option
 
 if TYPE_CHECKING:
-    from tost_tf.masks.mask import Masks
+    from tost_tf.masks.masks import Masks
 
 SUMMARY = "Finds a mask for a network and saves it; prints and draws what is left of each layer."
 
@@ -52,13 +54,13 @@ def main(arguments: Sequence[str]) -> None:
     print(f"\nmask     {out}\npicture  {picture}")
 
 
-def _find(config: RunConfig, options: MaskOptions) -> "Masks":
+def _find(config: RunConfig, options: MaskOptions) -> Masks:
     from tost_tf.data.load import load
+    from tost_tf.graph.kernels import prunable_weights
+    from tost_tf.graph.weights import save_weights
     from tost_tf.job.mask_search import require_fit, search_mask
-    from tost_tf.masks.mask import read_mask_arrays
-    from tost_tf.masks.prunable import prunable_weights
-    from tost_tf.masks.torch_layout import from_torch
-    from tost_tf.models.weights import save_weights
+    from tost_tf.masks.from_torch import from_torch
+    from tost_tf.masks.masks import read_mask_arrays
     from tost_tf.train.network import build_model
     from tost_tf.train.run_directory import RunDirectory
 
@@ -73,15 +75,16 @@ def _find(config: RunConfig, options: MaskOptions) -> "Masks":
         require_fit(masks, model)
         return masks
     out = Path(options.out)
-    if config.mask.mask != "lottery" or config.mask.mask_file:
-        return search_mask(config, model, data, out.parent)
     search = RunDirectory(out.with_name(f"{out.stem}_search"))
-    search.claim(config)
-    masks = search_mask(config, model, data, search.lottery)
-    weights = out.with_name(f"{out.stem}_weights.npz")
-    save_weights(model, weights)
-    print(f"the ticket's weights are in {weights}: train with --mask_file={out} --initial_weights={weights}\n")
-    return masks
+    if config.mask.mask == "lottery" and not config.mask.mask_file:
+        search.claim(config)  # the search takes long, and goes on where it was stopped
+    found = search_mask(config, model, data, search.lottery)
+    if found.weights is not None:
+        model.set_weights(found.weights)
+        weights = out.with_name(f"{out.stem}_weights.npz")
+        save_weights(model, weights)
+        print(f"the ticket's weights are in {weights}: train with --mask_file={out} --initial_weights={weights}\n")
+    return found.masks
 
 
 def _name_map(path: str) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """`tost-train`: trains a sparse network and exports it."""
 
+from __future__ import annotations
+
 import shlex
 import sys
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """A model as a flat list of calls of layers."""
 
+from __future__ import annotations
+
 import dataclasses
 
 from tost_tf.compat import is_graph_model, keras, output_layers, rename, require_graph_model, tf, with_training

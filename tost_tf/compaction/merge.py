@@ -1,5 +1,7 @@
 """Rules for layers that join tensors: sums, products, concatenations."""
 
+from __future__ import annotations
+
 from functools import reduce
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Which channels of each tensor stay."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Rules for activations, padding and normalization."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The smaller model a plan describes."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from tost_tf.compaction.graph import with_output_names

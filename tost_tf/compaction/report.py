@@ -1,5 +1,7 @@
 """How large a model is by layer, before and after."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from typing import Any

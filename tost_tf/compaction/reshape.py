@@ -1,5 +1,7 @@
 """Rules for layers that move channels to other places: Flatten, Reshape, and zero channels put beside them."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """How a call of a layer treats channels: what every rule says, and the two simplest rules."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Which rule a call goes by."""
 
+from __future__ import annotations
+
 from tost_tf.compaction.graph import Graph, Tensor
 from tost_tf.compaction.merge import MERGES, SUMS, Averaged, Concatenated, Merged, Sum, kind_of
 from tost_tf.compaction.pointwise import (

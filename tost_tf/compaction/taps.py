@@ -1,5 +1,7 @@
 """Which weights of a convolution's window never fall on padding."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Sequence
 

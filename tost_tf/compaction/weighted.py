@@ -1,5 +1,7 @@
 """Rules for layers whose every output channel may read every input channel: convolutions and Dense."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,8 +1,10 @@
 """The options of `tost-analyze`."""
 
+from __future__ import annotations
+
 import dataclasses
 
-from tost_tf.config.options import option
+from tost_tf.options import option
 
 # What can be asked for; those recorded while training come last.
 ANALYSIS_NAMES = (

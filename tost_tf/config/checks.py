@@ -1,40 +1,42 @@
 """Options that are fine alone but not together, and names that are looked up in several places."""
 
-import dataclasses
+from __future__ import annotations
+
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tost_tf.config.names import APPLICATIONS, DATASETS, MODEL_SUFFIXES, MODELS, TFDS_DATASETS
-from tost_tf.config.recipe import RECIPES
+from tost_tf.data.tfds_images import require_known
 from tost_tf.errors import TostError, unknown_name
+from tost_tf.masks.lottery import LotteryOptions
+from tost_tf.models import MODEL_SUFFIXES
+from tost_tf.models.applications import PREFIX, require_application
+from tost_tf.registry import DATASETS, MODELS
 
 if TYPE_CHECKING:
     from tost_tf.config.dynamic import SuperposeConfig
-    from tost_tf.config.machine import MachineConfig
     from tost_tf.config.run_config import DataConfig, MaskConfig, RunConfig
 
 
-def check_together(config: "RunConfig") -> None:
+def check_together(config: RunConfig) -> None:
     """Raises `TostError` for options that are fine alone but not together."""
     _check_model(config.model.model)
     _check_dataset(config.data)
     _check_mask(config.mask)
+    _check_lottery(config.method_options(LotteryOptions))
     _check_schedule(config)
-    _check_teacher(config)
     _check_dynamic(config)
     _check_superpose(config)
-    _check_machine(config.machine)
     _check_precision(config)
 
 
-def _check_dataset(data: "DataConfig") -> None:
-    known = data.dataset in (*DATASETS, *TFDS_DATASETS)
-    if not known and not (re.fullmatch(r"\w+", data.dataset) and _is_prepared(data)):
-        raise unknown_name("--dataset", data.dataset, (*DATASETS, *TFDS_DATASETS))
+def _check_dataset(data: DataConfig) -> None:
+    """Names of this project and datasets that are prepared are known without asking tensorflow-datasets."""
+    if data.dataset not in DATASETS and not (re.fullmatch(r"[\w/:.]+", data.dataset) and _is_prepared(data)):
+        require_known(data.dataset)
 
 
-def _check_mask(mask: "MaskConfig") -> None:
+def _check_mask(mask: MaskConfig) -> None:
     if mask.mask == "none" and mask.mask_file:
         raise TostError(f"--mask=none and --mask_file={mask.mask_file} contradict each other: leave one out")
     try:
@@ -46,14 +48,17 @@ def _check_mask(mask: "MaskConfig") -> None:
             "--mask_shuffle would move the mask of --mask=lottery to weights the ticket has set to zero: find it "
             "with tost-mask, then train with its --mask_file and --mask_shuffle from the initialisation"
         )
-    if mask.rewind_epoch >= mask.lottery_epochs:
+
+
+def _check_lottery(options: LotteryOptions) -> None:
+    if options.rewind_epoch >= options.lottery_epochs:
         raise TostError(
-            f"--rewind_epoch={mask.rewind_epoch} must be below --lottery_epochs={mask.lottery_epochs}: "
+            f"--rewind_epoch={options.rewind_epoch} must be below --lottery_epochs={options.lottery_epochs}: "
             "a round trains from the one to the other"
         )
 
 
-def _check_schedule(config: "RunConfig") -> None:
+def _check_schedule(config: RunConfig) -> None:
     training, recipe = config.training, config.recipe
     late = [epoch for epoch in training.lr_drop_epochs if epoch >= training.epochs]
     if late:
@@ -74,27 +79,15 @@ def _check_schedule(config: "RunConfig") -> None:
         raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")
 
 
-def _check_teacher(config: "RunConfig") -> None:
-    base = RECIPES[config.recipe_name]
-    for name in ("distill_weight", "distill_temperature"):
-        if not config.recipe.teacher and getattr(config.recipe, name) != getattr(base, name):
-            raise TostError(f"--{name} is for learning from a teacher: name one with --teacher, or leave it out")
-
-
-def _check_dynamic(config: "RunConfig") -> None:
+def _check_dynamic(config: RunConfig) -> None:
     dynamic, mask = config.dynamic, config.mask
     if not dynamic.is_on:
-        _require_defaults(dynamic, "--dynamic")
         return
     if mask.mask == "none":
         raise TostError(f"--dynamic={dynamic.dynamic} changes a mask, and --mask=none has none: take erk or random")
     if not mask.sparsity and not mask.mask_file:
         raise TostError(f"--sparsity=0 leaves --dynamic={dynamic.dynamic} no place where a weight could grow")
     if not dynamic.prunes:
-        if dynamic.initial_sparsity != type(dynamic)().initial_sparsity:
-            raise TostError(
-                f"--initial_sparsity is for --dynamic=granet, not {dynamic.dynamic}, which does not prune: leave it out"
-            )
         return
     if dynamic.initial_sparsity > mask.sparsity:
         raise TostError(
@@ -108,10 +101,9 @@ def _check_dynamic(config: "RunConfig") -> None:
         )
 
 
-def _check_superpose(config: "RunConfig") -> None:
+def _check_superpose(config: RunConfig) -> None:
     superpose, recipe, epochs = config.superpose, config.recipe, config.training.epochs
     if not superpose.is_on:
-        _require_defaults(superpose, "--superpose")
         return
     if config.mask.mask == "none":
         raise TostError(f"--superpose={superpose.superpose} prunes back to a mask's density, and --mask=none has none")
@@ -132,38 +124,16 @@ def _check_superpose(config: "RunConfig") -> None:
         )
 
 
-def _check_cycles(superpose: "SuperposeConfig") -> None:
-    default = type(superpose)()
+def _check_cycles(superpose: SuperposeConfig) -> None:
     low, high = superpose.cycle_low_learning_rate, superpose.cycle_high_learning_rate
     if low > high:
         raise TostError(
             f"--cycle_low_learning_rate={low:g} is above --cycle_high_learning_rate={high:g}: a cycle goes up from the "
             "one to the other"
         )
-    if superpose.superpose != "cima" and superpose.cima_factor != default.cima_factor:
-        raise TostError(f"--cima_factor is for --superpose=cima, not {superpose.superpose}: leave it out")
-    if superpose.cycle_growth == "none" and superpose.cycle_drop_fraction != default.cycle_drop_fraction:
-        raise TostError(
-            "--cycle_drop_fraction means nothing with --cycle_growth=none, which drops nothing: leave it out"
-        )
 
 
-def _require_defaults(group: object, switch: str) -> None:
-    """Raises `TostError` for an option that means nothing as long as `switch` is off."""
-    for field in dataclasses.fields(group):
-        if getattr(group, field.name) != field.default:
-            raise TostError(f"--{field.name} means nothing without {switch}: name a method with it, or leave it out")
-
-
-def _check_machine(machine: "MachineConfig") -> None:
-    if machine.virtual_devices and machine.distribution not in ("auto", "mirrored"):
-        raise TostError(
-            f"--virtual_devices={machine.virtual_devices} is for trying --distribution=mirrored out on a CPU, it does "
-            f"nothing with --distribution={machine.distribution}: leave one out"
-        )
-
-
-def _check_precision(config: "RunConfig") -> None:
+def _check_precision(config: RunConfig) -> None:
     precision, record = config.machine.mixed_precision, config.record
     if precision == "float16" and config.machine.distribution == "tpu":
         raise TostError("--mixed_precision=float16 is not for a TPU: take bfloat16")
@@ -182,13 +152,13 @@ def _check_precision(config: "RunConfig") -> None:
 def _check_model(model: str) -> None:
     if model.endswith(MODEL_SUFFIXES):
         if not Path(model).is_file():
-            raise TostError(f"--model={model} is no file")
-        return
-    applications = [f"applications/{name}" for name in APPLICATIONS]
-    if model not in MODELS and model not in applications:
-        raise unknown_name("--model", model, (*MODELS, *(applications if "/" in model else ("applications/NAME",))))
+            raise TostError(f"--model={model} is not a file")
+    elif model.startswith(PREFIX):
+        require_application(model)
+    elif model not in MODELS:
+        raise unknown_name("--model", model, (*MODELS, f"{PREFIX}NAME"))
 
 
-def _is_prepared(data: "DataConfig") -> bool:
+def _is_prepared(data: DataConfig) -> bool:
     """Whether tensorflow-datasets has prepared the dataset in the data folder."""
     return any((Path(data.data_dir).expanduser() / data.dataset).rglob("dataset_info.json"))

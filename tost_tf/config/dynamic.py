@@ -1,18 +1,26 @@
 """The options of dynamic sparse training and of superposing tickets."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from tost_tf.config.names import DYNAMIC_METHODS, GROWTHS
-from tost_tf.config.options import option
 from tost_tf.errors import TostError
+from tost_tf.options import Condition, none_of, one_of, option
+from tost_tf.registry import DYNAMIC_METHODS, GROWTHS
 
 if TYPE_CHECKING:
-    from tost_tf.dynamic.methods import Method
+    from tost_tf.dynamic.method import DynamicMethod
 
 NOT_DYNAMIC = "none"
 NOT_SUPERPOSED = "none"
+IF_DYNAMIC = {"dynamic": none_of(NOT_DYNAMIC)}
+IF_SUPERPOSED = {"superpose": none_of(NOT_SUPERPOSED)}
+
+
+def _prunes(method: str) -> bool:
+    return method in DYNAMIC_METHODS and DYNAMIC_METHODS[method].prunes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,22 +28,37 @@ class DynamicConfig:
     """Whether and how the mask changes while training. The defaults are RigL's (Evci et al. 2020)."""
 
     dynamic: str = option(NOT_DYNAMIC, "how weights are dropped and grown", names=DYNAMIC_METHODS, also=(NOT_DYNAMIC,))
-    update_every: int = option(100, "steps between updates of the mask", minimum=1)
+    update_every: int = option(100, "steps between updates of the mask", minimum=1, only_with=IF_DYNAMIC)
     drop_fraction: float = option(
-        0.3, "share of each layer's kept weights that an update drops at the start", above=0, maximum=1
+        0.3,
+        "share of each layer's kept weights that an update drops at the start",
+        above=0,
+        maximum=1,
+        only_with=IF_DYNAMIC,
     )
-    drop_schedule: str = option("cosine", "how that share falls until the masks stay", names=("cosine", "constant"))
+    drop_schedule: str = option(
+        "cosine",
+        "how that share falls until the masks stay",
+        names=("cosine", "constant"),
+        only_with=IF_DYNAMIC,
+    )
     dynamic_end_fraction: float = option(
-        0.75, "share of all epochs after which the mask stays as it is", above=0, maximum=1
+        0.75, "share of all epochs after which the mask stays as it is", above=0, maximum=1, only_with=IF_DYNAMIC
     )
-    initial_sparsity: float = option(0.5, "where granet starts; it ends at --sparsity", minimum=0, below=1)
+    initial_sparsity: float = option(
+        0.5,
+        "where granet starts; it ends at --sparsity",
+        minimum=0,
+        below=1,
+        only_with={"dynamic": Condition(_prunes, "granet")},
+    )
 
     @property
     def is_on(self) -> bool:
         return self.dynamic != NOT_DYNAMIC
 
     @property
-    def method(self) -> "Method":
+    def method(self) -> DynamicMethod:
         """What `dynamic` names."""
         return DYNAMIC_METHODS[self.dynamic]
 
@@ -78,10 +101,18 @@ class SuperposeConfig:
         names=("caa", "cima"),
         also=(NOT_SUPERPOSED,),
     )
-    cycle_fraction: float = option(0.1, "share of the epochs that is for cycles", minimum=0, below=1)
-    cycle_epochs: int = option(8, "epochs of a cycle, at whose end there is a ticket", minimum=1)
+    cycle_fraction: float = option(
+        0.1, "share of the epochs that is for cycles", minimum=0, below=1, only_with=IF_SUPERPOSED
+    )
+    cycle_epochs: int = option(
+        8, "epochs of a cycle, at whose end there is a ticket", minimum=1, only_with=IF_SUPERPOSED
+    )
     cycle_drop_fraction: float = option(
-        0.5, "share of each layer's kept weights that is dropped where a cycle starts", above=0, maximum=1
+        0.5,
+        "share of each layer's kept weights that is dropped where a cycle starts",
+        above=0,
+        maximum=1,
+        only_with=IF_SUPERPOSED | {"cycle_growth": none_of("none")},
     )
     cycle_growth: str = option(
         "auto",
@@ -89,10 +120,21 @@ class SuperposeConfig:
         "the mask as it is",
         names=GROWTHS,
         also=("auto", "none"),
+        only_with=IF_SUPERPOSED,
     )
-    cycle_low_learning_rate: float = option(0.001, "learning rate at both ends of a cycle", minimum=0)
-    cycle_high_learning_rate: float = option(0.005, "learning rate in the middle of a cycle", above=0)
-    cima_factor: float = option(0.5, "weight of the newest ticket in the moving average of cima", above=0, maximum=1)
+    cycle_low_learning_rate: float = option(
+        0.001, "learning rate at both ends of a cycle", minimum=0, only_with=IF_SUPERPOSED
+    )
+    cycle_high_learning_rate: float = option(
+        0.005, "learning rate in the middle of a cycle", above=0, only_with=IF_SUPERPOSED
+    )
+    cima_factor: float = option(
+        0.5,
+        "weight of the newest ticket in the moving average of cima",
+        above=0,
+        maximum=1,
+        only_with={"superpose": one_of("cima")},
+    )
 
     @property
     def is_on(self) -> bool:

@@ -1,10 +1,12 @@
 """The options of `tost-export`."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 from pathlib import Path
 
-from tost_tf.config.options import option
+from tost_tf.options import option
 
 FORMATS = ("saved_model", "tflite", "keras3")
 PRECISIONS = ("float32", "float16", "int8")

@@ -1,5 +1,7 @@
 """The absl flags, generated from the config's dataclasses, and the way back to a flagfile."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import re
@@ -10,10 +12,10 @@ from typing import Any, TypeVar
 
 from absl import flags
 
-from tost_tf.config.options import Allowed, check_options, option
 from tost_tf.config.recipe import RECIPES
-from tost_tf.config.run_config import GROUPS, RunConfig
+from tost_tf.config.run_config import RunConfig, all_groups
 from tost_tf.errors import TostError
+from tost_tf.options import allowed_of, check_values, option
 
 Options = TypeVar("Options")
 Groups = list[tuple[str, list[dataclasses.Field]]]
@@ -46,7 +48,7 @@ def parse_with(arguments: Sequence[str], command_options: type[Options]) -> tupl
     given = _given(arguments, (command_options,))
     own = {field.name: given.pop(field.name) for field in dataclasses.fields(command_options) if field.name in given}
     options = command_options(**own)
-    check_options(options)
+    check_values(options, "--")
     return RunConfig.make(**given), options
 
 
@@ -54,7 +56,7 @@ def parse_own(arguments: Sequence[str], command_options: type[Options]) -> tuple
     """The options of a command that trains nothing, and what else was given beside flags."""
     given, rest = _read(arguments, _groups_of((command_options,)))
     options = command_options(**given)
-    check_options(options)
+    check_values(options, "--")
     return options, rest
 
 
@@ -85,6 +87,8 @@ def to_flagfile(config: RunConfig) -> str:
     lines = ["# The complete options of this run. To repeat it elsewhere: tost-train --flagfile=FILE --run_dir=NEW"]
     from_recipe = dataclasses.asdict(RECIPES[config.recipe_name])
     for name, value in config.options().items():
+        if value is None:  # of no meaning in this run
+            continue
         if isinstance(value, bool):
             line = f"--{name}" if value else f"--no{name}"
         elif isinstance(value, tuple):
@@ -120,7 +124,7 @@ def _help_text(command: str, summary: str, groups: Groups) -> str:
     for title, fields in groups:
         lines.append(f"{title}:")
         for field in fields:
-            allowed: Allowed = field.metadata["allowed"]
+            allowed = allowed_of(field)
             details = [allowed.help]
             if allowed.known_names():
                 details.append("one of " + ", ".join(allowed.known_names()))
@@ -135,14 +139,20 @@ def _help_text(command: str, summary: str, groups: Groups) -> str:
 
 
 def _groups_of(more: Sequence[type]) -> Groups:
-    return [(group.__doc__.splitlines()[0].rstrip("."), list(dataclasses.fields(group))) for group in more]
+    return [(_title(group), list(dataclasses.fields(group))) for group in more]
+
+
+def _title(group: type) -> str:
+    """The first sentence of the dataclass's docstring."""
+    return group.__doc__.splitlines()[0].rstrip(".")
 
 
 def _groups(more: Sequence[type] = ()) -> Groups:
     recipe_field = dataclasses.make_dataclass("_", [("recipe", str, RECIPE_OPTION)]).__dataclass_fields__["recipe"]
     groups = _groups_of(more)
-    for title, group in GROUPS.items():
+    for title, group in all_groups().items():
         fields = list(dataclasses.fields(group))
+        title = title if title == title.lower() else _title(group)
         groups.append((title, [recipe_field, *fields] if title == "recipe" else fields))
     return groups
 
@@ -151,7 +161,7 @@ def _define(values: flags.FlagValues, groups: Groups) -> flags.FlagValues:
     """Defines a flag for each option. None has a default: what is not given is left to the dataclasses."""
     for _, fields in groups:
         for field in fields:
-            text = field.metadata["allowed"].help
+            text = allowed_of(field).help
             kinds = str(field.type)
             if "bool" in kinds:
                 define = flags.DEFINE_boolean

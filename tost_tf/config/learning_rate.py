@@ -1,5 +1,7 @@
 """The learning rate by epoch."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 

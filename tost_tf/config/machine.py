@@ -1,8 +1,10 @@
 """The options of where a run takes place, and of what is measured on the way."""
 
+from __future__ import annotations
+
 import dataclasses
 
-from tost_tf.config.options import option
+from tost_tf.options import none_of, one_of, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +17,12 @@ class RecordConfig:
     hessian_every: int = option(
         0, "epochs between measurements of the Hessian's largest eigenvalues; 0 for none", minimum=0
     )
-    record_examples: int = option(256, "training images these are measured on", minimum=1)
+    record_examples: int = option(
+        256,
+        "training images these are measured on",
+        minimum=1,
+        only_with_one={"gradient_flow_every": none_of(0), "hessian_every": none_of(0)},
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +40,13 @@ class MachineConfig:
         "split the CPU into this many devices, to try mirrored out without GPUs; 0 leaves it whole",
         minimum=0,
         maximum=64,
+        only_with={"distribution": one_of("auto", "mirrored")},
     )
     worker_timeout: float = option(
-        600.0, "seconds that a worker of multi_worker waits for another before it gives up", above=0
+        600.0,
+        "seconds that a worker of multi_worker waits for another before it gives up",
+        above=0,
+        only_with={"distribution": one_of("multi_worker")},
     )
     mixed_precision: str = option(
         "none",

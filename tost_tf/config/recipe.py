@@ -1,11 +1,16 @@
 """The training recipe: every tweak of the paper as data."""
 
+from __future__ import annotations
+
 import dataclasses
 
-from tost_tf.config.names import GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS
-from tost_tf.config.options import option
+from tost_tf.options import none_of, one_of, option
+from tost_tf.registry import GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS
 
 NO_GHOST = "none"
+IF_NEURONS = {"ghost_neurons": none_of(NO_GHOST)}
+IF_GHOSTS = IF_NEURONS | {"ghost_skips": none_of(NO_GHOST)}
+IF_TEACHER = {"teacher": none_of("")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,27 +33,39 @@ class Recipe:
         "constant",
         "start of the projection skips: constant 1e-4 as in the authors' code, or he_normal",
         names=("constant", "he_normal"),
+        only_with={"ghost_skips": none_of(NO_GHOST, "identity")},
     )
     ghost_schedule: str = option(
-        "linear", "how ghosts fade; constant means they are removed abruptly", names=GHOST_SCHEDULES
+        "linear",
+        "how ghosts fade; constant means they are removed abruptly",
+        names=GHOST_SCHEDULES,
+        only_with_one=IF_GHOSTS,
     )
     ghost_end_epoch: int | None = option(
         None,
         "epoch from which no ghost is left (by default the first learning-rate drop); -1 keeps them to the end",
         minimum=-1,
+        only_with_one=IF_GHOSTS,
     )
-    beta_start: float = option(1.0, "β of the ghost neurons at the start", minimum=0)
-    beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0)
+    beta_start: float = option(1.0, "β of the ghost neurons at the start", minimum=0, only_with=IF_NEURONS)
+    beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0, only_with=IF_NEURONS)
     rescale_init: bool = option(False, "rescale the initial weights layer by layer (LRsI) before training")
-    rescale_steps: int = option(180, "iterations of that", minimum=1)
+    rescale_steps: int = option(180, "iterations of that", minimum=1, only_with={"rescale_init": one_of(True)})
     label_smoothing: float = option(0.0, "smooth ratio a of the labels y(1-a) + a/K", minimum=0, below=1)
     teacher: str = option("", "learn from the soft labels of this SavedModel or finished run too (a KD ticket)")
-    distill_weight: float = option(0.9, "weight w of the teacher in (1-w)·CE + w·T²·KL", minimum=0, maximum=1)
-    distill_temperature: float = option(4.0, "temperature T of that", above=0)
+    distill_weight: float = option(
+        0.9, "weight w of the teacher in (1-w)·CE + w·T²·KL", minimum=0, maximum=1, only_with=IF_TEACHER
+    )
+    distill_temperature: float = option(4.0, "temperature T of that", above=0, only_with=IF_TEACHER)
 
     @property
     def has_ghosts(self) -> bool:
         return self.ghost_neurons != NO_GHOST or self.ghost_skips != NO_GHOST
+
+    @property
+    def last_ghost_epoch(self) -> int:
+        """`ghost_end_epoch`, or any number where there are no ghosts."""
+        return 1 if self.ghost_end_epoch is None else self.ghost_end_epoch
 
     @property
     def keeps_ghosts(self) -> bool:

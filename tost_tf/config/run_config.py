@@ -1,5 +1,7 @@
 """A whole run as frozen dataclasses: the only place defaults are written."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import re
@@ -10,16 +12,12 @@ from tost_tf.config.checks import check_together
 from tost_tf.config.dynamic import DynamicConfig, SuperposeConfig
 from tost_tf.config.learning_rate import default_drops
 from tost_tf.config.machine import MachineConfig, RecordConfig
-from tost_tf.config.names import (
-    CHARACTER_DATASETS,
-    GROWTHS,
-    MASKS,
-    MODEL_SUFFIXES,
-    MODELS,
-)
-from tost_tf.config.options import check_options, option
 from tost_tf.config.recipe import RECIPES, Recipe
+from tost_tf.data.augment import NOT_AUGMENTED
 from tost_tf.errors import unknown_name
+from tost_tf.models import MODEL_SUFFIXES
+from tost_tf.options import Condition, check_effects, check_values, none_of, one_of, option
+from tost_tf.registry import GROWTHS, MASKS, MODELS
 
 if TYPE_CHECKING:
     from tost_tf.dynamic.growth import Growth
@@ -55,34 +53,30 @@ class ModelConfig:
     width_multiplier: float = option(1.0, "factor on the number of channels", above=0, maximum=100)
 
 
+NO_MASK = "none"
+IF_SEARCHED = {"mask": none_of(NO_MASK), "mask_file": one_of("")}
+
+
+def _has_scope(mask: str) -> bool:
+    return mask in MASKS and MASKS[mask].has_scope
+
+
 @dataclasses.dataclass(frozen=True)
 class MaskConfig:
     """Which weights stay."""
 
-    mask: str = option("random", "how the mask is found", names=MASKS, also=("none",))
+    mask: str = option("random", "how the mask is found", names=MASKS, also=(NO_MASK,))
     mask_file: str = option("", "read the mask from this .npz file instead of finding one")
-    sparsity: float = option(0.95, "fraction of the weights that are zero", minimum=0, below=1)
+    sparsity: float = option(0.95, "fraction of the weights that are zero", minimum=0, below=1, only_with=IF_SEARCHED)
     mask_scope: str = option(
         "global",
         "rank all weights together (global) or each kernel alone (layer); erk has a density of its own a layer",
         names=("global", "layer"),
+        only_with={"mask": Condition(_has_scope, "(one that ranks weights)"), "mask_file": one_of("")},
     )
     dense_layers: str = option("", "regular expression of the names of layers that are left dense")
-    mask_shuffle: bool = option(False, "shuffle each layer's mask in place: the sanity check of a mask")
-    mask_examples_per_class: int = option(10, "training images of each class that snip and grasp look at", minimum=1)
-    synflow_iterations: int = option(100, "steps in which synflow prunes", minimum=1)
-    lottery_epochs: int = option(180, "epochs of training in each round of a lottery ticket", minimum=1)
-    lottery_fraction: float = option(
-        0.2, "share of the remaining weights pruned after each round of a lottery ticket", above=0, below=1
-    )
-    rewind_epoch: int = option(
-        0, "epoch whose weights a lottery ticket goes back to; 0 is the initialisation", minimum=0
-    )
-    lottery_mode: str = option(
-        "rewind",
-        "after a round go back to earlier weights (rewind), or keep the trained ones and go back to the start of the "
-        "learning-rate schedule only (lr_rewind)",
-        names=("rewind", "lr_rewind"),
+    mask_shuffle: bool = option(
+        False, "shuffle each layer's mask in place: the sanity check of a mask", only_with={"mask": none_of(NO_MASK)}
     )
     initial_weights: str = option("", "start from the weights in this .npz file, such as those beside a lottery ticket")
 
@@ -119,15 +113,16 @@ class RunConfig:
     superpose: SuperposeConfig
     record: RecordConfig
     machine: MachineConfig
+    methods: tuple[Any, ...]  # options of the methods that find masks
 
     @classmethod
-    def make(cls, **options: Any) -> "RunConfig":
+    def make(cls, **options: Any) -> RunConfig:
         """A run from options by name (those of the command line); what is not given takes its default.
 
         Raises:
           TostError: an option is unknown, a name or value is not allowed, or two options contradict each other.
         """
-        known = {field.name for group in GROUPS.values() for field in dataclasses.fields(group)} | {"recipe"}
+        known = {field.name for group in all_groups().values() for field in dataclasses.fields(group)} | {"recipe"}
         for name in options:
             if name not in known:
                 raise unknown_name("option", name, known)
@@ -135,15 +130,22 @@ class RunConfig:
         if recipe_name not in RECIPES:
             raise unknown_name("--recipe", recipe_name, RECIPES)
         groups = {}
-        for group_name, group in GROUPS.items():
+        for group_name, group in all_groups().items():
             given = {f.name: options[f.name] for f in dataclasses.fields(group) if f.name in options}
             given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
             base = RECIPES[recipe_name] if group is Recipe else group()
             groups[group_name] = dataclasses.replace(base, **given)
-            check_options(groups[group_name])
-        config = _completed(cls(recipe_name=recipe_name, **groups))
+            check_values(groups[group_name], "--")
+        methods = tuple(groups.pop(name) for name in list(groups) if name not in GROUPS)
+        config = cls(recipe_name=recipe_name, methods=methods, **groups)
+        _check_effects(config)
+        config = _completed(config)
         check_together(config)
         return config
+
+    def method_options(self, kind: type | None) -> Any:
+        """The options of a method, by their dataclass; `None` for a method that has none."""
+        return next((group for group in self.methods if type(group) is kind), None)
 
     @property
     def recipe_label(self) -> str:
@@ -163,7 +165,7 @@ class RunConfig:
         return " ".join([self.recipe_name, *changed])
 
     @property
-    def cycle_growth(self) -> "Growth | None":
+    def cycle_growth(self) -> Growth | None:
         """How weights grow where a cycle starts, `None` if the masks stay."""
         name = self.superpose.cycle_growth
         if not self.superpose.is_on or name == "none":
@@ -175,15 +177,16 @@ class RunConfig:
     @property
     def keeps_gradients(self) -> bool:
         """Whether weights grow by the gradient of a step, so that the optimizer has to keep it."""
-        if self.dynamic.is_on and self.dynamic.method.needs_gradient:
+        if self.dynamic.is_on and self.dynamic.method.growth.needs_gradient:
             return True
-        return self.superpose.cycles(self.training.epochs) > 0 and self.cycle_growth is GROWTHS["gradient"]
+        growth = self.cycle_growth
+        return self.superpose.cycles(self.training.epochs) > 0 and growth is not None and growth.needs_gradient
 
     def options(self) -> dict[str, Any]:
         """All options by name, as `RunConfig.make` takes them."""
         flat = {"recipe": self.recipe_name}
-        for name in GROUPS:
-            flat |= dataclasses.asdict(getattr(self, name))
+        for group in (*(getattr(self, name) for name in GROUPS), *self.methods):
+            flat |= dataclasses.asdict(group)
         return flat
 
 
@@ -200,11 +203,32 @@ GROUPS = {
 }
 
 
+def all_groups() -> dict[str, type]:
+    """The dataclasses of all options by name: those of `GROUPS`, and those that methods of finding a mask have."""
+    kinds = {MASKS[name].options for name in MASKS} - {None}
+    return GROUPS | {kind.__name__: kind for kind in sorted(kinds, key=lambda kind: kind.__name__)}
+
+
+def _check_effects(config: RunConfig) -> None:
+    """Raises `TostError` for an option that has no effect with the others."""
+    values = config.options()
+    defaults = dataclasses.asdict(RECIPES[config.recipe_name])
+    fields = []
+    for group in all_groups().values():
+        fields += dataclasses.fields(group)
+        defaults = dataclasses.asdict(group()) | defaults if group is not Recipe else defaults
+    check_effects(fields, values, defaults)
+    for kind in {type(group) for group in config.methods}:
+        names = tuple(name for name in MASKS if MASKS[name].options is kind)
+        needs = {"mask": one_of(*names), "mask_file": one_of("")}
+        check_effects(dataclasses.fields(kind), values, defaults, needs)
+
+
 def _completed(config: RunConfig) -> RunConfig:
     """Fills in the defaults that depend on other options."""
     data, mask, training, recipe, machine = config.data, config.mask, config.training, config.recipe, config.machine
     if data.augment is None:
-        data = dataclasses.replace(data, augment=data.dataset not in CHARACTER_DATASETS)
+        data = dataclasses.replace(data, augment=data.dataset not in NOT_AUGMENTED)
     if config.model.model.endswith(MODEL_SUFFIXES):
         model = dataclasses.replace(config.model, model=os.path.expanduser(config.model.model))
         config = dataclasses.replace(config, model=model)
@@ -213,16 +237,15 @@ def _completed(config: RunConfig) -> RunConfig:
     )
     machine = dataclasses.replace(machine, run_dir=os.path.expanduser(machine.run_dir))
     recipe = dataclasses.replace(recipe, teacher=os.path.expanduser(recipe.teacher))
-    if mask.mask == "none":
-        mask = dataclasses.replace(mask, sparsity=0.0)
     if training.lr_drop_epochs is None:
         # The released code of Sup-tickets drops at 1/2 and 3/4 of the epochs before its cycles.
         drops = default_drops(config.superpose.ordinary_epochs(training.epochs))
         training = dataclasses.replace(training, lr_drop_epochs=drops)
-    if recipe.ghost_end_epoch is None:
+    if recipe.ghost_end_epoch is None and recipe.has_ghosts:
         recipe = dataclasses.replace(recipe, ghost_end_epoch=_ghost_end(training, config.superpose))
     if not machine.run_dir:
-        mask_name = Path(mask.mask_file).stem if mask.mask_file else f"{mask.mask}{100 * mask.sparsity:g}"
+        found = mask.mask if mask.mask == NO_MASK else f"{mask.mask}{100 * mask.sparsity:g}"
+        mask_name = Path(mask.mask_file).stem if mask.mask_file else found
         completed = dataclasses.replace(config, training=training, recipe=recipe)
         label = re.sub(r"[^\w.=-]+", "_", completed.recipe_label)
         name = f"{Path(config.model.model).stem}_{data.dataset}_{mask_name}_{label}_seed{training.seed}"

@@ -1,5 +1,7 @@
 """A Keras 3 model as a tf_keras model."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """One layer of one Keras made again in the other."""
 
+from __future__ import annotations
+
 import inspect
 from types import ModuleType
 from typing import Any

@@ -1,5 +1,7 @@
 """Operations that stand in a graph without a layer, such as `x * 2.0`, in both Keras."""
 
+from __future__ import annotations
+
 from tost_tf.compat import tf
 
 # TensorFlow's symbol in a tf_keras graph -> name in `keras.ops`.

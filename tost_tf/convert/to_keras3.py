@@ -1,5 +1,7 @@
 """A tf_keras model as a Keras 3 model."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from tost_tf.compat import (
@@ -13,7 +15,7 @@ from tost_tf.compat import (
 )
 from tost_tf.convert.layer import Direction, copy_weights
 from tost_tf.convert.operations import TO_KERAS3
-from tost_tf.sparsity.sparsify import require_stripped
+from tost_tf.masks.sparsify import require_stripped
 
 
 def to_keras3(model: keras.Model) -> Any:

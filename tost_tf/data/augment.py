@@ -1,8 +1,15 @@
 """The augmentation of the CIFAR papers: pad by 4, crop at random, flip left to right at random."""
 
+from __future__ import annotations
+
 from tost_tf.compat import tf
 
 PADDING = 4
+
+# Datasets of characters: mirrored, they are another symbol or none, so they are not augmented by default.
+NOT_AUGMENTED = (
+    *("binary_alpha_digits", "cmaterdb", "digits", "emnist", "kmnist", "mnist", "omniglot", "svhn_cropped"),
+)
 
 
 def draw(examples: int, seed: tf.Tensor) -> dict[str, tf.Tensor]:

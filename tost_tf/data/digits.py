@@ -1,5 +1,7 @@
 """scikit-learn's bundled handwritten digits: 1,797 images of 8x8 pixels, no download."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from tost_tf.config.run_config import DataConfig

@@ -1,5 +1,7 @@
 """Images with labels in memory, and their split into training, validation and test parts."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -35,7 +37,7 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, indices: np.ndarray | slice) -> "LabelledImages":
+    def take(self, indices: np.ndarray | slice) -> LabelledImages:
         return LabelledImages(self.images[indices], self.labels[indices])
 
 

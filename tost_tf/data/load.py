@@ -1,8 +1,10 @@
 """From a dataset's name to its images."""
 
-from tost_tf.config.names import DATASETS
+from __future__ import annotations
+
 from tost_tf.config.run_config import DataConfig
 from tost_tf.data.images import ImageData
+from tost_tf.registry import DATASETS
 
 
 def load(config: DataConfig) -> ImageData:

@@ -4,6 +4,8 @@ The order of the examples and their augmentation depend on the seed and the numb
 many epochs this process has run, so that a resumed run sees what an undisturbed one would have seen.
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

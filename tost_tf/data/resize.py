@@ -1,5 +1,7 @@
 """Images of another size."""
 
+from __future__ import annotations
+
 from tost_tf.compat import tf
 
 

@@ -1,16 +1,22 @@
 """Any image-classification dataset of tensorflow-datasets, decoded into memory."""
 
+from __future__ import annotations
+
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tost_tf.compat import tf
-from tost_tf.config.run_config import DataConfig
 from tost_tf.data.images import ImageData, LabelledImages, split
 from tost_tf.data.resize import resized
-from tost_tf.errors import TostError
+from tost_tf.errors import TostError, unknown_name
+from tost_tf.registry import DATASETS
+
+if TYPE_CHECKING:
+    from tost_tf.config.run_config import DataConfig
 
 
 def load_tfds(config: DataConfig) -> ImageData:
@@ -45,6 +51,19 @@ def load_tfds(config: DataConfig) -> ImageData:
     parts = [_decode(builder, part, image_key, label_key, config.image_size) for part in ("train", test_split)]
     classes = builder.info.features[label_key].num_classes
     return split(name, *parts, classes, config.validation_fraction, config.train_examples)
+
+
+def require_known(name: str) -> None:
+    """Raises `TostError` with the nearest name if tensorflow-datasets, which is imported, has no dataset `name`.
+
+    Args:
+      name: as tensorflow-datasets takes it: "NAME", "NAME/CONFIG", "NAME:VERSION".
+    """
+    import tensorflow_datasets as tfds
+
+    known = (*DATASETS, *tfds.list_builders(with_community_datasets=False))
+    if re.split("[/:]", name)[0] not in known:
+        raise unknown_name("--dataset", name, known)
 
 
 def _require_classification(tfds: Any, builder: Any) -> None:

@@ -1,5 +1,7 @@
 """Tiny ImageNet from its extracted archive: 200 classes of 64x64 colour images."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np

@@ -1,5 +1,7 @@
 """A model that learns from a teacher too."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from tost_tf.compat import keras, tf

@@ -1,5 +1,7 @@
 """A trained network that gives soft labels: a SavedModel, or the export of an earlier run."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """The callback that changes masks while a network trains."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,7 +69,7 @@ class DynamicSparsity(keras.callbacks.Callback):
         sparsity = None
         if self.method.prunes:
             sparsity = cubic_sparsity(self.config.initial_sparsity, self.sparsity, step / self.last_step)
-        done = self.updater.update(self.method.growth, fraction, step, sparsity)
+        done = self.updater.update(self.method.growth, fraction, step, sparsity, self.method.drop_score)
         masks = self.updater.masks()
         size = sum(mask.size for mask in masks.values())
         still = sum(int((mask & self.initial[path]).sum()) for path, mask in masks.items())

@@ -1,5 +1,7 @@
 """How much an update changes, by a progress p from 0 to 1."""
 
+from __future__ import annotations
+
 import math
 
 

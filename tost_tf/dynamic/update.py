@@ -1,6 +1,9 @@
 """An update of the masks of a network that is being trained."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,12 +11,12 @@ from tost_tf.compat import keras, tf
 from tost_tf.dynamic.drop_grow import drop_and_grow
 from tost_tf.dynamic.growth import Growth
 from tost_tf.errors import TostError
+from tost_tf.graph.kernels import is_ranked
 from tost_tf.masks.allocate import kept_count
-from tost_tf.masks.prunable import is_ranked
 from tost_tf.masks.select import highest_count_of_all, require_finite, without_pruned
+from tost_tf.masks.sparsify import mask_layers
+from tost_tf.masks.wrapper import FixedMask
 from tost_tf.seeds import derive_seed
-from tost_tf.sparsity.fixed_mask import FixedMask
-from tost_tf.sparsity.sparsify import mask_layers
 from tost_tf.train.optimizer import CoupledSGD
 
 
@@ -68,7 +71,14 @@ class MaskUpdater:
         """The masks that may change, as they are: weight path -> 0/1."""
         return {path: layer.mask.numpy().astype(np.uint8) for path, layer in self.layers.items()}
 
-    def update(self, growth: Growth, drop_fraction: float, step: int, sparsity: float | None = None) -> Update:
+    def update(
+        self,
+        growth: Growth,
+        drop_fraction: float,
+        step: int,
+        sparsity: float | None = None,
+        drop_score: Callable[[np.ndarray], np.ndarray] = np.abs,
+    ) -> Update:
         """Prunes globally by magnitude to `sparsity`, if one is given, then drops and grows in each layer.
 
         Args:
@@ -76,6 +86,7 @@ class MaskUpdater:
           drop_fraction: share of each layer's kept weights.
           step: the number of the step, for the seed.
           sparsity: of all these layers together; where more is pruned already, nothing more is.
+          drop_score: from a kernel to a score for each weight; the lowest are dropped.
 
         Raises:
           NotFinite: a weight or a score is NaN or infinite; it is named, and nothing is changed.
@@ -86,7 +97,10 @@ class MaskUpdater:
         require_finite(weights, f" after step {step}")
         require_finite(scores, f" after step {step}")
         pruned = before if sparsity is None else _pruned(weights, before, sparsity)
-        after = {path: drop_and_grow(weights[path], pruned[path], drop_fraction, scores[path]) for path in self.layers}
+        after = {
+            path: drop_and_grow(weights[path], pruned[path], drop_fraction, scores[path], drop_score)
+            for path in self.layers
+        }
         for path, layer in self.layers.items():
             stays = (after[path] == 1) & (pruned[path] == 1)
             for variable in (layer.kernel, self.optimizer.momentum_of(layer.kernel)):
@@ -99,7 +113,7 @@ class MaskUpdater:
     def _score(self, path: str, layer: FixedMask, growth: Growth, step: int) -> np.ndarray:
         kept = self.optimizer.keeps_gradients
         gradient = self.optimizer.gradient_of(layer.kernel).numpy() if kept else np.zeros(tuple(layer.mask.shape))
-        return growth(gradient, np.random.default_rng(derive_seed(self.seed, f"growth of {path} at step {step}")))
+        return growth.score(gradient, np.random.default_rng(derive_seed(self.seed, f"growth of {path} at step {step}")))
 
 
 def _pruned(weights: dict[str, np.ndarray], masks: dict[str, np.ndarray], sparsity: float) -> dict[str, np.ndarray]:

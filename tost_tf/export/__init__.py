@@ -1,8 +1,10 @@
 """From a trained model to files that know nothing of this project."""
 
-from tost_tf.export.strip import strip
+from __future__ import annotations
+
 from tost_tf.export.to_keras3_file import keras3
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.export.to_tflite import tflite
+from tost_tf.masks.sparsify import strip
 
 __all__ = ["keras3", "saved_model", "strip", "tflite"]

@@ -6,6 +6,8 @@ by variable (or constant, in a `.tflite`) `names`, `sizes`, `axes` and `zeros`. 
 gets `logits_of_bytes` too: of the first images, by the signature for those.
 """
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 from typing import NamedTuple

@@ -1,5 +1,7 @@
 """How large an export is, and how small it could be."""
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import math

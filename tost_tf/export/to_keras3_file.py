@@ -1,5 +1,7 @@
 """Native Keras 3 files."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """SavedModels."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 

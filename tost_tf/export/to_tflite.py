@@ -1,5 +1,7 @@
 """TensorFlow Lite files."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """Checking an export where it will be used: in a fresh process that has never heard of this project."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import subprocess

@@ -1,12 +1,14 @@
 """How many zeros the kernels of a network have in a file, as they were found there."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 
 import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.export.verify import Elsewhere
-from tost_tf.masks.prunable import prunable_weights
+from tost_tf.graph.kernels import prunable_weights
 
 
 def zeros_in_file(kind: str, network: keras.Model, found: Elsewhere) -> dict[str, int | None]:

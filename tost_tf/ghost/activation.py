@@ -1,7 +1,9 @@
 """The ghost activation layer."""
 
+from __future__ import annotations
+
 from tost_tf.compat import keras, tf
-from tost_tf.config.names import GHOST_NEURONS
+from tost_tf.registry import GHOST_NEURONS
 
 
 @keras.utils.register_keras_serializable("tost_tf")

@@ -3,6 +3,8 @@
 All along one dimension of the image. Sizes are numbers, or scalar integer tensors where only the run knows them.
 """
 
+from __future__ import annotations
+
 from tost_tf.compat import tf
 
 Length = int | tf.Tensor

@@ -1,5 +1,7 @@
 """The second view of a model: the same layers called again, with ghosts put in."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable

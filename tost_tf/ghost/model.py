@@ -1,9 +1,11 @@
 """A model with two views: with ghosts and without."""
 
+from __future__ import annotations
+
 from tost_tf.compat import keras, require_graph_model, tf
-from tost_tf.config.names import GHOST_NEURONS, GHOST_SKIPS
 from tost_tf.config.recipe import NO_GHOST
 from tost_tf.ghost.graph import Ghost, HauntedGraph
+from tost_tf.registry import GHOST_NEURONS, GHOST_SKIPS
 from tost_tf.replicas import share_of_batch
 
 

@@ -1,5 +1,7 @@
 """Soft neurons that become ReLU as β grows: functions of a tensor and a scalar β >= 0 of the same type."""
 
+from __future__ import annotations
+
 from tost_tf.compat import tf
 
 

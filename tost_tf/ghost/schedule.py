@@ -1,13 +1,15 @@
 """The callback that fades the ghosts out."""
 
+from __future__ import annotations
+
 import math
 
 from tost_tf.compat import keras, tf
-from tost_tf.config.names import GHOST_SCHEDULES
 from tost_tf.errors import TostError
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.skip import GhostSkip
+from tost_tf.registry import GHOST_SCHEDULES
 
 
 class GhostSchedule(keras.callbacks.Callback):

@@ -3,6 +3,8 @@
 α is that share; β goes from its start to its end as the share goes from 1 to 0.
 """
 
+from __future__ import annotations
+
 import math
 
 STEEPNESS = 5.0

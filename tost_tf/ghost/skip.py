@@ -1,9 +1,11 @@
 """The ghost skip layer."""
 
+from __future__ import annotations
+
 from tost_tf.compat import keras, tf
-from tost_tf.config.names import GHOST_SKIPS
 from tost_tf.ghost.alignment import first_centre, first_window
 from tost_tf.graph.copy import copy_layer
+from tost_tf.registry import GHOST_SKIPS
 
 NEEDS_TRAINING = (keras.layers.BatchNormalization, keras.layers.Dropout)
 POOLINGS = tuple(getattr(keras.layers, f"{kind}Pooling{n}D") for kind in ("Average", "Max") for n in (1, 2, 3))

@@ -7,6 +7,8 @@ strides reads where the block's kernel has its centre, and pooling windows as wi
 Where the layers give another number of channels, zero channels are added (or the last ones left out) by `GhostSkip`.
 """
 
+from __future__ import annotations
+
 from tost_tf.compat import keras
 from tost_tf.models.layers import BATCH_NORMALIZATION
 

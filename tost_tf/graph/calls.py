@@ -1,5 +1,7 @@
 """The calls of layers that a functional or Sequential model is made of."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from tost_tf.compat import call_arguments, graph_nodes, keras, keras_mask, tf, training_argument

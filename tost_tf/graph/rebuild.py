@@ -1,5 +1,7 @@
 """The one way in which a graph model is called again: for copies, ghosted views, flattened and smaller models."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +21,7 @@ from tost_tf.errors import TostError
 from tost_tf.graph.calls import Call, calls, keys
 from tost_tf.graph.copy import unwrapped_layer
 
-Tensors = dict[str, tf.Tensor]
+Tensors = dict[str, "tf.Tensor"]
 
 
 class Replay:

@@ -1,5 +1,7 @@
 """The analyses of runs: numbers into the run's `analysis/` folder, then pictures of them."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +17,8 @@ from tost_tf.config.analyze_options import AnalyzeOptions
 from tost_tf.data.pipeline import first_examples
 from tost_tf.errors import TostError
 from tost_tf.job.load_run import LoadedRun, load_run
+from tost_tf.masks.sparsify import strip
 from tost_tf.report import analysis_figures
-from tost_tf.sparsity.sparsify import unwrapped
 
 EIGENVALUES = 5
 
@@ -144,7 +146,7 @@ def _inputs(run: LoadedRun, options: AnalyzeOptions) -> list[dict]:
 
 
 def _mask(run: LoadedRun, options: AnalyzeOptions) -> list[dict]:
-    return mask_spectrum(unwrapped(run.model.plain), run.masks or {})
+    return mask_spectrum(strip(run.model.plain), run.masks or {})
 
 
 ANALYSES = {

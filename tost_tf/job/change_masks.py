@@ -1,5 +1,7 @@
 """What changes masks during a run: dynamic sparse training, and the cycles of Sup-tickets."""
 
+from __future__ import annotations
+
 import math
 
 from tost_tf.compat import keras
@@ -7,9 +9,9 @@ from tost_tf.config.run_config import RunConfig
 from tost_tf.dynamic.callback import DynamicSparsity
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.ghost.model import GhostModel
-from tost_tf.masks.mask import Masks
+from tost_tf.graph.batch_norm import normalisations
+from tost_tf.masks.masks import Masks
 from tost_tf.superpose.callback import CheapTickets
-from tost_tf.superpose.recalibrate import normalisations
 from tost_tf.train.run_directory import RunDirectory
 
 

@@ -1,5 +1,7 @@
 """A run in several formats, each checked in a fresh process, with a manifest that says what is in them."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +13,14 @@ from tost_tf.compat import keras
 from tost_tf.config.export_options import ExportOptions
 from tost_tf.errors import TostError
 from tost_tf.export.sizes import bytes_of, gzip_bytes_of, information_bound, sha256_of
-from tost_tf.export.strip import strip
 from tost_tf.export.to_keras3_file import keras3
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.export.to_tflite import tflite
+from tost_tf.graph.kernels import prunable_weights
 from tost_tf.job.export_check import check_file
 from tost_tf.job.finish import mask_name, versions
 from tost_tf.job.load_run import LoadedRun, load_run
-from tost_tf.masks.prunable import prunable_weights
+from tost_tf.masks.sparsify import strip
 from tost_tf.train.run_directory import read_json, write_json
 
 RAW = "image: float32 [batch, height, width, channels], pixels 0 to 255"

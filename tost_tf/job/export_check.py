@@ -1,5 +1,7 @@
 """What an exported file has to do to pass, and how it did."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from pathlib import Path
@@ -20,7 +22,7 @@ from tost_tf.export.verify import (
     run_elsewhere,
 )
 from tost_tf.export.zeros_in_file import zeros_in_file
-from tost_tf.masks.prunable import prunable_weights
+from tost_tf.graph.kernels import prunable_weights
 
 
 @dataclasses.dataclass(frozen=True)

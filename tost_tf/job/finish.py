@@ -1,5 +1,7 @@
 """What comes after the last epoch: test accuracy, the export, figures and `result.json`."""
 
+from __future__ import annotations
+
 import dataclasses
 import platform
 import textwrap
@@ -14,16 +16,15 @@ from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import normalise
 from tost_tf.dynamic.callback import ROWS
-from tost_tf.export.strip import strip
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.export.verify import check_saved_model
 from tost_tf.ghost.model import GhostModel
-from tost_tf.job.mask_search import FoundMask
+from tost_tf.graph.kernels import prunable_weights
+from tost_tf.job.mask_search import RunMask
 from tost_tf.job.superpose import superpose
-from tost_tf.masks.prunable import prunable_weights
+from tost_tf.masks.sparsify import masks_of, strip
 from tost_tf.report.figures import learning_curves, sparsity_by_layer
 from tost_tf.report.mask_updates import draw_mask_updates
-from tost_tf.sparsity.sparsify import masks_of
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.evaluate import Evaluation, evaluate
 from tost_tf.train.run_directory import RunDirectory, write_json
@@ -39,7 +40,7 @@ def finish(
     directory: RunDirectory,
     model: GhostModel,
     checkpoints: Checkpoints,
-    found: FoundMask,
+    found: RunMask,
 ) -> dict[str, Any]:
     """Everything after the last epoch; killed here, it is done again from the last checkpoint."""
     last = evaluate(model, data, data.test)
@@ -94,7 +95,7 @@ def _result(
     data: ImageData,
     directory: RunDirectory,
     final: keras.Model,
-    found: FoundMask,
+    found: RunMask,
     evaluations: tuple[Evaluation, Evaluation],
     best_epoch: int,
 ) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The epochs of a run: what is called around their steps, and where they start."""
 
+from __future__ import annotations
+
 import dataclasses
 import sys
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.job.change_masks import first_eligible_epoch, mask_callbacks
 from tost_tf.losses import cross_entropy
-from tost_tf.masks.mask import Masks
+from tost_tf.masks.masks import Masks
 from tost_tf.train.callbacks import EpochTable, NonFiniteLoss, SaveCheckpoints, StopOnNonFiniteLoss
 from tost_tf.train.checkpoints import Checkpoints, last_checkpoint
 from tost_tf.train.epoch_progress import EpochProgress
@@ -102,7 +104,7 @@ class Training:
         return [
             keras.callbacks.LearningRateScheduler(rate),
             GhostSchedule(
-                recipe.ghost_end_epoch, self._steps, recipe.ghost_schedule, recipe.beta_start, recipe.beta_end
+                recipe.last_ghost_epoch, self._steps, recipe.ghost_schedule, recipe.beta_start, recipe.beta_end
             ),
             StopOnNonFiniteLoss(),
             *mask_callbacks(self.config, model, self.masks, self._steps, directory),

@@ -1,5 +1,7 @@
 """A trained run, back in memory."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 
@@ -9,9 +11,9 @@ from tost_tf.data.images import ImageData
 from tost_tf.data.load import load
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
-from tost_tf.masks.mask import Masks
-from tost_tf.models.weights import load_weights
-from tost_tf.sparsity.sparsify import masks_of, masks_of_zeros
+from tost_tf.graph.weights import load_weights
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.sparsify import masks_of, masks_of_zeros
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.network import build_model, haunt_and_compile, in_full_precision
 from tost_tf.train.run_directory import RunDirectory

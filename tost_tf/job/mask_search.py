@@ -1,31 +1,32 @@
 """The masks of a run: found before, read from a file, or searched for."""
 
+from __future__ import annotations
+
 import dataclasses
-import inspect
 import logging
 import time
 from pathlib import Path
 
 from tost_tf.compat import keras
 from tost_tf.config.learning_rate import default_drops, step_drops
-from tost_tf.config.names import MASKS
 from tost_tf.config.recipe import RECIPES
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import balanced_batches, evaluation_batches, steps_per_epoch, training_batches
 from tost_tf.errors import TostError
+from tost_tf.graph.kernels import prunable_weights
+from tost_tf.graph.weights import load_weights, save_weights
 from tost_tf.losses import cross_entropy
-from tost_tf.lottery.ticket import LotteryPlan, LotterySearch
-from tost_tf.masks.mask import Masks
-from tost_tf.masks.prunable import prunable_weights
-from tost_tf.models.weights import load_weights, save_weights
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.search import FoundMask, MaskSearch
+from tost_tf.registry import MASKS
 from tost_tf.train.callbacks import NonFiniteLoss, StopOnNonFiniteLoss
 from tost_tf.train.optimizer import CoupledSGD
 from tost_tf.train.run_directory import RunDirectory, write_json
 
 
 @dataclasses.dataclass(frozen=True)
-class FoundMask:
+class RunMask:
     """The masks of a run (`None` for a dense one) and the seconds it took to find them."""
 
     masks: Masks | None
@@ -36,43 +37,44 @@ class FoundMask:
         return self.masks.collapsed_layers if self.masks is not None else []
 
 
-def find_mask(config: RunConfig, model: keras.Model, data: ImageData, directory: RunDirectory) -> FoundMask:
-    """The run's masks, saved in its directory. A lottery ticket's weights are put into `model`.
+def find_mask(config: RunConfig, model: keras.Model, data: ImageData, directory: RunDirectory) -> RunMask:
+    """The run's masks, saved in its directory. The weights a mask belongs to (a ticket's) are put into `model`.
 
     Raises:
       TostError: a mask file cannot be read or does not fit the model, or the search fails.
     """
     if config.mask.mask == "none":
-        return FoundMask(None, 0.0)
-    is_ticket = config.mask.mask == "lottery" and not config.mask.mask_file
+        return RunMask(None, 0.0)
     if directory.mask.exists():
         masks = Masks.load(directory.mask)
         require_fit(masks, model)
-        if is_ticket:
+        if directory.ticket_weights.exists():
             load_weights(model, directory.ticket_weights)
-        return _warned(FoundMask(masks, directory.read_mask_seconds()))
+        return _warned(RunMask(masks, directory.read_mask_seconds()))
     start = time.perf_counter()
-    masks = search_mask(config, model, data, directory.lottery)
-    found = FoundMask(masks, time.perf_counter() - start)
-    report = {"mask_seconds": found.seconds, "sparsity": masks.sparsity, "layer_sparsity": masks.layer_sparsity}
+    found = search_mask(config, model, data, directory.lottery)
+    seconds, masks = time.perf_counter() - start, found.masks
+    report = {"mask_seconds": seconds, "sparsity": masks.sparsity, "layer_sparsity": masks.layer_sparsity}
     # The mask last: where it is, everything that belongs to it is.
     write_json(directory.mask_report, report | {"collapsed_layers": masks.collapsed_layers})
-    if is_ticket:
+    if found.weights is not None:
+        model.set_weights(found.weights)
         save_weights(model, directory.ticket_weights)
     masks.save(directory.mask)
-    return _warned(found)
+    return _warned(RunMask(masks, seconds))
 
 
-def search_mask(config: RunConfig, model: keras.Model, data: ImageData, lottery_folder: Path) -> Masks:
-    """Reads `--mask_file` or finds new masks; a search for a lottery ticket keeps its rounds in a folder."""
+def search_mask(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> FoundMask:
+    """Reads `--mask_file` or finds new masks; a long search keeps what it has found in `folder`."""
     if config.mask.mask_file:
         masks = Masks.load(config.mask.mask_file)
         require_fit(masks, model)
-    elif config.mask.mask == "lottery":
-        masks = _find_ticket(config, model, data, lottery_folder)
+        found = FoundMask(masks)
     else:
-        masks = _find(config, model, data)
-    return masks.shuffled(config.training.seed) if config.mask.mask_shuffle else masks
+        found = _found(config, model, data, folder)
+    if not config.mask.mask_shuffle:
+        return found
+    return dataclasses.replace(found, masks=found.masks.shuffled(config.training.seed))
 
 
 def require_fit(masks: Masks, model: keras.Model) -> None:
@@ -81,55 +83,45 @@ def require_fit(masks: Masks, model: keras.Model) -> None:
     masks.require_match(shapes, f"the model {model.name!r}")
 
 
-def _find(config: RunConfig, model: keras.Model, data: ImageData) -> Masks:
-    function = MASKS[config.mask.mask]
-    options = {
+def _found(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> FoundMask:
+    mask, seed = config.mask, config.training.seed
+    method = MASKS[mask.mask]
+    search = MaskSearch(
+        model,
         # Where it starts, if it is pruned further while training.
-        "sparsity": config.dynamic.initial_sparsity if config.dynamic.prunes else config.mask.sparsity,
-        "scope": config.mask.mask_scope,
-        "seed": config.training.seed,
-        "dense_layers": config.mask.dense_layers,
-        "iterations": config.mask.synflow_iterations,
-    }
-    parameters = inspect.signature(function).parameters  # each way to find a mask takes what it needs
-    needs_data = parameters["dataset"].default is inspect.Parameter.empty
-    sample = balanced_batches(data, config.mask.mask_examples_per_class, config.training.seed) if needs_data else None
-    return function(model, sample, **{name: value for name, value in options.items() if name in parameters})
-
-
-def _find_ticket(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> Masks:
-    """Every round trains by the default recipe, as the original does, whatever the run's own recipe is."""
-    mask, training = config.mask, config.training
-    plan = LotteryPlan(
-        mask.sparsity,
-        mask.lottery_epochs,
-        mask.lottery_fraction,
-        mask.rewind_epoch,
-        mask.lottery_mode,
+        config.dynamic.initial_sparsity if config.dynamic.prunes else mask.sparsity,
+        mask.mask_scope,
         mask.dense_layers,
+        seed,
+        examples=lambda per_class: balanced_batches(data, per_class, seed),
+        train=lambda *arguments: _train_round(config, data, *arguments),
+        folder=folder,
     )
+    options = config.method_options(method.options)
+    try:
+        return method.find(search) if options is None else method.find(search, options)
+    except NonFiniteLoss as error:
+        raise TostError(f"the search for the mask stopped, {error}: a lower --learning_rate may help") from None
+
+
+def _train_round(config: RunConfig, data: ImageData, sparse: keras.Model, first: int, last: int, epochs: int) -> float:
+    """A round of a lottery ticket: by the default recipe, as the original does, whatever the run's own recipe is."""
+    training = config.training
     steps = steps_per_epoch(len(data.train), training.batch_size)
-    drops = default_drops(mask.lottery_epochs)
+    drops = default_drops(epochs)
 
     def rate(epoch: int, _: float) -> float:
         return step_drops(epoch, training.learning_rate, drops, training.lr_drop_factor)
 
-    def train(sparse: keras.Model, first: int, last: int) -> float:
-        optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
-        sparse.compile(optimizer, cross_entropy(RECIPES["default"].label_smoothing), metrics=["accuracy"])
-        batches = training_batches(data, training.batch_size, training.seed, last, first, config.data.augment)
-        callbacks = [keras.callbacks.LearningRateScheduler(rate), StopOnNonFiniteLoss()]
-        sparse.fit(batches, epochs=last, initial_epoch=first, steps_per_epoch=steps, callbacks=callbacks, verbose=0)
-        validation = evaluation_batches(data, data.validation)
-        return sparse.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
-
-    try:
-        return LotterySearch(plan, train, folder).find(model)
-    except NonFiniteLoss as error:
-        raise TostError(f"the search for a ticket stopped, {error}: a lower --learning_rate may help") from None
+    optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
+    sparse.compile(optimizer, cross_entropy(RECIPES["default"].label_smoothing), metrics=["accuracy"])
+    batches = training_batches(data, training.batch_size, training.seed, last, first, config.data.augment)
+    callbacks = [keras.callbacks.LearningRateScheduler(rate), StopOnNonFiniteLoss()]
+    sparse.fit(batches, epochs=last, initial_epoch=first, steps_per_epoch=steps, callbacks=callbacks, verbose=0)
+    return sparse.evaluate(evaluation_batches(data, data.validation), verbose=0, return_dict=True)["accuracy"]
 
 
-def _warned(found: FoundMask) -> FoundMask:
+def _warned(found: RunMask) -> RunMask:
     if found.collapsed_layers:
         logging.warning(
             "no weight is left in %s: a gradient passes there only by a shortcut, if there is one",

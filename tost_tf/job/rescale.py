@@ -1,5 +1,7 @@
 """The rescaled initialisation of a run."""
 
+from __future__ import annotations
+
 import math
 
 from tost_tf.compat import keras
@@ -8,12 +10,12 @@ from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import steps_per_epoch, training_batches
 from tost_tf.distill.model import with_soft_labels
 from tost_tf.distill.teacher import Teacher
-from tost_tf.masks.mask import Masks
-from tost_tf.models.weights import load_weights, save_weights
+from tost_tf.graph.weights import load_weights, save_weights
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.sparsify import strip
 from tost_tf.report.figures import scales_by_tensor
 from tost_tf.rescale.gradinit import parameter_names, rescale_init
 from tost_tf.seeds import derive_seed
-from tost_tf.sparsity.sparsify import unwrapped
 from tost_tf.train.network import haunt, training_loss
 from tost_tf.train.run_directory import RunDirectory, write_json
 
@@ -49,7 +51,7 @@ def rescale(
         halves = halves.map(lambda images, labels: (images, with_soft_labels(images, labels, teacher)))
     haunted = haunt(config, model, masks)
     scales = rescale_init(haunted, halves, steps=recipe.rescale_steps, loss=training_loss(config))
-    model.set_weights(unwrapped(haunted.plain).get_weights())
+    model.set_weights(strip(haunted.plain).get_weights())
     by_name = dict(zip(parameter_names(model.trainable_weights), scales.values(), strict=True))
     save_weights(model, directory.rescaled_weights)
     scales_by_tensor(by_name, directory.figures / "scales.png", "scales of the initialisation")

@@ -1,5 +1,7 @@
 """The superposition of a run's tickets, and how good each is."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,17 +13,16 @@ from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import training_batches
 from tost_tf.errors import TostError
-from tost_tf.export.strip import strip
 from tost_tf.ghost.model import GhostModel
-from tost_tf.masks.mask import Masks
-from tost_tf.masks.prunable import is_ranked, present_masks, prunable_weights
-from tost_tf.models.weights import load_weights, named_weights, save_weights
+from tost_tf.graph.batch_norm import recalibrate
+from tost_tf.graph.kernels import current_masks, is_ranked, prunable_weights
+from tost_tf.graph.weights import load_weights, named_weights, save_weights
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.sparsify import masks_of_zeros, strip
 from tost_tf.report.tickets import draw_tickets
 from tost_tf.seeds import derive_seed
-from tost_tf.sparsity.sparsify import masks_of_zeros
 from tost_tf.superpose.average import Weights, newest_share, superposed
 from tost_tf.superpose.callback import ticket_path
-from tost_tf.superpose.recalibrate import recalibrate
 from tost_tf.train.evaluate import evaluate
 from tost_tf.train.run_directory import RunDirectory
 
@@ -51,7 +52,7 @@ def superpose(config: RunConfig, data: ImageData, directory: RunDirectory, model
       TostError: a ticket is not there or cannot be read.
     """
     final, options = strip(model), config.superpose
-    join = _joiner(config, final, present_masks(model.plain))
+    join = _joiner(config, final, current_masks(model.plain))
     tickets, superpositions = [], []
     for number in range(options.cycles(config.training.epochs) + 1):
         path = ticket_path(directory.tickets, number)

@@ -1,5 +1,7 @@
 """The main job: from a config to a trained, exported and reported sparse network."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from tost_tf.compat import keras
@@ -15,7 +17,7 @@ from tost_tf.job.finish import finish
 from tost_tf.job.fit import Training
 from tost_tf.job.mask_search import find_mask
 from tost_tf.job.rescale import rescale
-from tost_tf.masks.mask import Masks
+from tost_tf.masks.masks import Masks
 from tost_tf.stopping import StopSignals
 from tost_tf.train.agreement import asked_to_stop, lost_worker_told, require_same, starting_point
 from tost_tf.train.checkpoints import Checkpoints

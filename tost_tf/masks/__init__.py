@@ -1,17 +1,14 @@
-"""Masks: what they are, and the ways to find one."""
+"""Masks: what they are, the ways to find one, and how a model gets one."""
 
-from typing import Any
+from __future__ import annotations
 
-from tost_tf.masks.find import erk, grasp, magnitude, random, snip, synflow
-from tost_tf.masks.mask import Masks
+from tost_tf.masks.erk import erk
+from tost_tf.masks.grasp import grasp
+from tost_tf.masks.lottery import lottery
+from tost_tf.masks.magnitude import magnitude
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.random import random
+from tost_tf.masks.snip import snip
+from tost_tf.masks.synflow import synflow
 
 __all__ = ["Masks", "erk", "grasp", "lottery", "magnitude", "random", "snip", "synflow"]
-
-
-def __getattr__(name: str) -> Any:
-    # A lottery ticket is found by training, which comes later than masks: it is imported when it is asked for.
-    if name == "lottery":
-        from tost_tf.lottery.ticket import lottery
-
-        return lottery
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,19 +4,28 @@ Both sum over the examples of all batches, so that without BatchNormalization it
 divided. BatchNormalization uses the statistics of each batch; its running ones are as before afterwards.
 """
 
+from __future__ import annotations
+
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
+from tost_tf.graph.batch_norm import statistics_kept
+from tost_tf.masks.search import Batch
 from tost_tf.masks.select import require_finite
-from tost_tf.models.statistics import statistics_kept
+from tost_tf.options import option
 
 GRASP_TEMPERATURE = 200.0
 
-# Images and one-hot labels.
-Batch = tuple[tf.Tensor, tf.Tensor]
+
+@dataclasses.dataclass(frozen=True)
+class ExamplesOptions:
+    """What snip and grasp look at."""
+
+    mask_examples_per_class: int = option(10, "training images of each class that snip and grasp look at", minimum=1)
 
 
 def snip_scores(

@@ -1,12 +1,14 @@
 """From scores to masks: the highest scores stay, ties go to the lower index."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import numpy as np
 
 from tost_tf.errors import NotFinite, TostError
 from tost_tf.masks.allocate import kept_count
-from tost_tf.masks.mask import Masks
+from tost_tf.masks.masks import Masks
 
 
 def highest_by_layer(scores: Mapping[str, np.ndarray], kept: Mapping[str, int]) -> Masks:

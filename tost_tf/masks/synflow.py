@@ -1,71 +1,79 @@
 """SynFlow (Tanaka et al. 2020): pruning without data, by the flow of absolute weights through the network."""
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.graph.copy import copy_layer, unwrapped_layer
-from tost_tf.graph.rebuild import rebuild
-from tost_tf.masks.allocate import kept_count
-from tost_tf.masks.mask import Masks
-from tost_tf.masks.prunable import prunable_weights
-from tost_tf.masks.select import require_finite
-
-# Layers whose output is not a sum of what they read with positive weights.
-BENDING = (
-    *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU),
-    *(keras.layers.ThresholdedReLU, keras.layers.Softmax, keras.layers.Dropout),
-    *(keras.layers.Normalization, keras.layers.Rescaling, keras.layers.LayerNormalization),
+from tost_tf.masks.allocate import kept_count, require_room
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch, Scores
+from tost_tf.masks.select import (
+    highest_by_layer,
+    highest_count_of_all,
+    require_finite,
+    require_left,
+    without_pruned,
 )
+from tost_tf.masks.synaptic_flow import SynapticFlow
+from tost_tf.options import option
 
 
-class SynapticFlow:
-    """The scores |∂R/∂θ · θ| of a network, R the sum of its outputs for one all-ones input.
+@dataclasses.dataclass(frozen=True)
+class SynFlowOptions:
+    """How synflow prunes."""
 
-    Computed on a copy in double precision (the flow through a deep network overflows single precision), in which every
-    parameter and every BatchNormalization statistic is made absolute and BatchNormalization is in inference mode, as
-    in the original; in training mode the scores would be differences of nearly equal numbers. The model itself is not
-    touched.
+    synflow_iterations: int = option(100, "steps in which synflow prunes", minimum=1)
 
-    Args:
-      model: whose weights are scored.
-      paths_only: count paths of kept weights instead of weighing them: every weight is 1, every bias 0, and what would
-        bend the flow (activations, their caps, max pooling, normalisations) lets it through.
+
+def synflow(
+    model: keras.Model,
+    dataset: tf.data.Dataset | None = None,
+    *,
+    sparsity: float,
+    scope: str = "global",
+    dense_layers: str = "",
+    iterations: int = 100,
+) -> Masks:
+    """SynFlow (Tanaka et al. 2020), data-free, in `iterations` steps of exponentially falling density.
+
+    The density falls from that of the masks that are there already: of all layers together with scope "global", of
+    each layer from its own with scope "layer".
     """
+    del dataset
+    if iterations < 1:
+        raise TostError(f"iterations is {iterations}, it must be at least 1")
+    return find(MaskSearch(model, sparsity, scope, dense_layers), SynFlowOptions(iterations)).masks
 
-    def __init__(self, model: keras.Model, paths_only: bool = False):
-        self._copy = rebuild(model, _linear if paths_only else _in_double_precision)
-        for variable in self._copy.variables:
-            variable.assign(_one_or_zero(variable) if paths_only else tf.abs(variable))
-        self._kernels = prunable_weights(self._copy)
-        self._absolute = {path: kernel.numpy() for path, kernel in self._kernels.items()}
-        kernels = list(self._kernels.values())
-        shapes = [tensor.shape[1:] for tensor in self._copy.inputs]
-        if not all(shape.is_fully_defined() for shape in shapes):
-            raise TostError(f"{model.name} takes inputs of any size: SynFlow needs a model with a fixed input shape")
-        ones = [tf.ones((1, *shape), tf.float64) for shape in shapes]
 
-        @tf.function
-        def gradients() -> list[tf.Tensor]:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(kernels)
-                outputs = tf.nest.flatten(self._copy(ones if len(ones) > 1 else ones[0], training=False))
-                flow = tf.add_n([tf.reduce_sum(output) for output in outputs])
-            return tape.gradient(flow, kernels, unconnected_gradients="zero")
+def find(search: MaskSearch, options: SynFlowOptions) -> FoundMask:
+    """As `synflow`."""
+    search.require_one_copy()
+    search.require_finite_weights()
+    iterations, sparsity = options.synflow_iterations, search.sparsity
+    flow = SynapticFlow(search.model)
+    start = search.start()
+    left = {path: int(mask.sum()) for path, mask in start.items()}
+    require_room({path: mask.size for path, mask in start.items()}, sparsity, search.scope)
+    # The end is looked at first: what a step on the way asks for would explain nothing to a reader.
+    if search.scope == "layer":
+        require_left({path: kept_count(mask.size, sparsity) for path, mask in start.items()}, left)
+    else:
+        require_left({search.model.name: kept_count(start.size, sparsity)}, {search.model.name: start.kept})
 
-        self._gradients = gradients
+    def select(found: Scores, step: int, before: Masks) -> Masks:
+        ranked = without_pruned({path: found[path] for path in before}, before)
+        if search.scope == "global":
+            return highest_count_of_all(ranked, falling_count(start.kept, start.size, sparsity, step, iterations))
+        falling = {path: falling_count(left[path], start[path].size, sparsity, step, iterations) for path in start}
+        return highest_by_layer(ranked, falling)
 
-    def scores(self, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The scores by weight path, with only the weights the masks keep in place."""
-        for path, kernel in self._kernels.items():
-            kernel.assign(self._absolute[path] * masks[path] if path in masks else self._absolute[path])
-        return {
-            path: np.abs(gradient.numpy() * kernel.numpy())
-            for (path, kernel), gradient in zip(self._kernels.items(), self._gradients(), strict=True)
-        }
+    return search.found(prune_iteratively(flow.scores, select, start, iterations))
 
 
 def prune_iteratively(
@@ -103,21 +111,4 @@ def falling_count(left: int, size: int, sparsity: float, step: int, iterations: 
     return round(left * ((1 - sparsity) * size / left) ** (step / iterations))
 
 
-def _in_double_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return copy_layer(unwrapped_layer(layer), "float64")
-
-
-def _one_or_zero(variable: tf.Variable) -> tf.Tensor:
-    is_offset = variable.name.split("/")[-1].split(":")[0] in ("bias", "beta", "moving_mean")
-    return tf.zeros_like(variable) if is_offset else tf.ones_like(variable)
-
-
-def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A stand-in that lets the flow through as it is, for what would bend it."""
-    layer = unwrapped_layer(layer)
-    pooling = type(layer).__name__.replace("Max", "Average")
-    if isinstance(layer, BENDING):
-        return keras.layers.Activation("linear", name=layer.name, dtype="float64")
-    if pooling != type(layer).__name__ and "Pooling" in pooling:
-        return getattr(keras.layers, pooling).from_config(layer.get_config() | {"dtype": "float64"})
-    return copy_layer(layer, "float64", **({"activation": "linear"} if "activation" in layer.get_config() else {}))
+METHOD = MaskMethod(find, SynFlowOptions)

@@ -1,18 +1,21 @@
 """Networks as functional tf_keras models that give logits."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tost_tf.config.names import MODEL_SUFFIXES, MODELS
 from tost_tf.errors import TostError
+from tost_tf.registry import MODELS
 
 if TYPE_CHECKING:
     from tost_tf.compat import keras
 
+# Of files that hold a model of the user's own.
+MODEL_SUFFIXES = (".keras", ".h5")
 
-def build(
-    name: str, input_shape: tuple[int, int, int], num_classes: int, width_multiplier: float = 1.0
-) -> "keras.Model":
+
+def build(name: str, input_shape: tuple[int, int, int], num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
     """Builds the network `name`, freshly initialised.
 
     Args:
@@ -38,7 +41,7 @@ def build(
     return MODELS[name](tuple(input_shape), num_classes, width_multiplier)
 
 
-def _from_file(path: str, input_shape: tuple, num_classes: int, width_multiplier: float) -> "keras.Model":
+def _from_file(path: str, input_shape: tuple, num_classes: int, width_multiplier: float) -> keras.Model:
     from tost_tf.models.from_file import load_model_file
 
     if width_multiplier != 1:
@@ -54,6 +57,6 @@ def _from_file(path: str, input_shape: tuple, num_classes: int, width_multiplier
     return model
 
 
-def register(name: str, function: Callable[..., "keras.Model"]) -> Callable[..., "keras.Model"]:
+def register(name: str, function: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
     """Makes `function(input_shape, num_classes, width_multiplier)` known as the model `name`."""
     return MODELS.register(name, function)

@@ -1,13 +1,28 @@
 """The networks of keras.applications, untrained, for any size of images."""
 
+from __future__ import annotations
+
 import inspect
+from typing import Any
 
 from tost_tf.compat import keras
-from tost_tf.errors import TostError
+from tost_tf.errors import TostError, unknown_name
 from tost_tf.graph.copy import copy_layer
 from tost_tf.graph.rebuild import rebuild
 
 PREFIX = "applications/"
+
+
+def require_application(name: str) -> None:
+    """Raises `TostError` with the nearest names if keras.applications, which is imported, has no network `name`."""
+    if name not in _networks():
+        raise unknown_name("model", name, _networks())
+
+
+def _networks() -> dict[str, Any]:
+    """ "applications/NAME" -> the function that makes it."""
+    functions = vars(keras.applications).items()
+    return {f"{PREFIX}{name}": value for name, value in functions if inspect.isfunction(value)}
 
 
 def build_application(
@@ -23,9 +38,8 @@ def build_application(
     Raises:
       TostError: there is no such network, or it cannot be built for these images or with this width.
     """
-    function = getattr(keras.applications, name.removeprefix(PREFIX), None)
-    if not inspect.isfunction(function):
-        raise TostError(f"keras.applications has no network {name.removeprefix(PREFIX)!r}")
+    require_application(name)
+    function = _networks()[name]
     takes = inspect.signature(function).parameters
     options = {"include_preprocessing": False} if "include_preprocessing" in takes else {}
     if "alpha" in takes:

@@ -5,6 +5,8 @@ channels with zeros (option A of that paper), so that it has no parameters. `res
 pruning call ResNet-32.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from tost_tf.compat import keras, tf

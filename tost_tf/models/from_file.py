@@ -1,5 +1,7 @@
 """A model of the user's own, from the file Keras saved it in."""
 
+from __future__ import annotations
+
 import json
 import os
 import zipfile

@@ -8,6 +8,8 @@ starts the linear layer likewise; no network here does.) BatchNormalization has 
 Padding is PyTorch's: half the kernel on every side.
 """
 
+from __future__ import annotations
+
 from tost_tf.compat import keras, tf
 
 # PyTorch's momentum 0.1 is Keras's 0.9.

@@ -3,6 +3,8 @@
 The stem halves images from 128 pixels on, and leaves smaller ones as they are, as CIFAR's MobileNet is usually made.
 """
 
+from __future__ import annotations
+
 from tost_tf.compat import keras, tf
 from tost_tf.models.layers import (
     LARGE_IMAGE,

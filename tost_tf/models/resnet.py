@@ -5,6 +5,8 @@ pooling of ImageNet. Where a block changes the shape, the shortcut is a 1x1 conv
 3x3 convolution has the stride, as in torchvision.
 """
 
+from __future__ import annotations
+
 from tost_tf.compat import keras, tf
 from tost_tf.models.layers import (
     LARGE_IMAGE,

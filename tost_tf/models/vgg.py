@@ -5,6 +5,8 @@ made; from 128 it is the original's three, with dropout. Linear layers start nor
 of ToST and in torchvision.
 """
 
+from __future__ import annotations
+
 from tost_tf.compat import keras
 from tost_tf.models.layers import LARGE_IMAGE, channels, classifier, convolution, linear, normalization, relu
 

@@ -3,6 +3,8 @@
 A function takes label -> rows (as `tost_tf.analysis` gives them), the PNG file and a title.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 

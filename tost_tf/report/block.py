@@ -1,5 +1,7 @@
 """A picture of one block of a network: before, while and after ghosts are in it."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 

@@ -1,5 +1,7 @@
 """Pictures of a run, drawn from the numbers it has saved."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

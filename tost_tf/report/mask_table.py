@@ -1,6 +1,8 @@
 """A mask as a table."""
 
-from tost_tf.masks.mask import Masks
+from __future__ import annotations
+
+from tost_tf.masks.masks import Masks
 
 
 def mask_table(masks: Masks) -> str:

@@ -1,5 +1,7 @@
 """A picture of how masks changed while a network trained."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """The last words of a run."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from tost_tf.train.run_directory import RunDirectory

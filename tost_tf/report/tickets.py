@@ -1,5 +1,7 @@
 """A picture of cheap tickets and what they give together."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Adam on the scales, for two kinds of steps that take turns."""
 
+from __future__ import annotations
+
 import numpy as np
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8

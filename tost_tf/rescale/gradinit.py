@@ -3,6 +3,8 @@
 ToST, Section 2.3, after GradInit (Zhu et al. 2021), whose settings the authors' released code uses.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
 from collections.abc import Iterable
@@ -13,8 +15,8 @@ from tqdm import tqdm
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
-from tost_tf.masks.prunable import present_masks, prunable_weights
-from tost_tf.models.statistics import statistics_kept
+from tost_tf.graph.batch_norm import statistics_kept
+from tost_tf.graph.kernels import current_masks, prunable_weights
 from tost_tf.rescale.adam import ScaleAdam
 
 WEIGHT_BOUND, BIAS_BOUND = 0.01, 0.0
@@ -69,7 +71,7 @@ class GradInit:
         self.parameters: list[tf.Variable] = list(network.trainable_weights)
         self.names = parameter_names(self.parameters)
         self._original = [parameter.numpy() for parameter in self.parameters]
-        masks, paths = present_masks(network), prunable_weights(network)
+        masks, paths = current_masks(network), prunable_weights(network)
         by_kernel = {id(kernel): masks[path] for path, kernel in paths.items() if path in masks}
         self._masks = [
             tf.constant(by_kernel.get(id(parameter), np.ones(())), parameter.dtype) for parameter in self.parameters

@@ -1,5 +1,7 @@
 """Tickets averaged into one, and pruned back to their density."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,13 +1,15 @@
 """The callback of the last epochs: cycles that each end with a ticket."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from tost_tf.compat import keras
 from tost_tf.config.dynamic import SuperposeConfig
 from tost_tf.dynamic.growth import Growth
 from tost_tf.dynamic.update import MaskUpdater
-from tost_tf.models.weights import save_weights
-from tost_tf.sparsity.sparsify import unwrapped
+from tost_tf.graph.weights import save_weights
+from tost_tf.masks.sparsify import strip
 from tost_tf.superpose.learning_rate import triangle
 
 
@@ -62,4 +64,4 @@ class CheapTickets(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         done = epoch + 1 - self.ordinary
         if done >= 0 and done % self.config.cycle_epochs == 0:
-            save_weights(unwrapped(self.model.plain), ticket_path(self.folder, done // self.config.cycle_epochs))
+            save_weights(strip(self.model.plain), ticket_path(self.folder, done // self.config.cycle_epochs))

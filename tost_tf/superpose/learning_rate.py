@@ -1,5 +1,7 @@
 """The learning rate within a cycle."""
 
+from __future__ import annotations
+
 
 def triangle(progress: float, low: float, high: float) -> float:
     """From `low` to `high` and back, linearly (Sup-tickets, after Garipov et al. 2018).

@@ -1,5 +1,7 @@
 """What the workers of a run must be of one mind about."""
 
+from __future__ import annotations
+
 import contextlib
 import signal
 import zlib

@@ -1,5 +1,7 @@
 """What happens around the steps of a run: stopping on a bad loss, the table of epochs, checkpoints."""
 
+from __future__ import annotations
+
 import math
 import time
 from collections.abc import Callable
@@ -7,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tost_tf.compat import keras
-from tost_tf.masks.prunable import prunable_weights
+from tost_tf.graph.kernels import prunable_weights
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.run_directory import RunDirectory
 

@@ -1,5 +1,7 @@
 """Checkpoints of a run: written after every epoch, read back when it is launched again."""
 
+from __future__ import annotations
+
 import logging
 import re
 from pathlib import Path

@@ -1,5 +1,7 @@
 """What a traced training step sends between devices."""
 
+from __future__ import annotations
+
 import collections
 
 import numpy as np

@@ -1,5 +1,7 @@
 """A full disk, told in one sentence."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 from collections.abc import Iterator

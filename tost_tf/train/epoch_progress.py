@@ -1,5 +1,7 @@
 """How far into an epoch a run was when it was stopped."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 
@@ -22,7 +24,7 @@ class EpochProgress:
     seconds: float
 
     @classmethod
-    def of(cls, model: GhostModel, step: int, seconds: float) -> "EpochProgress":
+    def of(cls, model: GhostModel, step: int, seconds: float) -> EpochProgress:
         """That of a model that is being fitted."""
         return cls(step, tuple(float(variable.numpy()) for variable in _metric_variables(model)), seconds)
 

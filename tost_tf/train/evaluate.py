@@ -1,5 +1,7 @@
 """Accuracy and loss of a model on a part of the data."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np

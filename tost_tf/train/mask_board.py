@@ -1,9 +1,11 @@
 """Masks in TensorBoard."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from tost_tf.compat import keras, tf
-from tost_tf.masks.prunable import present_masks, prunable_weights
+from tost_tf.graph.kernels import current_masks, prunable_weights
 
 LARGEST_IMAGE = 512
 
@@ -25,7 +27,7 @@ class MaskBoard(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._writer = tf.summary.create_file_writer(self.folder, filename_suffix=".masks")
         with self._writer.as_default():
-            for path, mask in present_masks(self.plain).items():
+            for path, mask in current_masks(self.plain).items():
                 tf.summary.image(f"mask/{path}", mask_image(mask)[None], step=0)
 
     def on_epoch_end(self, epoch, logs=None):

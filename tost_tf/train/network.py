@@ -1,5 +1,7 @@
 """The network of a run: built, masked, haunted and compiled, all from its config."""
 
+from __future__ import annotations
+
 import dataclasses
 
 from tost_tf import models
@@ -11,13 +13,13 @@ from tost_tf.distill.teacher import Teacher
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.copy import copy_layer
+from tost_tf.graph.precision import in_precision
 from tost_tf.graph.rebuild import rebuild
+from tost_tf.graph.weights import load_weights
 from tost_tf.losses import Distillation, cross_entropy
-from tost_tf.masks.mask import Masks
-from tost_tf.models.precision import in_precision
-from tost_tf.models.weights import load_weights
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.sparsify import sparsify, with_dense_gradients
 from tost_tf.seeds import derive_seed
-from tost_tf.sparsity.sparsify import sparsify, with_dense_gradients
 from tost_tf.train.optimizer import CoupledSGD
 
 

@@ -1,5 +1,7 @@
 """SGD as PyTorch does it, with which the paper's numbers were made."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterable
 

@@ -1,5 +1,7 @@
 """What is measured while a run trains, for `tost-analyze`: gradient flow and the Hessian's largest eigenvalues."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from tost_tf.analysis.gradient_flow import gradient_flow

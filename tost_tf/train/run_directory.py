@@ -1,5 +1,7 @@
 """The folder of a run: what lies where, and whose it is."""
 
+from __future__ import annotations
+
 import contextlib
 import csv
 import fcntl

@@ -1,5 +1,7 @@
 """Which devices a run uses."""
 
+from __future__ import annotations
+
 import os
 
 from tost_tf.compat import tf

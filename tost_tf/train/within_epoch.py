@@ -1,5 +1,7 @@
 """The callback that stops a run in the middle of an epoch, and goes on there."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 

@@ -1,5 +1,7 @@
 """The processes that train one run together, one a machine: who they are, and what one waits for from the others."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import os
@@ -32,7 +34,7 @@ class Workers:
     timeout: float = 600.0
 
     @classmethod
-    def of_environment(cls, timeout: float) -> "Workers":
+    def of_environment(cls, timeout: float) -> Workers:
         """Those that `TF_CONFIG` names.
 
         Raises:

@@ -1,10 +1,12 @@
 """The pruning wrapper with a mask that never changes."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from tost_tf.compat import keras, pruning_wrapper, tf
 from tost_tf.errors import TostError
-from tost_tf.masks.prunable import kernel_name
+from tost_tf.graph.kernels import kernel_name
 
 # Attribute of a kernel -> attributes of the regulariser and the constraint that the layer creates it with.
 KERNEL_OPTIONS = {

@@ -5,6 +5,8 @@ PyTorch keeps a convolution as [out, in, height, width] and a linear layer as [o
 three dimensions likewise.
 """
 
+from __future__ import annotations
+
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tost_tf.errors import TostError
-from tost_tf.masks.mask import MOST_SHOWN, Masks
+from tost_tf.masks.masks import MOST_SHOWN, Masks
 
 
 def from_torch(

@@ -1,13 +1,19 @@
 """From a dense model and its masks to a sparse model, and back to a plain one."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from tost_tf.compat import is_pruning_wrapper, keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
+from tost_tf.graph.kernels import current_masks, kernel_name, prunable_layers, prunable_weights
+from tost_tf.graph.precision import weight_precision
 from tost_tf.graph.rebuild import rebuild
-from tost_tf.masks.mask import Masks
-from tost_tf.masks.prunable import kernel_name, present_masks, prunable_layers, prunable_weights
-from tost_tf.models.precision import weight_precision
-from tost_tf.sparsity.fixed_mask import FixedMask
+from tost_tf.masks.masks import Masks
+
+if TYPE_CHECKING:
+    from tost_tf.masks.wrapper import FixedMask
 
 
 def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
@@ -22,15 +28,16 @@ def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
     """
     shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
     masks.require_match(shapes, f"the model {model.name!r}")
-    sparse = rebuild(model, lambda layer: FixedMask(copy_layer(layer)) if kernel_name(layer) else copy_layer(layer))
-    for path, wrapper in prunable_layers(sparse):
-        wrapper.set_mask(masks[f"{path}/{wrapper.kernel_name}"])
+    wrapper = _wrapper()
+    sparse = rebuild(model, lambda layer: wrapper(copy_layer(layer)) if kernel_name(layer) else copy_layer(layer))
+    for path, layer in mask_layers(sparse).items():
+        layer.set_mask(masks[path])
     return sparse
 
 
 def mask_layers(model: keras.Model) -> dict[str, FixedMask]:
     """Weight path -> the wrapper that masks it, of a model made by `sparsify`."""
-    wrappers = ((path, layer) for path, layer in prunable_layers(model) if isinstance(layer, FixedMask))
+    wrappers = ((path, layer) for path, layer in prunable_layers(model) if isinstance(layer, _wrapper()))
     return {f"{path}/{layer.kernel_name}": layer for path, layer in wrappers}
 
 
@@ -48,7 +55,7 @@ def with_dense_gradients(model: keras.Model) -> list[tuple[tf.Variable, tf.Varia
 
 def masks_of(model: keras.Model) -> Masks:
     """The masks a model made by `sparsify` holds."""
-    return Masks(present_masks(model))
+    return Masks(current_masks(model))
 
 
 def require_stripped(model: object) -> None:
@@ -63,16 +70,29 @@ def masks_of_zeros(model: keras.Model) -> Masks:
     return Masks({path: weight.numpy() != 0 for path, weight in prunable_weights(model).items()})
 
 
-def unwrapped(model: keras.Model) -> keras.Model:
-    """A plain copy of a sparse model: the layers, names and config of the model given to `sparsify`, masked weights.
+def strip(model: keras.Model) -> keras.Model:
+    """The plain tf_keras model that is left: the original's layers, names and config, weights exactly masked.
 
-    Layers of mixed precision become those of the precision their weights have, which is float32.
-    Unlike tensorflow-model-optimization's `strip_pruning`, which also works, the copy shares no layer with `model`,
-    and no constraint stays on its kernels.
+    Layers of mixed precision become those of the precision their weights have, which is float32. Unlike
+    tensorflow-model-optimization's `strip_pruning`, which gives the same weights, the copy shares no layer with
+    `model`.
+
+    Args:
+      model: a model made by `sparsify`, or a `GhostModel`, whose ghosts are forgotten.
+
+    Raises:
+      TostError: `model` is neither, nor a functional or Sequential model.
     """
+    model = getattr(model, "plain", model)
     plain = rebuild(model, lambda layer: copy_layer(unwrapped_layer(layer), weight_precision(unwrapped_layer(layer))))
     weights = prunable_weights(plain)
-    for path, mask in present_masks(model).items():
-        # Weights put into the whole model by `set_weights` pass no wrapper.
+    for path, mask in current_masks(model).items():
+        # Whatever was written into the kernel, the network computed with the masked one.
         weights[path].assign(tf.where(mask > 0, weights[path], tf.zeros_like(weights[path])))
     return plain
+
+
+def _wrapper() -> type[FixedMask]:
+    from tost_tf.masks.wrapper import FixedMask  # TensorFlow comes with it, which the options of a mask do without
+
+    return FixedMask

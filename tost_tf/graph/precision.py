@@ -3,6 +3,8 @@
 The policy is set layer by layer in a copy of the model; Keras's global policy is never touched.
 """
 
+from __future__ import annotations
+
 from tost_tf.compat import graph_nodes, is_graph_model, keras
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.rebuild import rebuild

@@ -4,6 +4,8 @@ Round by round: train, prune a share of what is left by magnitude, put the remai
 an earlier epoch. The mask and the rewound weights together are the ticket.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import time
@@ -12,15 +14,39 @@ from pathlib import Path
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError, unknown_name
-from tost_tf.masks.find import magnitude, random
-from tost_tf.masks.mask import Masks
-from tost_tf.models.weights import load_weights, save_weights
-from tost_tf.sparsity.sparsify import sparsify, unwrapped
+from tost_tf.graph.kernels import ranked_weights
+from tost_tf.graph.weights import load_weights, save_weights
+from tost_tf.masks.allocate import require_room
+from tost_tf.masks.magnitude import magnitude
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.random import random
+from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
+from tost_tf.masks.sparsify import sparsify, strip
+from tost_tf.options import option
 
 MODES = ("rewind", "lr_rewind")
 
 # Trains a sparse model in place from one epoch to another and gives its accuracy.
-Trainer = Callable[[keras.Model, int, int], float]
+RoundTrainer = Callable[["keras.Model", int, int], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class LotteryOptions:
+    """How a lottery ticket is looked for."""
+
+    lottery_epochs: int = option(180, "epochs of training in each round of a lottery ticket", minimum=1)
+    lottery_fraction: float = option(
+        0.2, "fraction of the remaining weights pruned after each round of a lottery ticket", above=0, below=1
+    )
+    rewind_epoch: int = option(
+        0, "epoch whose weights a lottery ticket goes back to; 0 is the initialisation", minimum=0
+    )
+    lottery_mode: str = option(
+        "rewind",
+        "after a round go back to earlier weights (rewind), or keep the trained ones and go back to the start of the "
+        "learning-rate schedule only (lr_rewind)",
+        names=MODES,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +101,18 @@ class LotterySearch:
       folder: where rounds are kept, `None` for nowhere.
     """
 
-    def __init__(self, plan: LotteryPlan, train: Trainer, folder: Path | None = None):
+    def __init__(self, plan: LotteryPlan, train: RoundTrainer, folder: Path | None = None):
         self.plan, self.train, self.folder = plan, train, folder
 
     def find(self, model: keras.Model) -> Masks:
-        """Finds the masks and leaves `model` with the ticket's weights (those the masks drop are set to zero)."""
+        """Finds the masks and leaves `model` with the ticket's weights (those the masks drop are set to zero).
+
+        Raises:
+          TostError: the last round could not leave every layer a weight; nothing is trained then.
+        """
+        weights = ranked_weights(model, self.plan.dense_layers)
+        sizes = {path: weight.shape.num_elements() for path, weight in weights.items()}
+        require_room(sizes, self.plan.sparsity, "global")
         done, masks = self._resume(model)
         start = time.perf_counter()
         for number in range(done + 1, self.plan.rounds + 1):
@@ -87,14 +120,14 @@ class LotterySearch:
             first = 0
             if self.plan.rewind_epoch and number == 1:
                 self.train(sparse, 0, self.plan.rewind_epoch)
-                model.set_weights(unwrapped(sparse).get_weights())
+                model.set_weights(strip(sparse).get_weights())
                 first = self.plan.rewind_epoch
             elif self.plan.mode == "rewind":
                 first = self.plan.rewind_epoch
             accuracy = self.train(sparse, first, self.plan.epochs)
             masks = self._pruned(sparse, number)
             if self.plan.mode == "lr_rewind":
-                model.set_weights(unwrapped(sparse).get_weights())
+                model.set_weights(strip(sparse).get_weights())
             self._keep(number, masks, model)
             left = (time.perf_counter() - start) / (number - done) * (self.plan.rounds - number)
             print(
@@ -102,7 +135,7 @@ class LotterySearch:
                 f"{1 - masks.sparsity:.4f}, about {left / 60:.1f} min left",
                 flush=True,
             )
-        model.set_weights(unwrapped(sparsify(model, masks)).get_weights())
+        model.set_weights(strip(sparsify(model, masks)).get_weights())
         return masks
 
     def _pruned(self, sparse: keras.Model, number: int) -> Masks:
@@ -167,3 +200,26 @@ def lottery(
         return float(history["accuracy"][-1])
 
     return LotterySearch(plan, train, Path(folder) if folder else None).find(model)
+
+
+def find(search: MaskSearch, options: LotteryOptions) -> FoundMask:
+    """The ticket: the masks, and the weights they belong to."""
+    if search.train is None:
+        raise TostError("a lottery ticket is found by training, and nothing can be trained here")
+    plan = LotteryPlan(
+        search.sparsity,
+        options.lottery_epochs,
+        options.lottery_fraction,
+        options.rewind_epoch,
+        options.lottery_mode,
+        search.dense_layers,
+    )
+
+    def train(sparse: keras.Model, first: int, last: int) -> float:
+        return search.train(sparse, first, last, plan.epochs)
+
+    masks = LotterySearch(plan, train, search.folder).find(search.model)
+    return FoundMask(masks, search.model.get_weights())
+
+
+METHOD = MaskMethod(find, LotteryOptions, has_scope=False)

@@ -1,5 +1,7 @@
 """All weights of a model in an `.npz` file, by name, without Keras."""
 
+from __future__ import annotations
+
 import os
 
 from tost_tf.compat import keras, tf

@@ -1,5 +1,7 @@
 """A mask as a checked value: which weights of which kernels stay."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator, Mapping
 
@@ -103,7 +105,7 @@ class Masks(Mapping[str, np.ndarray]):
         if wrong:
             raise TostError(f"the mask does not fit {owner}: {_first(wrong)}")
 
-    def shuffled(self, seed: int) -> "Masks":
+    def shuffled(self, seed: int) -> Masks:
         """The same number of weights in each layer, at random places: the sanity check of Su et al. and Frankle et
         al. (both 2020), which tells what a mask owes to more than its densities.
         """
@@ -123,7 +125,7 @@ class Masks(Mapping[str, np.ndarray]):
         write_arrays(path, self._masks)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> "Masks":
+    def load(cls, path: str | os.PathLike) -> Masks:
         """Reads what `save` wrote, or a `.safetensors` file with the same names. Never unpickles.
 
         Raises:

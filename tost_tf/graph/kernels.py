@@ -1,34 +1,37 @@
 """Which weights of a model can be pruned, and what they are called."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 
 import numpy as np
 
 from tost_tf.compat import is_graph_model, is_pruning_wrapper, keras, require_graph_model, tf
+from tost_tf.errors import TostError
 from tost_tf.graph.copy import unwrapped_layer
 
-# Layer class -> the attribute that holds its kernel. Biases and BatchNormalization are never pruned; of a separable
-# convolution the pointwise kernel is, as in tensorflow-model-optimization: nearly all of its weights are there.
+# Class of a layer -> the attribute that holds its kernel. Biases and BatchNormalization are never pruned; of a
+# separable convolution the pointwise kernel is, as in tensorflow-model-optimization: nearly all its weights are there.
 KERNELS = {
-    keras.layers.Conv1D: "kernel",
-    keras.layers.Conv2D: "kernel",
-    keras.layers.Conv3D: "kernel",
-    keras.layers.DepthwiseConv1D: "depthwise_kernel",
-    keras.layers.DepthwiseConv2D: "depthwise_kernel",
-    keras.layers.SeparableConv1D: "pointwise_kernel",
-    keras.layers.SeparableConv2D: "pointwise_kernel",
-    keras.layers.Dense: "kernel",
+    "Conv1D": "kernel",
+    "Conv2D": "kernel",
+    "Conv3D": "kernel",
+    "DepthwiseConv1D": "depthwise_kernel",
+    "DepthwiseConv2D": "depthwise_kernel",
+    "SeparableConv1D": "pointwise_kernel",
+    "SeparableConv2D": "pointwise_kernel",
+    "Dense": "kernel",
 }
 # Subclasses of the convolutions, with the axes of their kernels in another order.
-NOT_PRUNABLE = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+NOT_PRUNABLE = ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose")
 
 
 def kernel_name(layer: keras.layers.Layer) -> str | None:
     """The attribute that holds the prunable kernel of `layer`, `None` if it has none."""
-    if isinstance(layer, NOT_PRUNABLE):
+    if any(isinstance(layer, getattr(keras.layers, name)) for name in NOT_PRUNABLE):
         return None
-    return next((name for kind, name in KERNELS.items() if isinstance(layer, kind)), None)
+    return next((kernel for name, kernel in KERNELS.items() if isinstance(layer, getattr(keras.layers, name))), None)
 
 
 def prunable_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
@@ -69,7 +72,16 @@ def is_ranked(layer_path: str, dense_layers: str) -> bool:
     return not (dense_layers and re.search(dense_layers, layer_path))
 
 
-def present_masks(model: keras.Model) -> dict[str, np.ndarray]:
+def ranked_weights(model: keras.Model, dense_layers: str) -> dict[str, tf.Variable]:
+    """The prunable weights of `model` that are ranked. Raises `TostError` if there are none."""
+    weights = prunable_weights(model)
+    ranked = {path: weight for path, weight in weights.items() if is_ranked(path.rpartition("/")[0], dense_layers)}
+    if not ranked:
+        raise TostError(f"{model.name} has no weight to prune besides those left dense")
+    return ranked
+
+
+def current_masks(model: keras.Model) -> dict[str, np.ndarray]:
     """Weight path -> the 0/1 mask of the pruning wrapper around it, for the weights that have one."""
     return {
         f"{path}/{kernel_name(unwrapped_layer(layer))}": layer.pruning_vars[0][1].numpy()

@@ -1,12 +1,27 @@
-"""BatchNormalization's statistics, gathered anew."""
+"""BatchNormalization's statistics: kept as they are through a forward pass, or computed anew."""
 
-from collections.abc import Iterable
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from tost_tf.compat import graph_nodes, is_graph_model, keras, tf
+from tost_tf.compat import is_graph_model, keras, tf
 from tost_tf.errors import TostError
+from tost_tf.graph.calls import calls
 from tost_tf.graph.copy import unwrapped_layer
+
+
+@contextlib.contextmanager
+def statistics_kept(model: keras.Model) -> Iterator[None]:
+    """Puts the non-trainable variables of `model` (BatchNormalization's statistics) back at the end of the block."""
+    before = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
+    try:
+        yield
+    finally:
+        for variable, value in before:
+            variable.assign(value)
 
 
 def normalisations(model: keras.Model) -> list[keras.layers.Layer]:
@@ -16,7 +31,7 @@ def normalisations(model: keras.Model) -> list[keras.layers.Layer]:
       TostError: one is called several times, so that a batch has several means.
     """
     networks = [model, *(part for part in model.submodules if is_graph_model(part))]
-    called = [unwrapped_layer(node.layer) for network in networks for node in graph_nodes(network)]
+    called = [unwrapped_layer(call.layer) for network in networks for call in calls(network)]
     layers = [layer for layer in called if hasattr(layer, "moving_mean") and hasattr(layer, "momentum")]
     shared = sorted({layer.name for layer in layers if sum(layer is other for other in layers) > 1})
     if shared:

@@ -1,1 +1,0 @@
-"""Lottery tickets: masks found by training, pruning and rewinding."""

@@ -1,0 +1,30 @@
+"""Random pruning with densities by layer that depend on its shape."""
+
+from __future__ import annotations
+
+from tost_tf.compat import keras, tf
+from tost_tf.masks.allocate import erdos_renyi_kernel
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.random import random_scores
+from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
+
+
+def erk(
+    model: keras.Model,
+    dataset: tf.data.Dataset | None = None,
+    *,
+    sparsity: float,
+    seed: int = 0,
+    dense_layers: str = "",
+) -> Masks:
+    """Random pruning with Erdős-Rényi-Kernel densities by layer (Evci et al. 2020)."""
+    del dataset
+    return find(MaskSearch(model, sparsity, dense_layers=dense_layers, seed=seed)).masks
+
+
+def find(search: MaskSearch) -> FoundMask:
+    """As `erk`."""
+    return search.select(random_scores(search.weights(), search.seed), erdos_renyi_kernel)
+
+
+METHOD = MaskMethod(find, has_scope=False)

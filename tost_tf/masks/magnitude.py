@@ -1,0 +1,30 @@
+"""Magnitude pruning."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
+
+
+def magnitude(
+    model: keras.Model,
+    dataset: tf.data.Dataset | None = None,
+    *,
+    sparsity: float,
+    scope: str = "global",
+    dense_layers: str = "",
+) -> Masks:
+    """Magnitude pruning: the largest |weights| of the model as it is stay."""
+    del dataset
+    return find(MaskSearch(model, sparsity, scope, dense_layers)).masks
+
+
+def find(search: MaskSearch) -> FoundMask:
+    """As `magnitude`."""
+    return search.select({path: np.abs(weight.numpy()) for path, weight in search.weights().items()})
+
+
+METHOD = MaskMethod(find)

@@ -1,0 +1,43 @@
+"""Random pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
+from tost_tf.seeds import derive_seed
+
+
+def random(
+    model: keras.Model,
+    dataset: tf.data.Dataset | None = None,
+    *,
+    sparsity: float,
+    scope: str = "global",
+    seed: int = 0,
+    dense_layers: str = "",
+) -> Masks:
+    """Random pruning: a random share of all weights together ("global") or of each layer ("layer")."""
+    del dataset
+    return find(MaskSearch(model, sparsity, scope, dense_layers, seed)).masks
+
+
+def find(search: MaskSearch) -> FoundMask:
+    """As `random`."""
+    return search.select(random_scores(search.weights(), search.seed))
+
+
+def random_scores(weights: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
+    """Uniform in [0, 1), drawn for each layer from a seed of its own."""
+    return {
+        path: np.random.default_rng(derive_seed(seed, f"random mask of {path}")).random(tuple(weight.shape))
+        for path, weight in weights.items()
+    }
+
+
+METHOD = MaskMethod(find)

@@ -1,0 +1,171 @@
+"""What a search for a mask knows, and how scores become a mask.
+
+A mask is a score for each weight, an allocation of weights to layers, and a selection of the highest scores. Layers
+whose path matches `dense_layers` keep all their weights and do not count towards `sparsity`; weights that a pruning
+wrapper has masked already stay masked. Exactly round((1 - sparsity) · N) weights stay: of all together with scope
+"global", of each kernel with scope "layer".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+from tost_tf.errors import NotFinite, TostError, unknown_name
+from tost_tf.graph.kernels import current_masks, prunable_weights, ranked_weights
+from tost_tf.masks.allocate import require_room, uniform
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite, without_pruned
+
+SCOPES = ("global", "layer")
+
+Scores = dict[str, np.ndarray]
+Batch = tuple["tf.Tensor", "tf.Tensor"]  # images, and one-hot labels
+# Trains a sparse model in place from one epoch to another, of so many in all, and gives its accuracy.
+Trainer = Callable[["keras.Model", int, int, int], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundMask:
+    """The masks that were found, and the weights they belong to, where they belong to some (a lottery ticket's).
+
+    Attributes:
+      masks: of every prunable weight of the model.
+      weights: of the model, in its order, or `None`.
+    """
+
+    masks: Masks
+    weights: list[np.ndarray] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskMethod:
+    """A way to find a mask.
+
+    Attributes:
+      find: from a `MaskSearch`, and the method's options if it has some, to a `FoundMask`.
+      options: the dataclass of the method's options, `None` if it has none.
+      has_scope: whether it looks at the search's scope.
+    """
+
+    find: Callable[..., FoundMask]
+    options: type | None = None
+    has_scope: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskSearch:
+    """What a method may look at; data and training are asked for only by the methods that need them.
+
+    Attributes:
+      model: whose weights are masked.
+      sparsity: the fraction of the weights that will be zero, in [0, 1).
+      scope: "global" ranks all weights together, "layer" each kernel alone.
+      dense_layers: regular expression of the paths of layers that keep all their weights.
+      seed: of what is random.
+      examples: from a number of training images for each class to batches of them; `None` where there is no data.
+      train: a `Trainer`; `None` where nothing can be trained.
+      folder: where a long search keeps what it has found so far, `None` for nowhere.
+
+    Raises:
+      TostError: a value is out of range, or the model is one of a distribution strategy.
+    """
+
+    model: keras.Model
+    sparsity: float
+    scope: str = "global"
+    dense_layers: str = ""
+    seed: int = 0
+    examples: Callable[[int], Iterable[Batch]] | None = None
+    train: Trainer | None = None
+    folder: Path | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.sparsity < 1:
+            raise TostError(f"sparsity is {self.sparsity:g}, it must be at least 0 and below 1")
+        if self.scope not in SCOPES:
+            raise unknown_name("mask scope", self.scope, SCOPES)
+
+    def weights(self) -> dict[str, tf.Variable]:
+        """Weight path -> kernel, of the weights that are ranked."""
+        return ranked_weights(self.model, self.dense_layers)
+
+    def batches(self, examples_per_class: int) -> list[Batch]:
+        """Batches of training images and one-hot labels, so many of each class.
+
+        Raises:
+          TostError: there is no data.
+        """
+        if self.examples is None:
+            raise TostError("batches of images and labels are needed to find this mask: give a dataset")
+        return list(self.examples(examples_per_class))
+
+    def select(
+        self,
+        scores: Mapping[str, np.ndarray],
+        allocate: Callable[[Mapping[str, tuple[int, ...]], float], dict[str, int]] | None = None,
+    ) -> FoundMask:
+        """The masks of the highest scores.
+
+        Args:
+          scores: of the weights that are ranked.
+          allocate: from shapes and the sparsity to how many weights each kernel keeps; by default as the scope says.
+
+        Raises:
+          TostError: a score is not finite, or a layer would have to be empty.
+        """
+        require_finite(scores)
+        scope = self.scope if allocate is None else "global"
+        require_room({path: score.size for path, score in scores.items()}, self.sparsity, scope)
+        found = without_pruned(scores, current_masks(self.model))
+        if allocate is None and self.scope == "global":
+            return self.found(highest_of_all(found, self.sparsity))
+        shapes = {path: score.shape for path, score in found.items()}
+        return self.found(highest_by_layer(found, (allocate or uniform)(shapes, self.sparsity)))
+
+    def found(self, masks: Masks) -> FoundMask:
+        """The masks of the weights that are ranked, and ones for the others."""
+        weights = prunable_weights(self.model)
+        return FoundMask(Masks({path: masks.get(path, np.ones(tuple(w.shape))) for path, w in weights.items()}))
+
+    def start(self) -> Masks:
+        """The masks of the weights that are ranked, as they are: of pruning wrappers, ones where there is none."""
+        current = current_masks(self.model)
+        return Masks({path: current.get(path, np.ones(tuple(w.shape))) for path, w in self.weights().items()})
+
+    def require_one_copy(self) -> None:
+        """Raises `TostError` if the model is on the devices of a strategy: derivatives are taken outside of it."""
+        variables = self.model.variables
+        mirrored = any(isinstance(variable, tf.distribute.DistributedValues) for variable in variables)
+        if mirrored or tf.distribute.has_strategy():
+            raise TostError(
+                f"the mask of {self.model.name} is looked for under a distribution strategy: make the model and find "
+                "its mask outside the strategy's scope, and call sparsify inside it"
+            )
+
+    def require_finite_weights(self) -> None:
+        """Raises `NotFinite`, naming the first variable of the model that is not finite everywhere."""
+        for variable in self.model.variables:
+            if not np.isfinite(variable.numpy()).all():
+                raise NotFinite(f"{variable.name} of {self.model.name} is not finite everywhere")
+
+
+def first_batches(dataset: Iterable[Batch], count: int | None) -> Callable[[int], list[Batch]]:
+    """The first batches of a dataset, all of them by default, as a `MaskSearch` takes them.
+
+    Raises:
+      TostError: when they are asked for, and there are fewer.
+    """
+
+    def take(_: int) -> list[Batch]:
+        taken = list(itertools.islice(dataset, count))
+        if not taken or (count is not None and len(taken) < count):
+            raise TostError(f"{count or 'some'} batches are needed to find the mask, the dataset gave {len(taken)}")
+        return taken
+
+    return take

@@ -1,0 +1,85 @@
+"""The flow of absolute weights through a network (Tanaka et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+from tost_tf.graph.copy import copy_layer, unwrapped_layer
+from tost_tf.graph.kernels import prunable_weights
+from tost_tf.graph.rebuild import rebuild
+
+# Layers whose output is not a sum of what they read with positive weights.
+NONLINEAR = (
+    *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU", "Softmax", "Dropout"),
+    *("Normalization", "Rescaling", "LayerNormalization"),
+)
+
+
+class SynapticFlow:
+    """The scores |∂R/∂θ · θ| of a network, R the sum of its outputs for one all-ones input.
+
+    Computed on a copy in double precision (the flow through a deep network overflows single precision), in which every
+    parameter and every BatchNormalization statistic is made absolute and BatchNormalization is in inference mode, as
+    in the original; in training mode the scores would be differences of nearly equal numbers. The model itself is not
+    touched.
+
+    Args:
+      model: whose weights are scored.
+      paths_only: count paths of kept weights instead of weighing them: every weight is 1, every bias 0, and what is not
+        linear (activations, their caps, max pooling, normalisations) is replaced by the identity or a mean.
+    """
+
+    def __init__(self, model: keras.Model, paths_only: bool = False):
+        self._copy = rebuild(model, _linear if paths_only else _in_double_precision)
+        for variable in self._copy.variables:
+            variable.assign(_one_or_zero(variable) if paths_only else tf.abs(variable))
+        self._kernels = prunable_weights(self._copy)
+        self._absolute = {path: kernel.numpy() for path, kernel in self._kernels.items()}
+        kernels = list(self._kernels.values())
+        shapes = [tensor.shape[1:] for tensor in self._copy.inputs]
+        if not all(shape.is_fully_defined() for shape in shapes):
+            raise TostError(f"{model.name} takes inputs of any size: SynFlow needs a model with a fixed input shape")
+        ones = [tf.ones((1, *shape), tf.float64) for shape in shapes]
+
+        @tf.function
+        def gradients() -> list[tf.Tensor]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(kernels)
+                outputs = tf.nest.flatten(self._copy(ones if len(ones) > 1 else ones[0], training=False))
+                flow = tf.add_n([tf.reduce_sum(output) for output in outputs])
+            return tape.gradient(flow, kernels, unconnected_gradients="zero")
+
+        self._gradients = gradients
+
+    def scores(self, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The scores by weight path, with only the weights the masks keep in place."""
+        for path, kernel in self._kernels.items():
+            kernel.assign(self._absolute[path] * masks[path] if path in masks else self._absolute[path])
+        return {
+            path: np.abs(gradient.numpy() * kernel.numpy())
+            for (path, kernel), gradient in zip(self._kernels.items(), self._gradients(), strict=True)
+        }
+
+
+def _in_double_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
+    return copy_layer(unwrapped_layer(layer), "float64")
+
+
+def _one_or_zero(variable: tf.Variable) -> tf.Tensor:
+    is_offset = variable.name.split("/")[-1].split(":")[0] in ("bias", "beta", "moving_mean")
+    return tf.zeros_like(variable) if is_offset else tf.ones_like(variable)
+
+
+def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A linear layer in place of what is not."""
+    layer = unwrapped_layer(layer)
+    pooling = type(layer).__name__.replace("Max", "Average")
+    if any(isinstance(layer, getattr(keras.layers, name)) for name in NONLINEAR):
+        return keras.layers.Activation("linear", name=layer.name, dtype="float64")
+    if pooling != type(layer).__name__ and "Pooling" in pooling:
+        return getattr(keras.layers, pooling).from_config(layer.get_config() | {"dtype": "float64"})
+    return copy_layer(layer, "float64", **({"activation": "linear"} if "activation" in layer.get_config() else {}))

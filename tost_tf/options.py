@@ -1,0 +1,156 @@
+"""One option: a dataclass field that knows its help text, its known names, its range, and with what it has an effect.
+
+Options stand beside what they are for; flags are made from them. Imports neither flags nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tost_tf.errors import TostError, unknown_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """What the value of another option must be.
+
+    Attributes:
+      holds: from that value to whether it is so.
+      text: the right values in words, behind "--name=" in messages.
+    """
+
+    holds: Callable[[Any], bool]
+    text: str
+
+
+def one_of(*values: Any) -> Condition:
+    """That another option is one of `values`."""
+    return Condition(lambda value: value in values, " or ".join(map(_shown, values)))
+
+
+def none_of(*values: Any) -> Condition:
+    """That another option is anything but `values`."""
+    return Condition(lambda value: value not in values, f"(anything but {' or '.join(map(_shown, values))})")
+
+
+@dataclasses.dataclass(frozen=True)
+class Allowed:
+    """What values an option takes, and when.
+
+    `minimum` and `maximum` are allowed values; `above` and `below` are not; `None` is no bound.
+
+    Attributes:
+      help: what the option is, for `--help`.
+      names: the names it takes, if it takes names; asked for when they are needed, so that registered ones count.
+      also: names that are right beside those.
+      only_with: other options -> the values that all of them must have for this one to have an effect.
+      only_with_one: other options -> the values of which one is enough.
+    """
+
+    help: str
+    names: Iterable[str] | None = None
+    also: tuple[str, ...] = ()
+    minimum: float | None = None
+    above: float | None = None
+    maximum: float | None = None
+    below: float | None = None
+    only_with: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
+    only_with_one: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
+
+    def known_names(self) -> tuple[str, ...]:
+        """The names the option takes, none if it takes any text or a number."""
+        return (*self.also, *(self.names or ()))
+
+    def range_text(self) -> str:
+        """The range in words: "at least 0 and below 1"."""
+        bounds = (
+            ("at least", self.minimum),
+            ("above", self.above),
+            ("at most", self.maximum),
+            ("below", self.below),
+        )
+        return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+
+    def contains(self, number: float) -> bool:
+        """Whether a number is finite and inside the range."""
+        return (
+            abs(number) < float("inf")
+            and (self.minimum is None or number >= self.minimum)
+            and (self.above is None or number > self.above)
+            and (self.maximum is None or number <= self.maximum)
+            and (self.below is None or number < self.below)
+        )
+
+
+def option(default: Any, help: str, **allowed: Any) -> Any:
+    """A dataclass field for an option; `allowed` are the other fields of `Allowed`."""
+    return dataclasses.field(default=default, metadata={"allowed": Allowed(help, **allowed)})
+
+
+def allowed_of(field: dataclasses.Field) -> Allowed:
+    """What an option, a field made by `option`, allows."""
+    return field.metadata["allowed"]
+
+
+def check_values(group: Any, prefix: str = "") -> None:
+    """Raises `TostError` for the first value of the dataclass `group` that is not allowed.
+
+    Args:
+      group: an instance of a dataclass of options.
+      prefix: what stands before the names in messages: "--" where they are flags.
+    """
+    for field in dataclasses.fields(group):
+        _check_value(f"{prefix}{field.name}", getattr(group, field.name), allowed_of(field), str(field.type))
+
+
+def _check_value(name: str, value: Any, allowed: Allowed, kind: str) -> None:
+    if isinstance(value, str):
+        if allowed.known_names() and value not in allowed.known_names():
+            raise unknown_name(name, value, allowed.known_names())
+        if "str" not in kind:
+            raise TostError(f"{name} is the text {value!r}, it must be a number")
+    elif value is not None and not isinstance(value, bool):
+        for number in value if isinstance(value, Iterable) else (value,):
+            if isinstance(number, float) and "float" not in kind:
+                raise TostError(f"{name} is {number:g}, it must be a whole number")
+            if not allowed.contains(number):
+                raise TostError(f"{name} is {number:.6g}, it must be {allowed.range_text() or 'finite'}")
+
+
+def check_effects(
+    fields: Iterable[dataclasses.Field],
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    needs: Mapping[str, Condition] | None = None,
+) -> None:
+    """Raises `TostError` for an option that has no effect with the others, in one sentence that names both.
+
+    An option counts as given where it differs from its default, since a run's resolved options list them all.
+
+    Args:
+      fields: the options.
+      values: of all options, by name.
+      defaults: of all options, by name.
+      needs: what all the fields need beside what each says itself.
+    """
+    for field in fields:
+        if values[field.name] == defaults[field.name]:
+            continue
+        allowed = allowed_of(field)
+        all_of, one_of_them = [*(needs or {}).items(), *allowed.only_with.items()], list(allowed.only_with_one.items())
+        missing = [(name, wanted) for name, wanted in all_of if not wanted.holds(values[name])]
+        if one_of_them and not any(wanted.holds(values[name]) for name, wanted in one_of_them):
+            missing += one_of_them
+        if missing:
+            name = missing[0][0]
+            needed = " or ".join(f"--{other}={wanted.text}" for other, wanted in missing)
+            raise TostError(
+                f"--{field.name}={_shown(values[field.name])} has no effect with --{name}={_shown(values[name])}: "
+                f"leave it out, or use {needed}"
+            )
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value) or "''"

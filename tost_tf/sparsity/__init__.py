@@ -1,1 +1,0 @@
-"""Fixed sparsity on Keras models, by a wrapper of tensorflow-model-optimization."""
