@@ -16,10 +16,11 @@ from tost_tf.export.to_keras3_file import keras3
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.export.to_tflite import tflite
 from tost_tf.job.export_check import check_file
-from tost_tf.job.finish import mask_name, versions
+from tost_tf.job.finish import mask_name
 from tost_tf.job.load_run import LoadedRun, load_run
 from tost_tf.masks.prunable import prunable_weights
 from tost_tf.train.run_directory import read_json, write_json
+from tost_tf.versions import versions
 
 RAW = "image: float32 [batch, height, width, channels], pixels 0 to 255"
 NORMALISED = "float32 [batch, height, width, channels], (pixel / 255 - mean) / deviation"

@@ -1,9 +1,7 @@
 """What comes after the last epoch: test accuracy, the export, figures and `result.json`."""
 
 import dataclasses
-import platform
 import textwrap
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -27,10 +25,10 @@ from tost_tf.sparsity.sparsify import masks_of
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.evaluate import Evaluation, evaluate
 from tost_tf.train.run_directory import RunDirectory, write_json
+from tost_tf.versions import versions
 
 CHECKED_IMAGES = 64
 TITLE_WIDTH = 75
-PACKAGES = ("tost_tf", "tensorflow", "tf_keras", "tensorflow-model-optimization", "tensorflow-datasets", "numpy")
 
 
 def finish(
@@ -141,7 +139,3 @@ def _draw(config: RunConfig, directory: RunDirectory, result: dict[str, Any]) ->
 
 def mask_name(config: RunConfig) -> str:
     return config.mask.mask_file or config.mask.mask
-
-
-def versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
