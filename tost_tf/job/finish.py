@@ -22,6 +22,7 @@ from tost_tf.masks.prunable import prunable_weights
 from tost_tf.report.figures import learning_curves, sparsity_by_layer
 from tost_tf.report.mask_updates import draw_mask_updates
 from tost_tf.sparsity.sparsify import masks_of
+from tost_tf.train.callbacks import measured_sparsity
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.evaluate import Evaluation, evaluate
 from tost_tf.train.run_directory import RunDirectory, write_json
@@ -67,11 +68,10 @@ def _export(config: RunConfig, data: ImageData, directory: RunDirectory, final: 
     saved_model(final, path, data.mean, data.deviation)
     images = data.test.images[:CHECKED_IMAGES]
     check = check_saved_model(path, final, images, normalise(images, data).numpy())
-    kernels = [weight.numpy() for weight in prunable_weights(final).values()]
     exported = {
         "format": "SavedModel",
         "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
-        "sparsity": 1 - sum(map(np.count_nonzero, kernels)) / sum(kernel.size for kernel in kernels),
+        "sparsity": measured_sparsity(final),
         "test_accuracy": best.accuracy,
         "largest_difference": check.largest_difference,
         "zeros": check.zeros,
@@ -108,7 +108,7 @@ def _result(
         "test_accuracy_last": last.accuracy,
         "test_loss": best.loss,
         "best_epoch": best_epoch,
-        "sparsity": 1 - sum(nonzero.values()) / prunable,
+        "sparsity": measured_sparsity(final),
         "layer_sparsity": {path: 1 - nonzero[path] / kernels[path].size for path in kernels},
         "parameters": parameters,
         "nonzero_parameters": parameters - prunable + sum(nonzero.values()),
