@@ -12,8 +12,10 @@ from pathlib import Path
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError, unknown_name
+from tost_tf.masks.allocate import require_room
 from tost_tf.masks.find import magnitude, random
 from tost_tf.masks.mask import Masks
+from tost_tf.masks.prunable import ranked_weights
 from tost_tf.models.weights import load_weights, save_weights
 from tost_tf.sparsity.sparsify import sparsify, unwrapped
 
@@ -79,7 +81,14 @@ class LotterySearch:
         self.plan, self.train, self.folder = plan, train, folder
 
     def find(self, model: keras.Model) -> Masks:
-        """Finds the masks and leaves `model` with the ticket's weights (those the masks drop are set to zero)."""
+        """Finds the masks and leaves `model` with the ticket's weights (those the masks drop are set to zero).
+
+        Raises:
+          TostError: the last round could not leave every layer a weight; nothing is trained then.
+        """
+        weights = ranked_weights(model, self.plan.dense_layers)
+        sizes = {path: weight.shape.num_elements() for path, weight in weights.items()}
+        require_room(sizes, self.plan.sparsity, "global")
         done, masks = self._resume(model)
         start = time.perf_counter()
         for number in range(done + 1, self.plan.rounds + 1):

@@ -4,10 +4,32 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tost_tf.errors import TostError
+
 
 def kept_count(size: int, sparsity: float) -> int:
     """Of `size` weights, how many stay at `sparsity`: exactly round((1 - sparsity) * size)."""
     return round((1 - sparsity) * size)
+
+
+def require_room(sizes: Mapping[str, int], sparsity: float, scope: str) -> None:
+    """Raises `TostError` where some layer would have to be empty at `sparsity`, whatever its weights are worth.
+
+    Args:
+      sizes: weight path -> number of weights.
+      sparsity: of all together with scope "global", of each layer with "layer".
+      scope: one of these; any other is like "global".
+    """
+    if scope == "layer":
+        empty = [path for path, size in sizes.items() if not kept_count(size, sparsity)]
+        if empty:
+            raise TostError(f"at sparsity {sparsity:g} in each layer no weight would be left in {', '.join(empty)}")
+    kept = kept_count(sum(sizes.values()), sparsity)
+    if kept < len(sizes):
+        raise TostError(
+            f"at sparsity {sparsity:g} only {kept} of {sum(sizes.values())} weights stay, fewer than there are layers "
+            f"({len(sizes)}): some would be empty"
+        )
 
 
 def uniform(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str, int]:

@@ -14,9 +14,9 @@ import numpy as np
 from tost_tf.compat import keras, tf
 from tost_tf.errors import NotFinite, TostError, unknown_name
 from tost_tf.masks import gradient_scores, scores
-from tost_tf.masks.allocate import erdos_renyi_kernel, kept_count, uniform
+from tost_tf.masks.allocate import erdos_renyi_kernel, kept_count, require_room, uniform
 from tost_tf.masks.mask import Masks
-from tost_tf.masks.prunable import is_ranked, present_masks, prunable_weights
+from tost_tf.masks.prunable import present_masks, prunable_weights, ranked_weights
 from tost_tf.masks.select import (
     highest_by_layer,
     highest_count_of_all,
@@ -133,7 +133,7 @@ def synflow(
     flow = SynapticFlow(model)
     start = _present(model, dense_layers)
     left = {path: int(mask.sum()) for path, mask in start.items()}
-    _require_room(start, sparsity, scope)
+    require_room({path: mask.size for path, mask in start.items()}, sparsity, scope)
     # The end is looked at first: what a step on the way asks for would tell a reader nothing.
     if scope == "layer":
         require_left({path: kept_count(mask.size, sparsity) for path, mask in start.items()}, left)
@@ -157,9 +157,9 @@ def _find(
     _require_sparsity(sparsity)
     if scope != "erk":
         _require_scope(scope)
-    found = score(_ranked_weights(model, dense_layers))
+    found = score(ranked_weights(model, dense_layers))
     require_finite(found)
-    _require_room(found, sparsity, scope)
+    require_room({path: score.size for path, score in found.items()}, sparsity, scope)
     masks = _select(without_pruned(found, present_masks(model)), sparsity, scope)
     return _with_dense_layers(model, masks)
 
@@ -172,34 +172,11 @@ def _select(found: Scores, sparsity: float, scope: str) -> Masks:
     return highest_by_layer(found, allocate(shapes, sparsity))
 
 
-def _ranked_weights(model: keras.Model, dense_layers: str) -> dict[str, tf.Variable]:
-    weights = prunable_weights(model)
-    ranked = {path: weight for path, weight in weights.items() if is_ranked(path.rpartition("/")[0], dense_layers)}
-    if not ranked:
-        raise TostError(f"{model.name} has no weight to prune besides those left dense")
-    return ranked
-
-
 def _present(model: keras.Model, dense_layers: str) -> Masks:
     """The masks of the weights that are ranked: those of pruning wrappers, and ones where there is none."""
     present = present_masks(model)
-    weights = _ranked_weights(model, dense_layers)
+    weights = ranked_weights(model, dense_layers)
     return Masks({path: present.get(path, np.ones(tuple(weight.shape))) for path, weight in weights.items()})
-
-
-def _require_room(found: Mapping[str, np.ndarray], sparsity: float, scope: str) -> None:
-    """Raises `TostError` where some layer would have to be empty, whatever the scores are."""
-    sizes = {path: score.size for path, score in found.items()}
-    if scope == "layer":
-        empty = [path for path, size in sizes.items() if not kept_count(size, sparsity)]
-        if empty:
-            raise TostError(f"at sparsity {sparsity:g} in each layer no weight would be left in {', '.join(empty)}")
-    kept = kept_count(sum(sizes.values()), sparsity)
-    if kept < len(sizes):
-        raise TostError(
-            f"at sparsity {sparsity:g} only {kept} of {sum(sizes.values())} weights stay, fewer than there are layers "
-            f"({len(sizes)}): some would be empty"
-        )
 
 
 def _with_dense_layers(model: keras.Model, masks: Masks) -> Masks:

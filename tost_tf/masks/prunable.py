@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tost_tf.compat import PruneLowMagnitude, is_graph_model, keras, require_graph_model, tf
+from tost_tf.errors import TostError
 from tost_tf.models.copy import inside
 
 # Layer class -> the attribute that holds its kernel. Biases and BatchNormalization are never pruned; of a separable
@@ -67,6 +68,15 @@ def prunable_weights(model: keras.Model) -> dict[str, tf.Variable]:
 def is_ranked(layer_path: str, dense_layers: str) -> bool:
     """Whether a layer's weights are ranked, and count towards the sparsity: its path does not match `dense_layers`."""
     return not (dense_layers and re.search(dense_layers, layer_path))
+
+
+def ranked_weights(model: keras.Model, dense_layers: str) -> dict[str, tf.Variable]:
+    """The prunable weights of `model` that are ranked. Raises `TostError` if there are none."""
+    weights = prunable_weights(model)
+    ranked = {path: weight for path, weight in weights.items() if is_ranked(path.rpartition("/")[0], dense_layers)}
+    if not ranked:
+        raise TostError(f"{model.name} has no weight to prune besides those left dense")
+    return ranked
 
 
 def present_masks(model: keras.Model) -> dict[str, np.ndarray]:
