@@ -156,6 +156,12 @@ def _require_defaults(group: object, switch: str) -> None:
 
 
 def _check_machine(machine: "MachineConfig") -> None:
+    pattern = re.search(r"[*?\\[\\\\]", machine.run_dir)
+    if pattern:
+        raise TostError(
+            f"--run_dir={machine.run_dir} has {pattern[0]!r} in it, and TensorFlow would not find the checkpoints "
+            "there again: choose another name"
+        )
     if machine.virtual_devices and machine.distribution not in ("auto", "mirrored"):
         raise TostError(
             f"--virtual_devices={machine.virtual_devices} is for trying --distribution=mirrored out on a CPU, it does "
