@@ -8,6 +8,7 @@ from typing import Any
 from tost_tf.compaction.compact import compact
 from tost_tf.compaction.report import CompactionReport
 from tost_tf.compat import keras
+from tost_tf.compat import keras3 as keras3_package
 from tost_tf.config.export_options import ExportOptions
 from tost_tf.errors import TostError
 from tost_tf.export.sizes import bytes_of, gzip_bytes_of, information_bound, sha256_of
@@ -61,8 +62,11 @@ def export_run(run_dir: str | Path, formats: tuple[str, ...], options: ExportOpt
 
     Raises:
       TostError: a file could not be written or failed its check; all others and the manifest, which names the failure,
-        are there all the same. Or the network is to be compacted and its ghosts are in it still.
+        are there all the same. Or Keras 3 is asked for and not installed, or the network is to be compacted and its
+        ghosts are in it still.
     """
+    if "keras3" in formats:
+        keras3_package()
     source = _source(load_run(run_dir), options.compact)
     out = options.folder(run_dir)
     path = out / "manifest.json"
