@@ -1,6 +1,24 @@
 import pytest
 
-from tost_tf.files import replaced_file, replaced_folder, sweep_folder, write_text
+from tost_tf.errors import TostError
+from tost_tf.files import replaced_file, replaced_folder, require_writable, sweep_folder, write_text
+
+
+def test_a_folder_that_may_be_written_is_not_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path / "deep/er", "deep/er", "."):
+        require_writable(folder, "--out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(TostError, match=r"--out=x cannot be written: '.*/file' is no folder"):
+        require_writable(tmp_path / "file/deep/er", "--out=x")
+    # Permissions do not bind the superuser, whom tests may be run by.
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(TostError, match="--out=x cannot be written: the folder '.*' is not writable"):
+        require_writable(tmp_path / "deep", "--out=x")
 
 
 def test_file_is_replaced_only_when_whole(tmp_path):

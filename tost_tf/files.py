@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tost_tf.errors import TostError
+
 
 @contextlib.contextmanager
 def replaced_file(path: str | os.PathLike) -> Iterator[Path]:
@@ -45,6 +47,21 @@ def replaced_folder(path: str | os.PathLike) -> Iterator[Path]:
         os.rename(new, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def require_writable(folder: str | os.PathLike, whose: str) -> None:
+    """Raises `TostError` if no files can be written into a folder, which may be missing still. Nothing is made.
+
+    Args:
+      folder: that is written into later.
+      whose: what it is, for the message: "--out=masks/mask.npz".
+    """
+    folder = Path(folder)
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        raise TostError(f"{whose} cannot be written: {str(nearest)!r} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise TostError(f"{whose} cannot be written: the folder {str(nearest)!r} is not writable")
 
 
 def sweep_folder(folder: Path) -> None:

@@ -51,6 +51,8 @@ def test_run_directory_is_named_after_the_run():
     assert tweaked.endswith("a_b_c_seed0") and "/" not in tweaked.removeprefix("runs/")
     application = RunConfig.make(model="applications/ResNet50").machine.run_dir
     assert application == "runs/ResNet50_cifar10_random95_tost_seed0"
+    odd = RunConfig.make(mask_file="a/my[1]*.npz", model="resnet20").machine.run_dir
+    assert odd == "runs/resnet20_cifar10_my_1__tost_seed0"
     assert RunConfig.make(mask_file="a/my.npz").machine.run_dir == "runs/resnet32_cifar10_my_tost_seed0"
 
 
@@ -103,6 +105,9 @@ def test_config_cannot_be_changed():
         ({"mixed_precision": "float15"}, "unknown --mixed_precision 'float15': did you mean 'float16'?"),
         ({"mixed_precision": "bfloat16", "hessian_every": 1}, "--hessian_every with --mixed_precision=bfloat16"),
         ({"mixed_precision": "float16", "gradient_flow_every": 2}, "--gradient_flow_every with --mixed_precision"),
+        ({"run_dir": "runs/a[1]"}, r"--run_dir=runs/a\[1\] has '\[' in it, and TensorFlow would not find the check"),
+        ({"run_dir": "runs/*"}, r"--run_dir=runs/\* has '\*' in it"),
+        ({"run_dir": "what?"}, "--run_dir=what? has '?' in it"),
         ({"virtual_devices": -1}, "--virtual_devices is -1, it must be at least 0"),
     ],
 )

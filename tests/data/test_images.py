@@ -25,6 +25,11 @@ def test_fewer_training_images_leave_validation_as_it_is():
     np.testing.assert_array_equal(few.train.labels, everything.train.labels[:8])
 
 
+def test_an_empty_part_is_refused():
+    with pytest.raises(TostError, match="numbers has no test image"):
+        split("numbers", numbered(10), numbered(0), 10, 0.2)
+
+
 def test_mean_and_deviation_are_those_of_the_training_part():
     images = np.zeros((10, 1, 2, 2), np.uint8)
     images[:, :, 0, 0], images[:, :, 1, 0] = 51, 153  # 0.2 and 0.6

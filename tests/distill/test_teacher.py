@@ -5,7 +5,7 @@ import pytest
 
 import tost_tf as tost
 from tost_tf.compat import keras, tf
-from tost_tf.data.pipeline import normalise
+from tost_tf.data.pipeline import first_examples, normalise
 from tost_tf.distill.teacher import Teacher
 from tost_tf.errors import TostError
 
@@ -69,6 +69,34 @@ def test_teachers_that_do_not_fit_are_refused(small_data, tmp_path):
     (tmp_path / "other/saved_model.pb").write_bytes(b"broken")
     with pytest.raises(TostError, match="cannot be loaded"):
         Teacher(tmp_path / "other", small_data)
+
+
+def served(path, batch, function):
+    """A SavedModel that takes `batch` images at once."""
+    module = tf.Module()
+    signature = [tf.TensorSpec((batch, 6, 5, 3), tf.float32, name="image")]
+    serve = tf.function(lambda image: {"logits": function(image)}, input_signature=signature)
+    tf.saved_model.save(module, str(path), signatures={"serving_default": serve})
+    return path
+
+
+def test_teachers_that_do_not_work_are_found_by_trying(exported, small_data, tmp_path):
+    images, labels = first_examples(small_data, small_data.train, 2)
+    Teacher(exported[1], small_data).try_out(images, labels)
+    eight = served(tmp_path / "eight", 8, lambda image: tf.reshape(image, (8, 90))[:, :4])
+    with pytest.raises(TostError, match="eight' cannot be run on 2 images: "):
+        Teacher(eight, small_data).try_out(images, labels)
+    broken = served(tmp_path / "broken", None, lambda image: tf.math.log(-1.0 - image[:, 0, :4, 0]))
+    with pytest.raises(
+        TostError, match=r"broken' gives logits of shape \[2, 4\] for 2 images, the first nan: a finite"
+    ):
+        Teacher(broken, small_data).try_out(images, labels)
+    fewer = served(tmp_path / "fewer", None, lambda image: tf.reshape(image, tf.stack([-1, 3])))
+    with pytest.raises(TostError, match=r"gives logits of shape \[60, 3\] for 2 images"):
+        teacher = Teacher.__new__(Teacher)
+        teacher.__dict__.update(vars(Teacher(exported[1], small_data)), path=fewer)
+        teacher._signature = tf.saved_model.load(str(fewer)).signatures["serving_default"]
+        teacher.try_out(images, labels)
 
 
 def test_teacher_of_bytes_gets_every_pixel_right(small_data, tmp_path):

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
@@ -49,6 +51,16 @@ def test_fresh_process_agrees(final, tmp_path):
     # Beside the pruned weights, biases, betas and moving means start at zero.
     assert check.zeros == sum(int(np.sum(weight == 0)) for weight in final.get_weights())
     assert check.zeros > 0.8 * 269
+
+
+def test_fresh_process_finds_packages_where_only_the_users_settings_lead(final, tmp_path, monkeypatch):
+    """As TensorFlow installed with `pip install --user`, or on PYTHONPATH: a Python that is told nothing has none."""
+    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(bare))
+    assert check_saved_model(tmp_path / "model", final, PIXELS, INPUTS).largest_difference <= 1e-5
 
 
 def test_fresh_process_finds_what_is_wrong(final, tmp_path):

@@ -192,6 +192,16 @@ def test_each_format_is_held_to_what_it_can_do(run, tmp_path, monkeypatch):
         assert entry["tolerance"]["accuracy"] == allowed and entry["weights"] > 0 and entry["largest_difference"] > 0.01
 
 
+def test_keras_3_that_is_not_installed_is_told_before_anything_is_loaded(monkeypatch, tmp_path):
+    def missing():
+        raise TostError("Keras 3 is needed for this and cannot be imported: pip install keras")
+
+    monkeypatch.setattr(export, "keras3_package", missing)
+    monkeypatch.setattr(export, "load_run", lambda path: pytest.fail("the run was loaded"))
+    with pytest.raises(TostError, match="pip install keras"):
+        export.export_run(tmp_path, ("saved_model", "keras3"), export.ExportOptions())
+
+
 def test_requests_that_cannot_be_met(run, tmp_path):
     for arguments, message in (
         (["--run_dir=/no/run"], "is no run's folder"),

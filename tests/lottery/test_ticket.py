@@ -141,3 +141,11 @@ def test_weights_of_another_model_are_refused(small_model, tmp_path):
     (tmp_path / "bad.npz").write_text("no")
     with pytest.raises(TostError, match="cannot be read as a weights file"):
         load_weights(other, tmp_path / "bad.npz")
+
+
+def test_a_sparsity_that_leaves_a_layer_nothing_is_refused_before_a_round(small_model):
+    def train(*arguments):
+        pytest.fail("a round was trained")
+
+    with pytest.raises(TostError, match=r"only 1 of 269 weights stay, fewer than there are layers \(5\)"):
+        LotterySearch(LotteryPlan(0.995, epochs=1), train).find(small_model)

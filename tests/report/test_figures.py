@@ -1,6 +1,7 @@
 import matplotlib.image
 import pytest
 
+from tost_tf.errors import TostError
 from tost_tf.report import figures
 
 ROWS = [
@@ -31,6 +32,18 @@ def test_learning_curves_show_the_numbers(tmp_path, drawn):
     assert (shaded.get_x(), shaded.get_width()) == (0.5, 2.0)
     assert [axes.get_ylabel() for axes in (loss, accuracy, ghosts)] == ["loss", "accuracy", "α"]
     assert matplotlib.image.imread(tmp_path / "figures/curves.png").shape == (1080, 960, 4)
+
+
+def test_a_title_is_no_formula(tmp_path):
+    figures.learning_curves(ROWS, 2, tmp_path / "curves.png", "mask from a$_{$b.npz")
+    figures.sparsity_by_layer({"a/kernel": 0.3}, 0.3, tmp_path / "layers.png", "mask from a$_{$b.npz")
+
+
+def test_settings_that_matplotlib_cannot_draw_by_are_told(monkeypatch):
+    figures.require_drawing()
+    monkeypatch.setenv("PATH", "")  # no LaTeX
+    with matplotlib.rc_context({"text.usetex": True}), pytest.raises(TostError, match="cannot draw .*latex"):
+        figures.require_drawing()
 
 
 def test_run_without_ghosts_is_not_shaded(tmp_path, drawn):

@@ -28,6 +28,7 @@ def test_measured_sparsity_counts_zeros_of_kernels():
     weights[0][:3] = 0
     model.set_weights(weights)  # 6 of 10 + 6 are zero, biases do not count
     assert measured_sparsity(model) == pytest.approx(6 / 16)
+    assert measured_sparsity(keras.Sequential([keras.layers.ReLU(input_shape=(5,))])) == 0
 
 
 def test_weights_that_became_no_numbers_in_the_last_step_are_found_by_validation():

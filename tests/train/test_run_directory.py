@@ -37,6 +37,14 @@ def test_refused_claim_gives_the_folder_back(tmp_path):
     RunDirectory(tmp_path).claim(RunConfig.make(seed=3))
 
 
+@pytest.mark.parametrize("name", ["figures", "export", "checkpoints"])
+def test_a_file_where_a_folder_is_needed_later_is_told_at_once(tmp_path, name):
+    begin(tmp_path)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(TostError, match=f"what a run ends with cannot be written: '.*/{name}' is no folder"):
+        RunDirectory(tmp_path).claim(RunConfig.make())
+
+
 def test_what_a_killed_process_was_writing_is_swept_away(tmp_path):
     directory = begin(tmp_path)
     (tmp_path / ".mask-abc.npz").write_text("half")

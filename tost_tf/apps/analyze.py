@@ -10,6 +10,7 @@ from tost_tf.apps.command import asks_for_help, run_command
 from tost_tf.config import flags
 from tost_tf.config.analyze_options import ANALYSIS_NAMES, RECORDED, AnalyzeOptions
 from tost_tf.errors import TostError, unknown_name
+from tost_tf.files import require_writable
 
 SUMMARY = "Analyses a trained run: activations, Hessian, losses around it, its mask; or compares runs in one figure."
 
@@ -22,13 +23,19 @@ def main(arguments: Sequence[str]) -> None:
     options, more_runs = flags.parse_own(arguments, AnalyzeOptions)
     runs = _runs(options, more_runs)
     names = _names(options.what)
+    for run in runs:
+        require_writable(Path(run) / "analysis", f"what is measured of {run!r}")
+    out = Path(options.out or "runs/compare_" + "_".join(Path(run).name for run in runs))
+    if options.compare:
+        require_writable(out, f"--out={options.out!r}" if options.out else "the comparison")
 
     from tost_tf.job.analyze import analyze, compare, recorded
+    from tost_tf.report.figures import require_drawing
 
+    require_drawing()
     if options.what == "all":
         names = tuple(n for n in names if n not in RECORDED or all(recorded(run, n) for run in runs))
     if options.compare:
-        out = Path(options.out or "runs/compare_" + "_".join(Path(run).name for run in runs))
         compare(runs, names, options, out)
     else:
         out = Path(options.run_dir) / "analysis"

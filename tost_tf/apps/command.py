@@ -21,6 +21,9 @@ def run_command(name: str, main: Callable[[Sequence[str]], None], arguments: Seq
 
     A `TostError` is printed as its sentence alone, with exit code 2; Ctrl-C gives 130 and SIGTERM 143.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that has no × must not end a run
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format=f"{name}: %(levelname)s: %(message)s")
     # TensorFlow's own notes about the machine; set it to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -10,6 +10,7 @@ from tost_tf.apps.command import asks_for_help, run_command
 from tost_tf.config import flags
 from tost_tf.config.export_options import FORMATS, PRECISIONS, ExportOptions
 from tost_tf.errors import TostError, unknown_name
+from tost_tf.files import require_writable
 
 SUMMARY = "Exports a trained run in several formats and checks each file in a fresh process on the whole test set."
 
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str]) -> None:
                 raise unknown_name(flag, name, known)
     if not (Path(options.run_dir) / "config.flags").is_file():
         raise TostError(f"--run_dir={options.run_dir!r} is no run's folder: it has no config.flags")
+    require_writable(options.folder(options.run_dir), f"--out={options.out!r}" if options.out else "the export")
 
     from tost_tf.job.export import export_run
 

@@ -13,6 +13,7 @@ from tost_tf.apps.command import asks_for_help, run_command
 from tost_tf.config import flags
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
+from tost_tf.files import require_writable
 from tost_tf.options import option
 
 if TYPE_CHECKING:
@@ -38,14 +39,18 @@ def main(arguments: Sequence[str]) -> None:
     config, options = flags.parse_with(arguments, MaskOptions)
     if not options.out.endswith(".npz"):
         raise TostError(f"--out={options.out!r} must name the .npz file to write")
+    out = Path(options.out)
+    if out.is_dir():
+        raise TostError(f"--out={options.out!r} is a folder, it must name the .npz file to write")
+    require_writable(out.parent, f"--out={options.out!r}")
     if config.mask.mask == "none" and not options.from_torch:
         raise TostError("--mask=none is no mask: choose how to find one")
 
-    from tost_tf.report.figures import sparsity_by_layer
+    from tost_tf.report.figures import require_drawing, sparsity_by_layer
     from tost_tf.report.mask_table import mask_table
 
+    require_drawing()
     masks = _find(config, options)
-    out = Path(options.out)
     masks.save(out)
     picture = out.with_suffix(".png")
     source = options.from_torch or config.mask.mask_file or config.mask.mask

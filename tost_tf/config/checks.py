@@ -27,6 +27,7 @@ def check_together(config: RunConfig) -> None:
     _check_schedule(config)
     _check_dynamic(config)
     _check_superpose(config)
+    _check_run_dir(config.machine.run_dir)
     _check_precision(config)
 
 
@@ -130,6 +131,15 @@ def _check_cycles(superpose: SuperposeConfig) -> None:
         raise TostError(
             f"--cycle_low_learning_rate={low:g} is above --cycle_high_learning_rate={high:g}: a cycle goes up from the "
             "one to the other"
+        )
+
+
+def _check_run_dir(run_dir: str) -> None:
+    pattern = re.search(r"[*?\\[\\\\]", run_dir)
+    if pattern:
+        raise TostError(
+            f"--run_dir={run_dir} has {pattern[0]!r} in it, and TensorFlow would not find the checkpoints there again: "
+            "choose another name"
         )
 
 

@@ -247,8 +247,8 @@ def _completed(config: RunConfig) -> RunConfig:
         found = mask.mask if mask.mask == NO_MASK else f"{mask.mask}{100 * mask.sparsity:g}"
         mask_name = Path(mask.mask_file).stem if mask.mask_file else found
         completed = dataclasses.replace(config, training=training, recipe=recipe)
-        label = re.sub(r"[^\w.=-]+", "_", completed.recipe_label)
-        name = f"{Path(config.model.model).stem}_{data.dataset}_{mask_name}_{label}_seed{training.seed}"
+        parts = (Path(config.model.model).stem, data.dataset, mask_name, completed.recipe_label, f"seed{training.seed}")
+        name = "_".join(re.sub(r"[^\w.=-]+", "_", part) for part in parts)
         machine = dataclasses.replace(machine, run_dir=f"runs/{name}")
     return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
 

@@ -82,7 +82,7 @@ def split(
       train_examples: keep only that many of what is left for training; 0 keeps all.
 
     Raises:
-      TostError: a part would be empty, or more training images are asked for than there are.
+      TostError: a part is or would be empty, or more training images are asked for than there are.
     """
     order = np.random.default_rng(SPLIT_SEED).permutation(len(train))
     validation_size = round(validation_fraction * len(train))
@@ -92,6 +92,8 @@ def split(
             f"--validation_fraction={validation_fraction:g} of the {len(train)} training images of {name} leaves "
             f"{validation_size} for validation and {available} for training: both need at least one"
         )
+    if not len(test):
+        raise TostError(f"{name} has no test image: a network is scored on those")
     if train_examples > available:
         raise TostError(
             f"--train_examples={train_examples}, but {name} has {available} training images besides validation"

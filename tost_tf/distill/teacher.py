@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+
 from tost_tf.compat import tf
 from tost_tf.data.images import ImageData
 from tost_tf.errors import TostError
@@ -25,7 +27,7 @@ class Teacher:
     """
 
     def __init__(self, path: str | os.PathLike, data: ImageData):
-        self.path = _saved_model_folder(Path(path).expanduser())
+        self.path = saved_model_folder(path)
         try:
             # Kept: the loaded object owns the variables of its signature.
             self._loaded = tf.saved_model.load(str(self.path))
@@ -56,6 +58,23 @@ class Teacher:
             )
         self._pixel_type = image.dtype
 
+    def try_out(self, images: tf.Tensor, labels: tf.Tensor) -> None:
+        """Runs it on a few images, as the student takes them, and their one-hot labels.
+
+        Raises:
+          TostError: it cannot be run on so many, or gives anything else than a finite logit for each class.
+        """
+        try:
+            logits = self(images).numpy()
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            told = " ".join(str(error).split())[:300]
+            raise TostError(f"the teacher {str(self.path)!r} cannot be run on {len(images)} images: {told}") from None
+        if logits.shape != labels.shape or not np.isfinite(logits).all():
+            raise TostError(
+                f"the teacher {str(self.path)!r} gives logits of shape {list(logits.shape)} for {len(images)} images, "
+                f"the first {logits.flat[0]:g}: a finite one for each of {labels.shape[-1]} classes is needed"
+            )
+
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Logits, float32 [batch, classes], of normalised images [batch, height, width, channels]."""
         mean, deviation = tf.constant(self._mean, tf.float32), tf.constant(self._deviation, tf.float32)
@@ -65,7 +84,9 @@ class Teacher:
         return tf.stop_gradient(self._signature(image=tf.cast(pixels, self._pixel_type))["logits"])
 
 
-def _saved_model_folder(path: Path) -> Path:
+def saved_model_folder(path: str | os.PathLike) -> Path:
+    """Where the SavedModel of a teacher is. Raises `TostError` if nothing at `path` can be one."""
+    path = Path(path).expanduser()
     for folder in (path, path / "export" / "saved_model"):
         if (folder / "saved_model.pb").is_file():
             return folder

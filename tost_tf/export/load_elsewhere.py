@@ -3,16 +3,21 @@
 Usage: python -I load_elsewhere.py FORMAT FILE INPUT.npz OUTPUT.npz
 FORMAT is saved_model, tflite or keras3. INPUT.npz holds `images`, as the file takes them; OUTPUT.npz gets `logits`, and
 by variable (or constant, in a `.tflite`) `names`, `sizes`, `axes` and `zeros`. Of a SavedModel that is given bytes, it
-gets `logits_of_bytes` too: of the first images, by the signature for those.
+gets `logits_of_bytes` too: of the first images, by the signature for those. The variable TOST_SEARCH_PATH may name more
+folders where packages are looked for, after Python's own.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
+MORE = os.environ.get("TOST_SEARCH_PATH", "").split(os.pathsep)
+sys.path += [path for path in MORE if path and path not in sys.path]
+
+import numpy as np  # noqa: E402 (it may be in one of those folders)
 
 BATCH = 250
 

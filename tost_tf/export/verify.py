@@ -15,6 +15,7 @@ from tost_tf.compat import keras
 from tost_tf.errors import TostError
 
 LARGEST_DIFFERENCE = 1e-5
+SEARCH_PATH = "TOST_SEARCH_PATH"  # load_elsewhere.py, which imports nothing of this project, reads it
 NAMES = {"saved_model": "SavedModel", "keras3": "Keras 3 file", "tflite": "TensorFlow Lite file"}
 
 
@@ -66,6 +67,8 @@ def run_elsewhere(kind: str, path: str | os.PathLike, images: np.ndarray) -> Els
         # -I: neither this folder, nor PYTHONPATH, nor anything loaded here reaches that process.
         command = [sys.executable, "-I", str(program), kind, str(path), str(inputs), str(outputs)]
         environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+        # Packages may be where only the user's settings lead to, which -I ignores: they are looked for there last.
+        environment[SEARCH_PATH] = os.pathsep.join(path for path in sys.path if os.path.isabs(path))
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             last_words = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

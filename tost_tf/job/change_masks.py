@@ -9,7 +9,6 @@ from tost_tf.config.run_config import RunConfig
 from tost_tf.dynamic.callback import DynamicSparsity
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.ghost.model import GhostModel
-from tost_tf.graph.batch_norm import normalisations
 from tost_tf.masks.masks import Masks
 from tost_tf.superpose.callback import CheapTickets
 from tost_tf.train.run_directory import RunDirectory
@@ -42,7 +41,6 @@ def mask_callbacks(
             )
         )
     if superpose.is_on:
-        normalisations(model.plain)  # raises before training if they cannot be gathered anew
         growth = config.cycle_growth
         callbacks.append(CheapTickets(updater, superpose, growth, epochs, steps_per_epoch, directory.tickets))
     return callbacks

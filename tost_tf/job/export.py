@@ -10,6 +10,7 @@ from typing import Any
 from tost_tf.compaction.compact import compact
 from tost_tf.compaction.report import CompactionReport
 from tost_tf.compat import keras
+from tost_tf.compat import keras3 as keras3_package
 from tost_tf.config.export_options import ExportOptions
 from tost_tf.errors import TostError
 from tost_tf.export.sizes import bytes_of, gzip_bytes_of, information_bound, sha256_of
@@ -18,10 +19,11 @@ from tost_tf.export.to_saved_model import saved_model
 from tost_tf.export.to_tflite import tflite
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.job.export_check import check_file
-from tost_tf.job.finish import mask_name, versions
+from tost_tf.job.finish import mask_name
 from tost_tf.job.load_run import LoadedRun, load_run
 from tost_tf.masks.sparsify import strip
 from tost_tf.train.run_directory import read_json, write_json
+from tost_tf.versions import versions
 
 RAW = "image: float32 [batch, height, width, channels], pixels 0 to 255"
 NORMALISED = "float32 [batch, height, width, channels], (pixel / 255 - mean) / deviation"
@@ -62,8 +64,11 @@ def export_run(run_dir: str | Path, formats: tuple[str, ...], options: ExportOpt
 
     Raises:
       TostError: a file could not be written or failed its check; all others and the manifest, which names the failure,
-        are there all the same. Or the network is to be compacted and its ghosts are in it still.
+        are there all the same. Or Keras 3 is asked for and not installed, or the network is to be compacted and its
+        ghosts are in it still.
     """
+    if "keras3" in formats:
+        keras3_package()
     source = _source(load_run(run_dir), options.compact)
     out = options.folder(run_dir)
     path = out / "manifest.json"

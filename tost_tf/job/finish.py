@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import textwrap
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -25,13 +23,14 @@ from tost_tf.job.superpose import superpose
 from tost_tf.masks.sparsify import masks_of, strip
 from tost_tf.report.figures import learning_curves, sparsity_by_layer
 from tost_tf.report.mask_updates import draw_mask_updates
+from tost_tf.train.callbacks import measured_sparsity
 from tost_tf.train.checkpoints import Checkpoints
 from tost_tf.train.evaluate import Evaluation, evaluate
 from tost_tf.train.run_directory import RunDirectory, write_json
+from tost_tf.versions import versions
 
 CHECKED_IMAGES = 64
 TITLE_WIDTH = 75
-PACKAGES = ("tost_tf", "tensorflow", "tf_keras", "tensorflow-model-optimization", "tensorflow-datasets", "numpy")
 
 
 def finish(
@@ -70,11 +69,10 @@ def _export(config: RunConfig, data: ImageData, directory: RunDirectory, final: 
     saved_model(final, path, data.mean, data.deviation)
     images = data.test.images[:CHECKED_IMAGES]
     check = check_saved_model(path, final, images, normalise(images, data).numpy())
-    kernels = [weight.numpy() for weight in prunable_weights(final).values()]
     exported = {
         "format": "SavedModel",
         "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
-        "sparsity": 1 - sum(map(np.count_nonzero, kernels)) / sum(kernel.size for kernel in kernels),
+        "sparsity": measured_sparsity(final),
         "test_accuracy": best.accuracy,
         "largest_difference": check.largest_difference,
         "zeros": check.zeros,
@@ -111,7 +109,7 @@ def _result(
         "test_accuracy_last": last.accuracy,
         "test_loss": best.loss,
         "best_epoch": best_epoch,
-        "sparsity": 1 - sum(nonzero.values()) / prunable,
+        "sparsity": measured_sparsity(final),
         "layer_sparsity": {path: 1 - nonzero[path] / kernels[path].size for path in kernels},
         "parameters": parameters,
         "nonzero_parameters": parameters - prunable + sum(nonzero.values()),
@@ -142,7 +140,3 @@ def _draw(config: RunConfig, directory: RunDirectory, result: dict[str, Any]) ->
 
 def mask_name(config: RunConfig) -> str:
     return config.mask.mask_file or config.mask.mask
-
-
-def versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}

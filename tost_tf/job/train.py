@@ -8,15 +8,14 @@ from tost_tf.compat import keras
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.load import load
-from tost_tf.data.pipeline import steps_per_epoch
 from tost_tf.distill.teacher import Teacher
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
-from tost_tf.job.change_masks import last_update
 from tost_tf.job.finish import finish
 from tost_tf.job.fit import Training
 from tost_tf.job.mask_search import find_mask
 from tost_tf.job.rescale import rescale
+from tost_tf.job.start import require_before_data, require_end
 from tost_tf.masks.masks import Masks
 from tost_tf.stopping import StopSignals
 from tost_tf.train.agreement import asked_to_stop, lost_worker_told, require_same, starting_point
@@ -61,12 +60,12 @@ def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals, workers:
     strategy = distribution_strategy(config.machine)
     stop.listen()
     replicas = strategy.num_replicas_in_sync
+    require_before_data(config)
     data = load(config.data)
     _require_full_replicas(len(data.train), config.training.batch_size, replicas)
-    last_update(config, steps_per_epoch(len(data.train), config.training.batch_size))  # raises if there is none
-    # First, so that a teacher that does not fit is refused before anything long.
     teacher = _teacher(config, data)
     dense = build_model(config, data)
+    require_end(config, data, dense, teacher, directory)
     if not workers.is_chief:  # it reads what the chief computes
         _wait_for_the_start(config, directory, workers)
     found = find_mask(config, dense, data, directory)

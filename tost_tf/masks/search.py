@@ -149,10 +149,18 @@ class MaskSearch:
             )
 
     def require_finite_weights(self) -> None:
-        """Raises `NotFinite`, naming the first variable of the model that is not finite everywhere."""
-        for variable in self.model.variables:
-            if not np.isfinite(variable.numpy()).all():
-                raise NotFinite(f"{variable.name} of {self.model.name} is not finite everywhere")
+        """Raises `NotFinite`, naming the first weight of the model that is not finite.
+
+        To be called before gradients are taken: they carry it into the scores of other layers too.
+        """
+        paths = {id(weight): path for path, weight in prunable_weights(self.model).items()}
+        for weight in self.model.weights:
+            if np.isfinite(weight.numpy()).all():
+                continue
+            if id(weight) in paths:
+                raise NotFinite(f"the score of {paths[id(weight)]} is not finite everywhere, for its weights are not")
+            name = weight.name.removesuffix(":0")
+            raise NotFinite(f"{name} is not finite everywhere, so that no weight can be scored")
 
 
 def first_batches(dataset: Iterable[Batch], count: int | None) -> Callable[[int], list[Batch]]:

@@ -104,7 +104,7 @@ def draw_mask(results: Results, path: Path, title: str) -> None:
     """Points by layer: density, effective density, and dead output channels."""
     layers = list(dict.fromkeys(row["layer"] for rows in results.values() for row in rows))
     figure = Figure(figsize=(4.2 * max(2, len(results)), 1.5 + 0.22 * len(layers)), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     shown = {"density": (BLUE, "o"), "effective_density": (GREEN, "^"), "dead_outputs": (ORANGE, "x")}
     panels = figure.subplots(1, len(results), squeeze=False, sharey=True)[0]
     for axes, (label, rows) in zip(panels, results.items(), strict=True):
@@ -116,7 +116,7 @@ def draw_mask(results: Results, path: Path, title: str) -> None:
         axes.set_ylim(len(layers) - 0.4, -0.6)
         axes.set_xlim(-0.03, 1.03)
         axes.set_xlabel("share of weights, or of channels")
-        axes.set_title(label, fontsize=10)
+        axes.set_title(label, fontsize=10, parse_math=False)
         axes.grid(alpha=0.3)
     panels[0].legend(fontsize=8)
     save(figure, path)
@@ -138,7 +138,7 @@ def draw_overlap(rows: list[dict], path: Path, title: str) -> None:
 
 def _contours(results: Results, path: Path, title: str, axis: str) -> None:
     figure = Figure(figsize=(5.2 * len(results) + 0.8, 4.8), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     logs = [np.log10(max(row["loss"], 1e-8)) for rows in results.values() for row in rows if np.isfinite(row["loss"])]
     levels = np.linspace(min(logs), max(max(logs), min(logs) + 1e-6), 21)
     panels = figure.subplots(1, len(results), squeeze=False)[0]
@@ -150,7 +150,7 @@ def _contours(results: Results, path: Path, title: str, axis: str) -> None:
         axes.plot(0, 0, "w+", ms=10)
         axes.set_xlabel(f"{axis} 1")
         axes.set_ylabel(f"{axis} 2")
-        axes.set_title(label, fontsize=10)
+        axes.set_title(label, fontsize=10, parse_math=False)
     figure.colorbar(drawn, ax=list(panels), label="log₁₀ of the test loss (+: the trained network)", format="%.2f")
     save(figure, path)
 
@@ -158,7 +158,7 @@ def _contours(results: Results, path: Path, title: str, axis: str) -> None:
 def _axes(title: str, height: float = 4.5) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(8, height), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)
     return figure, axes
 

@@ -54,7 +54,7 @@ def draw_block(model: GhostModel, prefix: str, path: str | os.PathLike) -> None:
     figure = Figure(figsize=(11, 7), layout="constrained")
     for axes, (title, view) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         _draw(axes, block_graph(view, prefix), prefix, ghosts)
-        axes.set_title(title, fontsize=11)
+        axes.set_title(title, fontsize=11, parse_math=False)
     with replaced_file(path) as temporary:
         figure.savefig(temporary, dpi=110)
 

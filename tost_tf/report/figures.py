@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib import matplotlib_fname
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tost_tf.errors import TostError
 from tost_tf.files import replaced_file
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
@@ -25,7 +28,7 @@ def learning_curves(rows: Sequence[Mapping[str, float]], ghost_epochs: int, path
     """
     figure = Figure(figsize=(8, 9), layout="constrained")
     loss, accuracy, ghosts = figure.subplots(3, 1, sharex=True)
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) == 1 else None  # a line through one point cannot be seen
     _lines(loss, epochs, rows, {"loss": ("training", BLUE, "-"), "val_loss": ("validation", ORANGE, "--")}, marker)
@@ -67,7 +70,7 @@ def sparsity_by_layer(layer_sparsity: Mapping[str, float], overall: float, path:
     axes.set_ylim(len(values) - 0.4, -0.6)
     axes.set_xlim(0, 1.1)
     axes.set_xlabel("sparsity (fraction of weights that are zero)")
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     figure.legend(loc="outside lower left")  # inside it would cover a layer
     axes.grid(alpha=0.3, axis="x")
     save(figure, path)
@@ -85,10 +88,23 @@ def scales_by_tensor(scales: Mapping[str, float], path: Path, title: str) -> Non
     axes.axhline(1, color="black", lw=1, ls="--")
     axes.set_xlabel("parameter tensor, from the image to the logits")
     axes.set_ylabel("scale (1: as initialised)")
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     axes.legend()
     axes.grid(alpha=0.3)
     save(figure, path)
+
+
+def require_drawing() -> None:
+    """Raises `TostError` if matplotlib cannot draw here, as where its settings ask for a LaTeX that is not there."""
+    figure = Figure(figsize=(2, 1))
+    figure.suptitle("α")
+    try:
+        figure.savefig(io.BytesIO(), format="png")
+    except Exception as error:  # of many kinds, by what it is set to
+        told = " ".join(str(error).split())[:200]
+        raise TostError(
+            f"matplotlib cannot draw the figures of a run ({told}): its settings are in {matplotlib_fname()}"
+        ) from error
 
 
 def _lines(axes, epochs, rows, names: Mapping[str, tuple[str, str, str]], marker: str | None) -> None:

@@ -20,7 +20,7 @@ def draw_mask_updates(rows: Sequence[Mapping[str, float]], path: Path, title: st
     """
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     changes, shares = figure.subplots(2, 1, sharex=True)
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     steps = [row["step"] for row in rows]
     marker = "o" if len(rows) < 3 else None
     for name, colour, style in (("grown", BLUE, "-"), ("dropped", ORANGE, "--")):

@@ -34,7 +34,7 @@ def draw_tickets(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("tickets (1: the end of ordinary training)")
     axes.set_ylabel("accuracy in %")
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     save(figure, path)

@@ -113,9 +113,10 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 def measured_sparsity(model: keras.Model) -> float:
-    """The fraction of the prunable weights of `model` that are zero now."""
+    """The fraction of the prunable weights of `model` that are zero now; 0 if it has none."""
     kernels = [weight.numpy() for weight in prunable_weights(model).values()]
-    return 1 - sum(np.count_nonzero(kernel) for kernel in kernels) / sum(kernel.size for kernel in kernels)
+    size = sum(kernel.size for kernel in kernels)
+    return 1 - sum(np.count_nonzero(kernel) for kernel in kernels) / size if size else 0.0
 
 
 def duration_text(seconds: float) -> str:

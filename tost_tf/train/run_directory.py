@@ -18,7 +18,7 @@ from typing import Any
 from tost_tf.config.flags import differences, read_config, to_flagfile
 from tost_tf.config.run_config import RunConfig
 from tost_tf.errors import TostError
-from tost_tf.files import sweep_folder, write_text
+from tost_tf.files import require_writable, sweep_folder, write_text
 from tost_tf.train.workers import Workers
 
 METRICS = (
@@ -89,6 +89,7 @@ class RunDirectory:
             raise TostError(f"another process is training in {str(self.path)!r}: give this one a --run_dir") from None
         except OSError:
             logging.warning("%s is on a file system without locks: see that only one process trains there", self.path)
+        self._require_folders()
         self._sweep()
         if self.config.exists() and self._has_begun():
             self._require_same(config)
@@ -99,6 +100,10 @@ class RunDirectory:
             )
         else:
             write_text(self.config, to_flagfile(config))
+
+    def _require_folders(self) -> None:
+        for folder in (self.checkpoints, self.tickets, self.tensorboard, self.figures, self.analysis, self.export):
+            require_writable(folder, "what a run ends with")
 
     def _has_begun(self) -> bool:
         """Whether anything that depends on the options is there: a launch that failed before that binds nobody."""
