@@ -1,7 +1,8 @@
 import pytest
 
+import tost_tf as tost
 from tost_tf.errors import TostError, unknown_name
-from tost_tf.registry import Registry
+from tost_tf.registry import REGISTRIES, Registry
 
 
 def test_entry_is_imported_when_used():
@@ -25,3 +26,23 @@ def test_registered_function_is_found_and_no_name_is_taken_twice():
     assert registry["double"](3) == 6
     with pytest.raises(TostError, match="'root' exists already"):
         registry.register("root", abs)
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_every_name_of_the_project_leads_to_a_value(kind):
+    for name in REGISTRIES[kind]:
+        assert REGISTRIES[kind][name] is not None
+
+
+def test_value_is_there_as_long_as_the_block_lasts():
+    registry = Registry("function", {"root": "math:sqrt"})
+    with registry.temporarily("double", len), registry.temporarily("root", abs):
+        assert registry["double"]([5, 7]) == 2 and registry["root"](-3) == 3
+    assert list(registry) == ["root"] and registry["root"](49) == 7
+
+
+def test_things_of_ones_own_are_registered_by_kind():
+    with pytest.raises(TostError, match="unknown kind 'masks': did you mean 'mask'"):
+        tost.register("masks", "mine", len)
+    with pytest.raises(TostError, match="the mask 'snip' exists already"):
+        tost.register("mask", "snip", len)

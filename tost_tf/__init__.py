@@ -21,6 +21,7 @@ _EXPORTED = {
     "compact": "tost_tf.compaction.compact",
     "from_keras3": "tost_tf.convert.from_keras3",
     "launch": "tost_tf.job.train",
+    "register": "tost_tf.registry",
     "rescale_init": "tost_tf.rescale.gradinit",
     "sparsify": "tost_tf.masks.sparsify",
     "strip": "tost_tf.masks.sparsify",

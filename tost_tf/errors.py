@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_SHOWN = 24  # names in a message
+
 
 class TostError(ValueError):
     """A bad input or a failed run, told in one sentence: the thing, its value and what would be right.
@@ -21,6 +23,7 @@ class NotFinite(TostError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> TostError:
     """The error for a name that is not among the `known` ones, with the nearest one if any is near."""
     known = sorted(known)
-    nearest = difflib.get_close_matches(str(name), known, n=1)
+    nearest = difflib.get_close_matches(str(name), known, n=MOST_SHOWN)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return TostError(f"unknown {kind} {name!r}: {hint}known ones are {', '.join(known)}")
+    shown = known if len(known) <= MOST_SHOWN else [*(nearest or known)[: MOST_SHOWN // 4], "..."]
+    return TostError(f"unknown {kind} {name!r}: {hint}known ones are {', '.join(shown)}")

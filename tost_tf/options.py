@@ -32,7 +32,8 @@ def one_of(*values: Any) -> Condition:
 
 def none_of(*values: Any) -> Condition:
     """That another option is anything but `values`."""
-    return Condition(lambda value: value not in values, f"(anything but {' or '.join(map(_shown, values))})")
+    text = f"(anything but {' or '.join(map(_shown, values))})" if values != ("",) else "..."
+    return Condition(lambda value: value not in values, text)
 
 
 @dataclasses.dataclass(frozen=True)

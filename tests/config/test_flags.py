@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,10 +43,11 @@ def test_written_flags_repeat_the_run(tmp_path):
 
 
 def test_another_recipe_after_written_flags_sets_its_tweaks(tmp_path):
-    tost = flags.parse(["--recipe=tost", "--epochs=7", "--beta_end=50"])
+    tost = flags.parse(["--recipe=tost", "--epochs=7", "--ghost_skips=identity"])
     (tmp_path / "config.flags").write_text(flags.to_flagfile(tost))
     default = flags.parse([f"--flagfile={tmp_path}/config.flags", "--recipe=default"])
-    assert not default.recipe.has_ghosts and default.recipe.label_smoothing == 0 and default.recipe.beta_end == 50
+    assert (default.recipe.ghost_neurons, default.recipe.ghost_skips) == ("none", "identity")
+    assert default.recipe.label_smoothing == 0 and not default.recipe.rescale_init
 
 
 def test_flagfile_is_found_beside_the_one_that_names_it(tmp_path, monkeypatch):
@@ -89,6 +92,15 @@ def test_differences_name_the_options_that_change_a_run():
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(TostError, match=message):
         flags.parse(arguments)
+
+
+def test_options_are_checked_without_tensorflow():
+    code = (
+        "import sys, tost_tf, tost_tf.config.flags as flags; flags.help_text('x', 'y'); "
+        "flags.parse(['--dataset=digits', '--mask=snip', '--dynamic=rigl']); "
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'tf_keras', 'tensorflow_datasets')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_help_names_every_option():

@@ -39,10 +39,6 @@ def test_augmentation_is_off_for_characters():
     assert RunConfig.make(dataset="digits", augment=True).data.augment
 
 
-def test_no_mask_means_no_sparsity():
-    assert RunConfig.make(mask="none", sparsity=0.9).mask.sparsity == 0
-
-
 def test_run_directory_is_named_after_the_run():
     config = RunConfig.make(dataset="digits", model="resnet20", sparsity=0.975, seed=3)
     assert config.machine.run_dir == "runs/resnet20_digits_random97.5_tost_seed3"
@@ -72,7 +68,10 @@ def test_config_cannot_be_changed():
         ({"sparsity": 1.0}, "--sparsity is 1, it must be at least 0 and below 1"),
         ({"sparsity": -0.1}, "--sparsity is -0.1"),
         ({"sparsity": float("nan")}, "--sparsity is nan"),
-        ({"distill_weight": 0.5}, "--distill_weight is for learning from a teacher: name one with --teacher"),
+        (
+            {"distill_weight": 0.5},
+            "--distill_weight=0.5 has no effect with --teacher='': leave it out",
+        ),
         ({"teacher": "t", "distill_weight": 1.5}, "--distill_weight is 1.5, it must be at least 0 and at most 1"),
         ({"teacher": "t", "distill_temperature": 0.0}, "--distill_temperature is 0, it must be above 0"),
         ({"epochs": 0}, "--epochs is 0, it must be at least 1"),
@@ -81,9 +80,9 @@ def test_config_cannot_be_changed():
         ({"model": "resnet33"}, "unknown --model 'resnet33': did you mean 'resnet34'?"),
         (
             {"model": "applications/ResNet5"},
-            "unknown --model 'applications/ResNet5': did you mean 'applications/ResNet50",
+            "unknown model 'applications/ResNet5': did you mean 'applications/ResNet50",
         ),
-        ({"model": "mine.keras"}, "--model=mine.keras is no file"),
+        ({"model": "mine.keras"}, "--model=mine.keras is not a file"),
         ({"mask": "magnitudes"}, "unknown --mask 'magnitudes': did you mean 'magnitude'?"),
         ({"dataset": "cifer10"}, "unknown --dataset 'cifer10': did you mean 'cifar10'?"),
         ({"dataset": ""}, "unknown --dataset ''"),
@@ -101,7 +100,7 @@ def test_config_cannot_be_changed():
         ({"beta_start": 3.0, "beta_end": 2.0}, "--beta_end=2 is below --beta_start=3"),
         ({"dense_layers": "("}, "--dense_layers='\\(' is no regular expression"),
         ({"mask": "none", "mask_file": "a.npz"}, "contradict each other"),
-        ({"virtual_devices": 2, "distribution": "none"}, "--virtual_devices=2 is for trying --distribution=mirrored"),
+        ({"virtual_devices": 2, "distribution": "none"}, "--virtual_devices=2 has no effect with --distribution=none"),
         ({"mixed_precision": "float15"}, "unknown --mixed_precision 'float15': did you mean 'float16'?"),
         ({"mixed_precision": "bfloat16", "hessian_every": 1}, "--hessian_every with --mixed_precision=bfloat16"),
         ({"mixed_precision": "float16", "gradient_flow_every": 2}, "--gradient_flow_every with --mixed_precision"),
@@ -131,7 +130,7 @@ def test_dataset_prepared_in_the_data_folder_is_known(tmp_path):
 def test_ghosts_kept_to_the_end_need_no_end():
     recipe = RunConfig.make(epochs=5, ghost_end_epoch=-1).recipe
     assert recipe.keeps_ghosts
-    assert not RunConfig.make(recipe="default", ghost_end_epoch=-1).recipe.keeps_ghosts
+    assert not RunConfig.make(recipe="default").recipe.keeps_ghosts
 
 
 def test_range_is_told_in_words():
@@ -143,7 +142,7 @@ def test_range_is_told_in_words():
 
 def test_recipe_label_says_what_was_set_otherwise():
     assert RunConfig.make(recipe="tost", epochs=8).recipe_label == "tost"
-    assert RunConfig.make(recipe="default", epochs=8, ghost_end_epoch=5).recipe_label == "default"
+    assert RunConfig.make(recipe="default", epochs=8).recipe_label == "default"
     label = RunConfig.make(recipe="default", ghost_skips="identity", label_smoothing=0.2).recipe_label
     assert label == "default ghost_skips=identity label_smoothing=0.2"
     assert RunConfig.make(recipe="tost", epochs=8, ghost_end_epoch=3).recipe_label == "tost ghost_end_epoch=3"

@@ -1,13 +1,18 @@
 """That the options of a mask reach the search, and what does not decide it does not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import tost_tf as tost
 from tost_tf.config.run_config import RunConfig
 from tost_tf.data.pipeline import balanced_batches
-from tost_tf.job import mask_search
+from tost_tf.errors import TostError
 from tost_tf.job.mask_search import find_mask, search_mask
+from tost_tf.masks.lottery import LotteryOptions
+from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
+from tost_tf.options import option
 from tost_tf.registry import MASKS
 from tost_tf.train.network import build_model
 from tost_tf.train.run_directory import RunDirectory
@@ -26,7 +31,7 @@ def digits():
 
 
 def search(config, data, folder="unused"):
-    return search_mask(config, build_model(config, data), data, folder)
+    return search_mask(config, build_model(config, data), data, folder).masks
 
 
 def test_batch_size_of_training_does_not_matter(digits):
@@ -41,16 +46,31 @@ def test_snip_looks_at_a_balanced_sample(digits):
     assert search(config, digits) != search(make(mask="snip", mask_examples_per_class=8, seed=3), digits)
 
 
-def test_options_reach_the_function_that_takes_them(digits, monkeypatch):
-    seen = {}
+def test_method_of_ones_own_gets_the_search_and_its_options(digits):
+    @dataclasses.dataclass(frozen=True)
+    class MyOptions:
+        """Mine."""
 
-    def mine(model, dataset=None, *, sparsity, scope, seed, dense_layers, iterations):
-        seen.update(sparsity=sparsity, scope=scope, seed=seed, dense_layers=dense_layers, iterations=iterations)
-        return tost.masks.random(model, sparsity=sparsity)
+        my_layers: int = option(3, "how many layers", minimum=1)
 
-    monkeypatch.setitem(MASKS._entries, "erk", mine)
-    search(make(mask="erk", mask_scope="layer", seed=9, dense_layers="stem", synflow_iterations=7), digits)
-    assert seen == {"sparsity": 0.7, "scope": "layer", "seed": 9, "dense_layers": "stem", "iterations": 7}
+    seen = []
+
+    def mine(search, options):
+        seen.append((search.sparsity, search.scope, search.seed, search.dense_layers, options.my_layers))
+        images, labels = search.batches(2)[0]
+        assert len(images) == 20 and labels.shape == (20, 10)
+        model = search.model
+        weights = [0.3 * weight for weight in model.get_weights()]
+        return FoundMask(tost.masks.random(model, sparsity=0.7), weights)
+
+    with MASKS.temporarily("mine", MaskMethod(mine, MyOptions)):
+        config = make(mask="mine", mask_scope="layer", seed=9, dense_layers="stem", my_layers=7)
+        model = build_model(config, digits)
+        found = search_mask(config, model, digits, "unused")
+        with pytest.raises(TostError, match="--my_layers=7 has no effect with --mask=random: .* use --mask=mine"):
+            make(my_layers=7)
+    assert seen == [(0.7, "layer", 9, "stem", 7)]
+    np.testing.assert_array_equal(found.weights[0], 0.3 * model.get_weights()[0])
 
 
 def test_shuffled_on_request(digits):
@@ -58,22 +78,20 @@ def test_shuffled_on_request(digits):
     assert shuffled == plain.shuffled(0) and shuffled != plain
 
 
-def test_options_of_a_ticket_reach_its_plan(digits, monkeypatch, tmp_path):
-    plans = []
+def test_options_of_a_ticket_reach_its_search(digits, tmp_path):
+    trained = []
 
-    class Search:
-        def __init__(self, plan, train, folder):
-            plans.append((plan, folder))
+    def train(sparse, first, last, epochs):
+        trained.append((first, last, epochs))
+        return 0.5
 
-        def find(self, model):
-            return tost.masks.random(model, sparsity=0.7)
-
-    monkeypatch.setattr(mask_search, "LotterySearch", Search)
-    options = {"lottery_epochs": 9, "lottery_fraction": 0.3, "rewind_epoch": 2, "lottery_mode": "lr_rewind"}
-    search(make(mask="lottery", dense_layers="x", **options), digits, tmp_path)
-    plan, folder = plans[0]
-    assert (plan.sparsity, plan.epochs, plan.fraction, plan.rewind_epoch) == (0.7, 9, 0.3, 2)
-    assert (plan.mode, plan.dense_layers, folder) == ("lr_rewind", "x", tmp_path)
+    options = LotteryOptions(lottery_epochs=9, lottery_fraction=0.4, rewind_epoch=2, lottery_mode="rewind")
+    config = make(mask="lottery")
+    search = MaskSearch(build_model(config, digits), 0.7, dense_layers="logits", train=train, folder=tmp_path)
+    found = MASKS["lottery"].find(search, options)
+    assert trained == [(0, 2, 9), (2, 9, 9), (2, 9, 9), (2, 9, 9)]  # 0.6, 0.36, and what is missing to 0.3
+    assert found.masks["logits/kernel"].all() and (tmp_path / "mask-3.npz").exists()
+    assert all(np.array_equal(a, b) for a, b in zip(found.weights, search.model.get_weights(), strict=True))
 
 
 def test_found_mask_is_kept_with_its_report_and_collapse_is_told(digits, tmp_path, caplog):

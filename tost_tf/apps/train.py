@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from tost_tf.apps.command import asks_for_help, run_command
 from tost_tf.config import flags
+from tost_tf.config.run_config import RunConfig
+from tost_tf.errors import TostError
 
 SUMMARY = "Trains a sparse network by the ToST recipe, its mask fixed or changing, and exports it as a SavedModel."
 
@@ -26,9 +28,18 @@ def main(arguments: Sequence[str]) -> None:
 
     result = launch(config)
     print(summary(result, RunDirectory(config.machine.run_dir)))
+    _suggest(config, arguments)
+
+
+def _suggest(config: RunConfig, arguments: Sequence[str]) -> None:
+    """The command that trains the same by the other recipe, where no option of this one is of the recipe alone."""
     other = "default" if config.recipe_name == "tost" else "tost"
     kept = [argument for argument in arguments if not argument.startswith(("--recipe=", "--run_dir="))]
     options = [*kept, f"--recipe={other}", f"--run_dir={config.machine.run_dir}_{other}"]
+    try:
+        flags.parse(options)
+    except TostError:
+        return
     print(f"\nnext: compare with the {other} recipe:\n  {shlex.join(['tost-train', *options])}")
 
 

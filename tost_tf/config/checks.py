@@ -33,7 +33,7 @@ def check_together(config: RunConfig) -> None:
 
 def _check_dataset(data: DataConfig) -> None:
     """Names of this project and datasets that are prepared are known without asking tensorflow-datasets."""
-    if data.dataset not in DATASETS and not (re.fullmatch(r"[\w/:.]+", data.dataset) and _is_prepared(data)):
+    if data.dataset not in DATASETS and not (re.fullmatch(r"\w+([/:][\w.]+)?", data.dataset) and _is_prepared(data)):
         require_known(data.dataset)
 
 

@@ -54,7 +54,7 @@ class ModelConfig:
 
 
 NO_MASK = "none"
-IF_SEARCHED = {"mask": none_of(NO_MASK), "mask_file": one_of("")}
+IF_SEARCHED = {"mask_file": one_of("")}
 
 
 def _has_scope(mask: str) -> bool:
@@ -67,7 +67,9 @@ class MaskConfig:
 
     mask: str = option("random", "how the mask is found", names=MASKS, also=(NO_MASK,))
     mask_file: str = option("", "read the mask from this .npz file instead of finding one")
-    sparsity: float = option(0.95, "fraction of the weights that are zero", minimum=0, below=1, only_with=IF_SEARCHED)
+    sparsity: float = option(
+        0.95, "fraction of the weights that are zero", minimum=0, below=1, only_with={"mask_file": one_of("")}
+    )
     mask_scope: str = option(
         "global",
         "rank all weights together (global) or each kernel alone (layer); erk has a density of its own a layer",
