@@ -28,7 +28,8 @@ class MaskedHessian:
 
     def product(self, vector: np.ndarray) -> np.ndarray:
         """H·v, both of `weights.size`, double precision; pruned entries of v are taken as zero."""
-        tangents = [tf.constant(p * m) for p, m in zip(self.weights.parts(vector), self.weights.masks, strict=True)]
+        kept = zip(self.weights.parts(vector), self.weights.masks, self.weights.variables, strict=True)
+        tangents = [tf.constant(part * mask, variable.dtype) for part, mask, variable in kept]
         total = np.zeros(self.weights.size)
         for start in range(0, len(self._images), self._micro_batch):
             part = slice(start, start + self._micro_batch)
@@ -62,7 +63,8 @@ def top_eigenvalues(
       seed: of the first vector.
 
     Returns:
-      Rows of `index` (from 1), `eigenvalue` and `residual` (‖H·v - λ·v‖), and the unit eigenvector of the first.
+      Rows of `index` (from 1), `eigenvalue` and `residual` (‖H·v - λ·v‖, of one more product each), and the unit
+      eigenvector of the first.
     """
     weights = hessian.weights
     kept = weights.flat([np.ones(mask.shape) for mask in weights.masks])
@@ -81,8 +83,14 @@ def top_eigenvalues(
     size = len(diagonal)
     values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(off[: size - 1], 1) + np.diag(off[: size - 1], -1))
     order = np.argsort(values)[::-1][:count]
+    eigenvectors = np.stack(basis[:size]).T @ vectors[:, order]
     rows = [
-        {"index": place, "eigenvalue": float(values[i]), "residual": float(abs(off[size - 1] * vectors[-1, i]))}
-        for place, i in enumerate(order, 1)
+        {"index": place, "eigenvalue": float(value), "residual": _residual(hessian, float(value), eigenvector)}
+        for place, (value, eigenvector) in enumerate(zip(values[order], eigenvectors.T, strict=True), 1)
     ]
-    return rows, np.stack(basis[:size]).T @ vectors[:, order[0]]
+    return rows, eigenvectors[:, 0]
+
+
+def _residual(hessian: MaskedHessian, eigenvalue: float, eigenvector: np.ndarray) -> float:
+    """‖H·v - λ·v‖. The iteration has an estimate of its own, which knows nothing of how products are rounded."""
+    return float(np.linalg.norm(hessian.product(eigenvector) - eigenvalue * eigenvector))
