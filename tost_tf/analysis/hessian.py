@@ -5,6 +5,7 @@ from tqdm import tqdm
 
 from tost_tf.analysis.kept_weights import KeptWeights
 from tost_tf.compat import keras, tf
+from tost_tf.models.second_derivatives import twice_differentiable
 
 MICRO_BATCH = 128
 
@@ -24,7 +25,7 @@ class MaskedHessian:
     def __init__(self, model: keras.Model, images: np.ndarray, labels: np.ndarray, micro_batch: int = MICRO_BATCH):
         self.weights = KeptWeights(model)
         self._model, self._images, self._labels, self._micro_batch = model, images, labels, micro_batch
-        self._of_batch = tf.function(self._product_of_batch, reduce_retracing=True)
+        self._of_batch = twice_differentiable(self._product_of_batch, model, self.weights.variables)
 
     def product(self, vector: np.ndarray) -> np.ndarray:
         """H·v, both of `weights.size`, double precision; pruned entries of v are taken as zero."""

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.masks.select import require_finite
+from tost_tf.models.second_derivatives import twice_differentiable
 from tost_tf.models.statistics import statistics_kept
 
 GRASP_TEMPERATURE = 200.0
@@ -52,7 +53,6 @@ def grasp_scores(
         sums = _summed(gradients, weights, batches, "GraSP, first pass")
         fixed = [tf.constant(sums[path], weight.dtype) for path, weight in weights.items()]
 
-        @tf.function(reduce_retracing=True)
         def hessian_times_fixed(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(kernels)
@@ -60,7 +60,8 @@ def grasp_scores(
                 product = tf.add_n([tf.reduce_sum(one * other) for one, other in zip(fixed, own, strict=True)])
             return tape.gradient(product, kernels, unconnected_gradients="zero")
 
-        products = _summed(hessian_times_fixed, weights, batches, "GraSP, second pass")
+        second = twice_differentiable(hessian_times_fixed, model, kernels)
+        products = _summed(second, weights, batches, "GraSP, second pass")
     return {path: total * weights[path].numpy() for path, total in products.items()}
 
 

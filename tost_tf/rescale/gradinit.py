@@ -14,6 +14,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.masks.prunable import present_masks, prunable_weights
+from tost_tf.models.second_derivatives import twice_differentiable
 from tost_tf.models.statistics import statistics_kept
 from tost_tf.rescale.adam import ScaleAdam
 
@@ -79,7 +80,7 @@ class GradInit:
         # A tensor that is all zero is the same at any scale.
         self._movable = np.array([bool(np.any(original)) for original in self._original])
         self._gradients = tf.function(self._loss_and_gradients, reduce_retracing=True)
-        self._norm_gradients = tf.function(self._gradients_of_the_norm, reduce_retracing=True)
+        self._norm_gradients = twice_differentiable(self._gradients_of_the_norm, model, self.parameters)
 
     @property
     def scales(self) -> np.ndarray:
