@@ -194,6 +194,14 @@ def test_bad_requests_are_refused(small_model, small_images):
         tost.rescale_init(small_model, bad, steps=3)
 
 
+def test_scales_have_the_paths_of_masks(small_model, small_images):
+    masks = tost.masks.random(small_model, sparsity=0.3)
+    for model in (small_model, tost.sparsify(small_model, masks), tost.GhostModel(tost.sparsify(small_model, masks))):
+        scales = tost.rescale_init(model, [small_images] * 3, steps=1)
+        assert [path for path in scales if path.endswith("kernel")] == list(masks)
+        assert list(scales)[:3] == ["stem/kernel", "stem_bn/gamma", "stem_bn/beta"] and "logits/bias" in scales
+
+
 def test_nested_models_with_the_same_names_have_a_scale_each(small_images):
     def block(name):
         return keras.Sequential([keras.layers.Conv2D(2, 3, name="conv", input_shape=(None, None, 2))], name=name)
@@ -201,5 +209,5 @@ def test_nested_models_with_the_same_names_have_a_scale_each(small_images):
     image = keras.Input((6, 6, 2))
     flat = keras.layers.Flatten()(block("two")(block("one")(image)))
     scales = tost.rescale_init(keras.Model(image, keras.layers.Dense(4)(flat)), [small_images] * 3, steps=2)
-    names = ["conv/kernel", "conv/bias", "conv/kernel #2", "conv/bias #2"]
+    names = ["one/conv/kernel", "one/conv/bias", "two/conv/kernel", "two/conv/bias"]
     assert list(scales)[:4] == names and len(scales) == 6

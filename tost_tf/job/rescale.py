@@ -11,7 +11,7 @@ from tost_tf.distill.teacher import Teacher
 from tost_tf.masks.mask import Masks
 from tost_tf.models.weights import load_weights, save_weights
 from tost_tf.report.figures import scales_by_tensor
-from tost_tf.rescale.gradinit import parameter_names, rescale_init
+from tost_tf.rescale.gradinit import rescale_init
 from tost_tf.seeds import derive_seed
 from tost_tf.sparsity.sparsify import unwrapped
 from tost_tf.train.network import haunt, training_loss
@@ -50,8 +50,7 @@ def rescale(
     haunted = haunt(config, model, masks)
     scales = rescale_init(haunted, halves, steps=recipe.rescale_steps, loss=training_loss(config))
     model.set_weights(unwrapped(haunted.plain).get_weights())
-    by_name = dict(zip(parameter_names(model.trainable_weights), scales.values(), strict=True))
     save_weights(model, directory.rescaled_weights)
-    scales_by_tensor(by_name, directory.figures / "scales.png", "scales of the initialisation")
+    scales_by_tensor(scales, directory.figures / "scales.png", "scales of the initialisation")
     # Last: where the scales are, the weights are.
-    write_json(directory.scales, by_name)
+    write_json(directory.scales, scales)

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
-from tost_tf.masks.prunable import present_masks, prunable_weights
+from tost_tf.masks.prunable import present_masks
+from tost_tf.models.parameter_paths import parameter_paths
 from tost_tf.models.second_derivatives import twice_differentiable
 from tost_tf.models.statistics import statistics_kept
 from tost_tf.rescale.adam import ScaleAdam
@@ -51,7 +52,7 @@ class GradInit:
       learning_rate, clip: of Adam on the scales.
 
     Attributes:
-      names: of the scaled tensors.
+      names: the paths of the scaled tensors, as `parameter_paths` gives them.
       scales: what they are scaled by, all 1 at the start.
     """
 
@@ -67,13 +68,13 @@ class GradInit:
     ):
         self.model, self.loss, self.eta, self.gamma, self.normalise = model, loss, eta, gamma, normalise
         network = model.plain if isinstance(model, GhostModel) else model
-        self.parameters: list[tf.Variable] = list(network.trainable_weights)
-        self.names = parameter_names(self.parameters)
+        by_path = parameter_paths(network)
+        self.names: list[str] = list(by_path)
+        self.parameters: list[tf.Variable] = list(by_path.values())
         self._original = [parameter.numpy() for parameter in self.parameters]
-        masks, paths = present_masks(network), prunable_weights(network)
-        by_kernel = {id(kernel): masks[path] for path, kernel in paths.items() if path in masks}
+        masks = present_masks(network)
         self._masks = [
-            tf.constant(by_kernel.get(id(parameter), np.ones(())), parameter.dtype) for parameter in self.parameters
+            tf.constant(masks.get(name, np.ones(())), parameter.dtype) for name, parameter in by_path.items()
         ]
         bounds = [BIAS_BOUND if name.partition(" #")[0].endswith(BIAS_NAMES) else WEIGHT_BOUND for name in self.names]
         self._adam = ScaleAdam(np.array(bounds), learning_rate, clip)
@@ -134,16 +135,6 @@ class GradInit:
             parameter.assign(original * scale.astype(original.dtype))
 
 
-def parameter_names(parameters: list[tf.Variable]) -> list[str]:
-    """The names of parameters; a name that came before (in another nested model) is numbered."""
-    names = []
-    for parameter in parameters:
-        name = parameter.name.removesuffix(":0")
-        repeats = sum(earlier.partition(" #")[0] == name for earlier in names)
-        names.append(f"{name} #{repeats + 1}" if repeats else name)
-    return names
-
-
 def rescale_init(
     model: keras.Model,
     dataset: Iterable[Half],
@@ -165,7 +156,7 @@ def rescale_init(
       eta, gamma, normalise, learning_rate: as in `GradInit`.
 
     Returns:
-      The scale of each parameter tensor, by name.
+      Path ("stage1_block1_conv1/kernel", as in masks; "stage1_block1_bn1/gamma") -> scale, of each parameter tensor.
 
     Raises:
       TostError: the dataset is empty or `steps` below 1, or the loss is no longer finite.
