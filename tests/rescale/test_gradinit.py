@@ -194,6 +194,32 @@ def test_bad_requests_are_refused(small_model, small_images):
         tost.rescale_init(small_model, bad, steps=3)
 
 
+@pytest.mark.parametrize("with_ghosts", [False, True])
+def test_dropout_is_off_and_batches_are_normalised_by_themselves(small_images, with_ghosts):
+    """The scales are those of the same network without dropout, in which statistics have been set to nonsense."""
+
+    def network(*noise):
+        layers = keras.layers
+        inner = keras.Sequential([keras.Input((6, 6, 3)), *noise, layers.Conv2D(2, 3, name="b")], name="inner")
+        image = keras.Input((6, 6, 2))
+        x = layers.BatchNormalization(name="bn")(layers.Conv2D(3, 3, padding="same", name="a")(image))
+        for layer in noise:
+            x = type(layer).from_config(layer.get_config())(x)
+        model = keras.Model(image, layers.Dense(4, name="c")(layers.Flatten()(inner(x))))
+        generator = np.random.default_rng(6)
+        model.set_weights([generator.normal(1, 0.4, weight.shape) for weight in model.get_weights()])
+        sparse = tost.sparsify(model, tost.masks.random(model, sparsity=0.2))
+        return tost.GhostModel(sparse) if with_ghosts else sparse
+
+    batches = [tuple(part[i : i + 10] for part in small_images) for i in (0, 10, 5)]
+    expected = tost.rescale_init(network(), batches, steps=4)
+    noisy = network(keras.layers.SpatialDropout2D(0.4), keras.layers.GaussianNoise(0.6))
+    assert tost.rescale_init(noisy, batches, steps=4) == pytest.approx(expected, rel=1e-6)
+    # Afterwards there is noise again.
+    one, other = (noisy(small_images[0], training=True).numpy() for _ in range(2))
+    assert np.abs(one - other).max() > 0.01
+
+
 def test_scales_have_the_paths_of_masks(small_model, small_images):
     masks = tost.masks.random(small_model, sparsity=0.3)
     for model in (small_model, tost.sparsify(small_model, masks), tost.GhostModel(tost.sparsify(small_model, masks))):

@@ -14,6 +14,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.masks.prunable import present_masks
+from tost_tf.models.noise import noise_off
 from tost_tf.models.parameter_paths import parameter_paths
 from tost_tf.models.second_derivatives import twice_differentiable
 from tost_tf.models.statistics import statistics_kept
@@ -41,7 +42,7 @@ class GradInit:
     biases. With a `GhostModel` the loss is that of the view in use, so ghosts are there as the run starts with them;
     their own weights are neither scaled nor counted. Gradients count kept weights only: with those of pruned weights,
     as in the released code, the norm would mostly be theirs, and `gamma` mean something else. BatchNormalization uses
-    the statistics of the batch.
+    the statistics of the batch; dropout and everything else that is left to chance in training is off, as there.
 
     Args:
       model: a model made by `sparsify`, a `GhostModel`, or a dense functional model.
@@ -112,7 +113,7 @@ class GradInit:
         return RescaleStep("loss", float(loss), norm)
 
     def _loss_and_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape, noise_off(self.model):
             tape.watch(self.parameters)
             loss = self.loss(labels, self.model(images, training=True))
         gradients = tape.gradient(loss, self.parameters, unconnected_gradients="zero")
