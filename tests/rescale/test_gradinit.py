@@ -190,8 +190,48 @@ def test_bad_requests_are_refused(small_model, small_images):
     with pytest.raises(TostError, match="is empty"):
         tost.rescale_init(small_model, [], steps=3)
     bad = tf.data.Dataset.from_tensor_slices((np.full_like(small_images[0], np.nan), small_images[1])).batch(10)
-    with pytest.raises(TostError, match="gives loss nan"):
+    with pytest.raises(TostError, match="gives loss nan, because of the images"):
         tost.rescale_init(small_model, bad, steps=3)
+
+
+def test_a_parameter_or_layer_that_is_not_finite_is_named(small_model, small_images):
+    batches = [small_images] * 3
+    small_model.get_layer("bn1").gamma.assign([1.0, 2.0, np.nan, 0.3, 0.7])
+    with pytest.raises(TostError, match="gives loss nan, because of the weight bn1/gamma$"):
+        tost.rescale_init(small_model, batches, steps=1)
+    small_model.get_layer("bn1").gamma.assign(tf.ones(5))
+    kernel = small_model.get_layer("shortcut").kernel
+    kernel.assign(tf.fill(kernel.shape, 3e38))
+    ghosted = tost.GhostModel(tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.2)))
+    with pytest.raises(TostError, match="gives loss nan, because of the output of the layer shortcut$"):
+        tost.rescale_init(ghosted, batches, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("rooted", "gamma", "what"),
+    [
+        (tf.sqrt, 1.0, "a gradient is not finite by a/kernel"),
+        # The first derivative at zero is finite, the second is not.
+        (lambda x: tf.abs(x) ** 1.5, 0.0, "a gradient of the gradient norm is not finite by a/kernel"),
+    ],
+)
+def test_a_gradient_that_is_not_finite_at_a_finite_loss_is_named(rooted, gamma, what):
+    layers = keras.layers
+    stack = [layers.Dense(3, name="b0"), layers.Dense(4, use_bias=False, name="a"), layers.Activation(rooted)]
+    model = keras.Sequential([keras.Input((2,)), *stack, layers.Dense(3, name="b")])
+    model.get_layer("a").kernel.assign(tf.zeros((3, 4)))
+    search = GradInit(model, LOSS, gamma=gamma)
+    halves = [(tf.ones((4, 2)), tf.one_hot([0, 1, 2, 0], 3))] * 3
+    with pytest.raises(TostError, match=rf"^rescaling the initialisation, {what} \(at loss 1\.\d+\)$"):
+        search.iterate(*halves)
+
+
+def test_a_loss_that_is_not_finite_after_the_step_stops_the_search_and_the_parameters_are_put_back(sparse):
+    search = GradInit(sparse, LOSS, eta=1e308, gamma=1e9)
+    with pytest.raises(TostError, match=r"gives loss (nan|inf), because of the (weight|output of the layer) [ab]"):
+        search.iterate(*[tuple(map(tf.constant, pair)) for pair in HALVES])
+    for parameter, original in zip(sparse.trainable_weights, ORIGINAL, strict=True):
+        np.testing.assert_array_equal(parameter, original)
 
 
 @pytest.mark.parametrize("with_ghosts", [False, True])

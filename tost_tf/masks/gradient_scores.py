@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.masks.select import require_finite
+from tost_tf.models.finite import first_not_finite
 from tost_tf.models.second_derivatives import twice_differentiable
 from tost_tf.models.statistics import statistics_kept
 
@@ -31,7 +32,7 @@ def snip_scores(
         return _loss_gradients(model, kernels, images, labels, 1.0)
 
     with statistics_kept(model):
-        sums = _summed(gradients, weights, batches, "SNIP")
+        sums = _summed(gradients, model, weights, batches, "SNIP")
     return {path: np.abs(total * weights[path].numpy()) for path, total in sums.items()}
 
 
@@ -50,7 +51,7 @@ def grasp_scores(
         return _loss_gradients(model, kernels, images, labels, GRASP_TEMPERATURE)
 
     with statistics_kept(model):
-        sums = _summed(gradients, weights, batches, "GraSP, first pass")
+        sums = _summed(gradients, model, weights, batches, "GraSP, first pass")
         fixed = [tf.constant(sums[path], weight.dtype) for path, weight in weights.items()]
 
         def hessian_times_fixed(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
@@ -61,7 +62,7 @@ def grasp_scores(
             return tape.gradient(product, kernels, unconnected_gradients="zero")
 
         second = twice_differentiable(hessian_times_fixed, model, kernels)
-        products = _summed(second, weights, batches, "GraSP, second pass")
+        products = _summed(second, model, weights, batches, "GraSP, second pass")
     return {path: total * weights[path].numpy() for path, total in products.items()}
 
 
@@ -78,6 +79,7 @@ def _loss_gradients(
 
 def _summed(
     function: Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]],
+    model: keras.Model,
     weights: Mapping[str, tf.Variable],
     batches: Sequence[Batch],
     title: str,
@@ -86,7 +88,17 @@ def _summed(
     sums = {path: np.zeros(tuple(weight.shape)) for path, weight in weights.items()}
     for number, (images, labels) in enumerate(tqdm(batches, title, leave=False, disable=None), 1):
         values = {path: tensor.numpy() for path, tensor in zip(sums, function(images, labels), strict=True)}
-        require_finite(values, f" in batch {number} ({title})")
+        _require_finite(values, f" in batch {number} ({title})", model, images)
         for path, value in values.items():
             sums[path] += value
     return sums
+
+
+def _require_finite(values: Mapping[str, np.ndarray], place: str, model: keras.Model, images: tf.Tensor) -> None:
+    """As `require_finite`, with what is wrong in the forward pass, or else the score that is nearest to the loss."""
+    if all(np.isfinite(value).all() for value in values.values()):
+        return
+    cause = first_not_finite(model, images)
+    # What is wrong with one gradient is wrong with those of all layers before.
+    nearest_first = dict(reversed(values.items()))
+    require_finite(values if cause else nearest_first, f"{place}, because of {cause}" if cause else place)

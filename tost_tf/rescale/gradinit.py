@@ -14,6 +14,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.masks.prunable import present_masks
+from tost_tf.models.finite import first_not_finite
 from tost_tf.models.noise import noise_off
 from tost_tf.models.parameter_paths import parameter_paths
 from tost_tf.models.second_derivatives import twice_differentiable
@@ -92,25 +93,43 @@ class GradInit:
         """One iteration: the gradient on `first` and `second`, the loss after a step on `first` and `fresh`.
 
         Raises:
-          TostError: the loss or the gradient is no longer finite.
+          TostError: the loss or a gradient is no longer finite.
         """
         images, labels = _joined(first, second)
-        loss, gradients = self._gradients(images, labels)
+        loss, gradients = self._finite_gradients(images, labels)
         norm = float(tf.linalg.global_norm(gradients))
-        if not np.isfinite(norm) or not np.isfinite(loss):
-            raise TostError(f"rescaling the initialisation gives loss {float(loss)} and gradient norm {norm}")
         if norm > self.gamma:
-            self._update(self._norm_gradients(images, labels), "norm")
-            return RescaleStep("norm", float(loss), norm)
+            of_norm = self._norm_gradients(images, labels)
+            self._require_finite(of_norm, "a gradient of the gradient norm", loss)
+            self._update(of_norm, "norm")
+            return RescaleStep("norm", loss, norm)
         length = self.eta / norm if self.normalise and norm > 0 else self.eta
         before = [parameter.numpy() for parameter in self.parameters]
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.assign_sub(length * gradient)
-        _, after_step = self._gradients(*_joined(first, fresh))
-        for parameter, value in zip(self.parameters, before, strict=True):
-            parameter.assign(value)
+        try:
+            for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                parameter.assign_sub(length * gradient)
+            _, after_step = self._finite_gradients(*_joined(first, fresh))
+        finally:
+            for parameter, value in zip(self.parameters, before, strict=True):
+                parameter.assign(value)
         self._update([gradient / self.eta for gradient in after_step], "loss")
-        return RescaleStep("loss", float(loss), norm)
+        return RescaleStep("loss", loss, norm)
+
+    def _finite_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[float, list[tf.Tensor]]:
+        """The loss and its gradients by the parameters, those of pruned weights zero."""
+        loss, gradients = self._gradients(images, labels)
+        if not np.isfinite(loss):
+            view = self.model.view if isinstance(self.model, GhostModel) else self.model
+            cause = first_not_finite(view, images) or "the loss itself"
+            raise TostError(f"rescaling the initialisation gives loss {float(loss)}, because of {cause}")
+        self._require_finite(gradients, "a gradient", float(loss))
+        return float(loss), gradients
+
+    def _require_finite(self, gradients: list[tf.Tensor], what: str, loss: float) -> None:
+        # What is wrong with one gradient is wrong with those of all layers before: the last is where it starts.
+        for name, gradient in reversed(list(zip(self.names, gradients, strict=True))):
+            if not np.isfinite(gradient).all():
+                raise TostError(f"rescaling the initialisation, {what} is not finite by {name} (at loss {loss})")
 
     def _loss_and_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape(watch_accessed_variables=False) as tape, noise_off(self.model):
@@ -160,7 +179,8 @@ def rescale_init(
       Path ("stage1_block1_conv1/kernel", as in masks; "stage1_block1_bn1/gamma") -> scale, of each parameter tensor.
 
     Raises:
-      TostError: the dataset is empty or `steps` below 1, or the loss is no longer finite.
+      TostError: the dataset is empty or `steps` below 1, the loss or a gradient is no longer finite (what is to
+        blame is named), or the network has no second derivative.
     """
     if steps < 1:
         raise TostError(f"steps is {steps}, it must be at least 1")
