@@ -1,4 +1,4 @@
-"""The one place that picks a Keras and reaches into Keras's and tensorflow-model-optimization's private parts.
+"""The one place that picks a Keras and reaches into the private parts of Keras, TensorFlow and tfmot.
 
 tensorflow-model-optimization 0.8.1 works on Keras 2 only (the package `tf_keras`) and looks at
 `TF_USE_LEGACY_KERAS` when TensorFlow first makes `tf.keras`. So the variable is set before TensorFlow is
@@ -8,9 +8,11 @@ them is first asked for, so that options can be checked without waiting for Tens
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import types
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tost_tf.errors import TostError
@@ -64,6 +66,35 @@ def keras3() -> types.ModuleType:
     if int(package.__version__.split(".")[0]) < 3:
         raise TostError(f"Keras 3 is needed for this, the package `keras` is {package.__version__}")
     return package
+
+
+@contextlib.contextmanager
+def exact_moments() -> Iterator[None]:
+    """As long as the block lasts, the variances of `tf.nn.moments` have the right second derivatives.
+
+    TensorFlow takes the variance around a mean that it holds fixed (`tf.stop_gradient`). Of the first derivative that
+    leaves out a part that is zero; of the second it leaves out one that is not. All that is traced in the block sees
+    moments of the same values without that, such as BatchNormalization that is not fused and LayerNormalization.
+    (Fused BatchNormalization has second derivatives of its own, which are right.)
+    """
+    nn_impl = importlib.import_module("tensorflow.python.ops.nn_impl")
+    original = nn_impl.moments
+
+    def moments(x, axes, shift=None, name=None, keep_dims=None, keepdims=None):
+        del shift  # nor does TensorFlow use it
+        with tf.name_scope(name or "moments"):
+            values = tf.cast(x, tf.float32) if x.dtype == tf.float16 else x
+            mean = tf.reduce_mean(values, axes, keepdims=True)
+            variance = tf.reduce_mean(tf.math.squared_difference(values, mean), axes, keepdims=True)
+            if not (keepdims or keep_dims):
+                mean, variance = tf.squeeze(mean, axes), tf.squeeze(variance, axes)
+            return tf.cast(mean, x.dtype), tf.cast(variance, x.dtype)
+
+    nn_impl.moments = moments
+    try:
+        yield
+    finally:
+        nn_impl.moments = original
 
 
 def start_fit_at_step(model: keras.Model, step: int) -> None:

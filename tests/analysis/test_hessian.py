@@ -73,3 +73,49 @@ def test_fewer_weights_than_iterations():
     # (diag(p) - p·pᵀ) ⊗ x·xᵀ has one eigenvalue that is not zero: 2·p·(1-p)·‖x‖².
     p = float(tf.nn.softmax(model(images))[0, 0])
     assert len(rows) <= 4 and rows[0]["eigenvalue"] == pytest.approx(2 * p * (1 - p) * 5, rel=1e-4)
+
+
+def test_residuals_are_those_of_the_eigenvectors(problem):
+    """In single precision: the iteration's own estimate falls far below what products are exact to."""
+    model, images, labels = problem
+    hessian = MaskedHessian(model, images, labels)
+    rows, top = top_eigenvalues(hessian, count=3, iterations=40)
+    expected = np.linalg.norm(hessian.product(top) - rows[0]["eigenvalue"] * top)
+    assert rows[0]["residual"] == pytest.approx(expected, rel=1e-3)
+    assert all(1e-9 * rows[0]["eigenvalue"] < row["residual"] < 1e-4 * rows[0]["eigenvalue"] for row in rows)
+
+
+def test_residuals_of_an_iteration_that_stopped_early_are_large():
+    class Diagonal:
+        """Stands in for a Hessian: a matrix with the values 1 to 9 on its diagonal."""
+
+        class weights:
+            size, masks = 9, [np.ones(9)]
+            flat = staticmethod(lambda arrays: np.concatenate(arrays))
+
+        def product(self, vector):
+            return np.arange(1.0, 10.0) * vector
+
+    rows, top = top_eigenvalues(Diagonal(), count=2, iterations=4)
+    ratio = top @ (np.arange(1.0, 10.0) * top)
+    expected = np.linalg.norm((np.arange(1.0, 10.0) - ratio) * top)
+    assert rows[0]["residual"] == pytest.approx(expected, rel=1e-9) and expected > 0.01
+
+
+def test_double_precision():
+    """The eigenvalues to ten digits, from products in the precision of the weights."""
+    keras.backend.set_floatx("float64")
+    stack = [keras.layers.Dense(4, "softplus", input_shape=(3,)), keras.layers.Dense(3)]
+    model = keras.Sequential(stack)
+    keras.backend.set_floatx("float32")
+    sparse = tost.sparsify(model, tost.masks.random(model, sparsity=0.3))
+    generator = np.random.default_rng(4)
+    images, labels = generator.normal(size=(9, 3)), np.eye(3)[generator.integers(0, 3, 9)]
+    hessian = MaskedHessian(sparse, images, labels, micro_batch=4)
+    matrix = exact(hessian, sparse, images, labels)
+    rows, top = top_eigenvalues(hessian, count=2, iterations=30)
+    np.testing.assert_allclose([row["eigenvalue"] for row in rows], np.linalg.eigvalsh(matrix)[:-3:-1], rtol=1e-10)
+    assert 0 < rows[0]["residual"] < 1e-12
+    # Images as they come from files, in single precision, will do as well.
+    product = MaskedHessian(sparse, images.astype(np.float32), labels.astype(np.float32)).product(top)
+    np.testing.assert_allclose(product, matrix @ top, rtol=0, atol=1e-6)

@@ -150,3 +150,33 @@ def test_bad_input_is_named(small_model, small_images):
         tost.masks.grasp(small_model, dataset, sparsity=0.5, batches=4)
     with pytest.raises(TostError, match="some batches are needed to find the mask, the dataset gave 0"):
         tost.masks.snip(small_model, [], sparsity=0.5)
+
+
+@pytest.mark.parametrize("find", [tost.masks.snip, tost.masks.grasp])
+def test_the_layer_a_score_is_not_finite_because_of_is_named(small_model, small_images, find):
+    dataset = [tuple(map(tf.constant, small_images))]
+    small_model.get_layer("conv2").depthwise_kernel.assign(tf.fill((3, 3, 5, 1), np.nan))
+    with pytest.raises(TostError, match=r"in batch 1 \(.*\), because of the weight conv2/depthwise_kernel: it cannot"):
+        find(small_model, dataset, sparsity=0.5)
+    small_model.get_layer("conv2").depthwise_kernel.assign(tf.fill((3, 3, 5, 1), 3e38))
+    with pytest.raises(TostError, match=r"in batch 1 \(.*\), because of the output of the layer conv2: it cannot"):
+        find(small_model, dataset, sparsity=0.5)
+
+
+@pytest.mark.parametrize(
+    ("find", "function", "place"),
+    [
+        (tost.masks.snip, tf.sqrt, "SNIP"),
+        # The first derivative at zero is finite, the second is not.
+        (tost.masks.grasp, lambda x: tf.abs(x) ** 1.5, "GraSP, second pass"),
+    ],
+)
+def test_a_gradient_that_is_not_finite_is_named_where_it_starts(find, function, place):
+    layers = keras.layers
+    stack = [layers.Dense(3, name="first"), layers.Dense(4, name="second"), layers.Activation(function)]
+    network = keras.Sequential([keras.Input((2,)), *stack, layers.Dense(3, name="third")])
+    network.get_layer("second").kernel.assign(tf.zeros((3, 4)))
+    with pytest.raises(
+        TostError, match=rf"the score of second/kernel is not finite everywhere in batch 1 \({place}\):"
+    ):
+        find(network, [(tf.ones((4, 2)), tf.one_hot([0, 1, 2, 0], 3))], sparsity=0.3)

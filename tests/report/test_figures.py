@@ -61,9 +61,13 @@ def test_sparsity_by_layer_shows_the_numbers(tmp_path, drawn):
     assert (tmp_path / "sparsity.png").exists()
 
 
-def test_scales_show_the_numbers(tmp_path, drawn):
-    scales = {"a/kernel": 0.7, "bn/gamma": 1.3, "bn/beta": 1.0, "b/kernel": 2.0}
+def test_scales_show_the_numbers_and_names(tmp_path, drawn):
+    scales = {"a/kernel": 0.7, "in/bn/gamma": 1.3, "in/bn/beta": 1.0, "b/depthwise_kernel": 2.0, "prelu/alpha": 0.4}
     figures.scales_by_tensor(scales, tmp_path / "scales.png", "a title")
-    points = {line.get_label(): list(zip(*line.get_data(), strict=True)) for line in drawn[0].axes[0].get_lines()}
-    assert points["kernel"] == [(0, 0.7), (3, 2.0)] and points["gamma"] == [(1, 1.3)] and points["beta"] == [(2, 1.0)]
+    axes = drawn[0].axes[0]
+    points = {line.get_label(): list(zip(*line.get_data(), strict=True)) for line in axes.get_lines()}
+    assert points["kernel"] == [(0.7, 0), (2.0, 3)] and points["gamma"] == [(1.3, 1)] and points["beta"] == [(1.0, 2)]
+    assert points["other"] == [(0.4, 4)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(scales)
+    assert axes.yaxis_inverted()  # the first is on top
     assert (tmp_path / "scales.png").exists()

@@ -190,8 +190,82 @@ def test_bad_requests_are_refused(small_model, small_images):
     with pytest.raises(TostError, match="is empty"):
         tost.rescale_init(small_model, [], steps=3)
     bad = tf.data.Dataset.from_tensor_slices((np.full_like(small_images[0], np.nan), small_images[1])).batch(10)
-    with pytest.raises(TostError, match="gives loss nan"):
+    with pytest.raises(TostError, match="gives loss nan, because of the images"):
         tost.rescale_init(small_model, bad, steps=3)
+
+
+def test_a_parameter_or_layer_that_is_not_finite_is_named(small_model, small_images):
+    batches = [small_images] * 3
+    small_model.get_layer("bn1").gamma.assign([1.0, 2.0, np.nan, 0.3, 0.7])
+    with pytest.raises(TostError, match="gives loss nan, because of the weight bn1/gamma$"):
+        tost.rescale_init(small_model, batches, steps=1)
+    small_model.get_layer("bn1").gamma.assign(tf.ones(5))
+    kernel = small_model.get_layer("shortcut").kernel
+    kernel.assign(tf.fill(kernel.shape, 3e38))
+    ghosted = tost.GhostModel(tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.2)))
+    with pytest.raises(TostError, match="gives loss nan, because of the output of the layer shortcut$"):
+        tost.rescale_init(ghosted, batches, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("rooted", "gamma", "what"),
+    [
+        (tf.sqrt, 1.0, "a gradient is not finite by a/kernel"),
+        # The first derivative at zero is finite, the second is not.
+        (lambda x: tf.abs(x) ** 1.5, 0.0, "a gradient of the gradient norm is not finite by a/kernel"),
+    ],
+)
+def test_a_gradient_that_is_not_finite_at_a_finite_loss_is_named(rooted, gamma, what):
+    layers = keras.layers
+    stack = [layers.Dense(3, name="b0"), layers.Dense(4, use_bias=False, name="a"), layers.Activation(rooted)]
+    model = keras.Sequential([keras.Input((2,)), *stack, layers.Dense(3, name="b")])
+    model.get_layer("a").kernel.assign(tf.zeros((3, 4)))
+    search = GradInit(model, LOSS, gamma=gamma)
+    halves = [(tf.ones((4, 2)), tf.one_hot([0, 1, 2, 0], 3))] * 3
+    with pytest.raises(TostError, match=rf"^rescaling the initialisation, {what} \(at loss 1\.\d+\)$"):
+        search.iterate(*halves)
+
+
+def test_a_loss_that_is_not_finite_after_the_step_stops_the_search_and_the_parameters_are_put_back(sparse):
+    search = GradInit(sparse, LOSS, eta=1e308, gamma=1e9)
+    with pytest.raises(TostError, match=r"gives loss (nan|inf), because of the (weight|output of the layer) [ab]"):
+        search.iterate(*[tuple(map(tf.constant, pair)) for pair in HALVES])
+    for parameter, original in zip(sparse.trainable_weights, ORIGINAL, strict=True):
+        np.testing.assert_array_equal(parameter, original)
+
+
+@pytest.mark.parametrize("with_ghosts", [False, True])
+def test_dropout_is_off_and_batches_are_normalised_by_themselves(small_images, with_ghosts):
+    """The scales are those of the same network without dropout, in which statistics have been set to nonsense."""
+
+    def network(*noise):
+        layers = keras.layers
+        inner = keras.Sequential([keras.Input((6, 6, 3)), *noise, layers.Conv2D(2, 3, name="b")], name="inner")
+        image = keras.Input((6, 6, 2))
+        x = layers.BatchNormalization(name="bn")(layers.Conv2D(3, 3, padding="same", name="a")(image))
+        for layer in noise:
+            x = type(layer).from_config(layer.get_config())(x)
+        model = keras.Model(image, layers.Dense(4, name="c")(layers.Flatten()(inner(x))))
+        generator = np.random.default_rng(6)
+        model.set_weights([generator.normal(1, 0.4, weight.shape) for weight in model.get_weights()])
+        sparse = tost.sparsify(model, tost.masks.random(model, sparsity=0.2))
+        return tost.GhostModel(sparse) if with_ghosts else sparse
+
+    batches = [tuple(part[i : i + 10] for part in small_images) for i in (0, 10, 5)]
+    expected = tost.rescale_init(network(), batches, steps=4)
+    noisy = network(keras.layers.SpatialDropout2D(0.4), keras.layers.GaussianNoise(0.6))
+    assert tost.rescale_init(noisy, batches, steps=4) == pytest.approx(expected, rel=1e-6)
+    # Afterwards there is noise again.
+    one, other = (noisy(small_images[0], training=True).numpy() for _ in range(2))
+    assert np.abs(one - other).max() > 0.01
+
+
+def test_scales_have_the_paths_of_masks(small_model, small_images):
+    masks = tost.masks.random(small_model, sparsity=0.3)
+    for model in (small_model, tost.sparsify(small_model, masks), tost.GhostModel(tost.sparsify(small_model, masks))):
+        scales = tost.rescale_init(model, [small_images] * 3, steps=1)
+        assert [path for path in scales if path.endswith("kernel")] == list(masks)
+        assert list(scales)[:3] == ["stem/kernel", "stem_bn/gamma", "stem_bn/beta"] and "logits/bias" in scales
 
 
 def test_nested_models_with_the_same_names_have_a_scale_each(small_images):
@@ -201,5 +275,5 @@ def test_nested_models_with_the_same_names_have_a_scale_each(small_images):
     image = keras.Input((6, 6, 2))
     flat = keras.layers.Flatten()(block("two")(block("one")(image)))
     scales = tost.rescale_init(keras.Model(image, keras.layers.Dense(4)(flat)), [small_images] * 3, steps=2)
-    names = ["conv/kernel", "conv/bias", "conv/kernel #2", "conv/bias #2"]
+    names = ["one/conv/kernel", "one/conv/bias", "two/conv/kernel", "two/conv/bias"]
     assert list(scales)[:4] == names and len(scales) == 6

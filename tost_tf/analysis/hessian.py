@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from tost_tf.analysis.kept_weights import KeptWeights
 from tost_tf.compat import keras, tf
+from tost_tf.graph.second_derivatives import twice_differentiable
 
 MICRO_BATCH = 128
 
@@ -26,11 +27,12 @@ class MaskedHessian:
     def __init__(self, model: keras.Model, images: np.ndarray, labels: np.ndarray, micro_batch: int = MICRO_BATCH):
         self.weights = KeptWeights(model)
         self._model, self._images, self._labels, self._micro_batch = model, images, labels, micro_batch
-        self._of_batch = tf.function(self._product_of_batch, reduce_retracing=True)
+        self._of_batch = twice_differentiable(self._product_of_batch, model, self.weights.variables)
 
     def product(self, vector: np.ndarray) -> np.ndarray:
         """H·v, both of `weights.size`, double precision; pruned entries of v are taken as zero."""
-        tangents = [tf.constant(p * m) for p, m in zip(self.weights.parts(vector), self.weights.masks, strict=True)]
+        kept = zip(self.weights.parts(vector), self.weights.masks, self.weights.variables, strict=True)
+        tangents = [tf.constant(part * mask, variable.dtype) for part, mask, variable in kept]
         total = np.zeros(self.weights.size)
         for start in range(0, len(self._images), self._micro_batch):
             part = slice(start, start + self._micro_batch)
@@ -64,7 +66,8 @@ def top_eigenvalues(
       seed: of the first vector.
 
     Returns:
-      Rows of `index` (from 1), `eigenvalue` and `residual` (‖H·v - λ·v‖), and the unit eigenvector of the first.
+      Rows of `index` (from 1), `eigenvalue` and `residual` (‖H·v - λ·v‖, of one more product each), and the unit
+      eigenvector of the first.
     """
     weights = hessian.weights
     kept = weights.flat([np.ones(mask.shape) for mask in weights.masks])
@@ -83,8 +86,14 @@ def top_eigenvalues(
     size = len(diagonal)
     values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(off[: size - 1], 1) + np.diag(off[: size - 1], -1))
     order = np.argsort(values)[::-1][:count]
+    eigenvectors = np.stack(basis[:size]).T @ vectors[:, order]
     rows = [
-        {"index": place, "eigenvalue": float(values[i]), "residual": float(abs(off[size - 1] * vectors[-1, i]))}
-        for place, i in enumerate(order, 1)
+        {"index": place, "eigenvalue": float(value), "residual": _residual(hessian, float(value), eigenvector)}
+        for place, (value, eigenvector) in enumerate(zip(values[order], eigenvectors.T, strict=True), 1)
     ]
-    return rows, np.stack(basis[:size]).T @ vectors[:, order[0]]
+    return rows, eigenvectors[:, 0]
+
+
+def _residual(hessian: MaskedHessian, eigenvalue: float, eigenvector: np.ndarray) -> float:
+    """‖H·v - λ·v‖. The iteration has an estimate of its own, which knows nothing of how products are rounded."""
+    return float(np.linalg.norm(hessian.product(eigenvector) - eigenvalue * eigenvector))

@@ -53,11 +53,11 @@ class KeptWeights:
         )
 
     def parts(self, vector: np.ndarray) -> list[np.ndarray]:
-        """A vector as one array for each variable."""
+        """A vector as one array for each variable, of its type."""
         ends = np.cumsum([mask.size for mask in self.masks])[:-1]
         return [
-            part.reshape(mask.shape).astype(np.float32)
-            for part, mask in zip(np.split(vector, ends), self.masks, strict=True)
+            part.reshape(variable.shape).astype(variable.dtype.as_numpy_dtype)
+            for part, variable in zip(np.split(vector, ends), self.variables, strict=True)
         ]
 
     def losses_along(self, directions: list[np.ndarray], places: np.ndarray, images, labels) -> list[tuple]:

@@ -14,7 +14,7 @@ from tost_tf.graph.weights import load_weights, save_weights
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.sparsify import strip
 from tost_tf.report.figures import scales_by_tensor
-from tost_tf.rescale.gradinit import parameter_names, rescale_init
+from tost_tf.rescale.gradinit import rescale_init
 from tost_tf.seeds import derive_seed
 from tost_tf.train.network import haunt, training_loss
 from tost_tf.train.run_directory import RunDirectory, write_json
@@ -52,8 +52,7 @@ def rescale(
     haunted = haunt(config, model, masks)
     scales = rescale_init(haunted, halves, steps=recipe.rescale_steps, loss=training_loss(config))
     model.set_weights(strip(haunted.plain).get_weights())
-    by_name = dict(zip(parameter_names(model.trainable_weights), scales.values(), strict=True))
     save_weights(model, directory.rescaled_weights)
-    scales_by_tensor(by_name, directory.figures / "scales.png", "scales of the initialisation")
+    scales_by_tensor(scales, directory.figures / "scales.png", "scales of the initialisation")
     # Last: where the scales are, the weights are.
-    write_json(directory.scales, by_name)
+    write_json(directory.scales, scales)

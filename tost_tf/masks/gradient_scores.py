@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.graph.batch_norm import statistics_kept
+from tost_tf.graph.finite import first_not_finite
+from tost_tf.graph.second_derivatives import twice_differentiable
 from tost_tf.masks.search import Batch
 from tost_tf.masks.select import require_finite
 from tost_tf.options import option
@@ -39,7 +41,7 @@ def snip_scores(
         return _loss_gradients(model, kernels, images, labels, 1.0)
 
     with statistics_kept(model):
-        sums = _summed(gradients, weights, batches, "SNIP")
+        sums = _summed(gradients, model, weights, batches, "SNIP")
     return {path: np.abs(total * weights[path].numpy()) for path, total in sums.items()}
 
 
@@ -58,10 +60,9 @@ def grasp_scores(
         return _loss_gradients(model, kernels, images, labels, GRASP_TEMPERATURE)
 
     with statistics_kept(model):
-        sums = _summed(gradients, weights, batches, "GraSP, first pass")
+        sums = _summed(gradients, model, weights, batches, "GraSP, first pass")
         fixed = [tf.constant(sums[path], weight.dtype) for path, weight in weights.items()]
 
-        @tf.function(reduce_retracing=True)
         def hessian_times_fixed(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(kernels)
@@ -69,7 +70,8 @@ def grasp_scores(
                 product = tf.add_n([tf.reduce_sum(one * other) for one, other in zip(fixed, own, strict=True)])
             return tape.gradient(product, kernels, unconnected_gradients="zero")
 
-        products = _summed(hessian_times_fixed, weights, batches, "GraSP, second pass")
+        second = twice_differentiable(hessian_times_fixed, model, kernels)
+        products = _summed(second, model, weights, batches, "GraSP, second pass")
     return {path: total * weights[path].numpy() for path, total in products.items()}
 
 
@@ -86,6 +88,7 @@ def _loss_gradients(
 
 def _summed(
     function: Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]],
+    model: keras.Model,
     weights: Mapping[str, tf.Variable],
     batches: Sequence[Batch],
     title: str,
@@ -94,7 +97,17 @@ def _summed(
     sums = {path: np.zeros(tuple(weight.shape)) for path, weight in weights.items()}
     for number, (images, labels) in enumerate(tqdm(batches, title, leave=False, disable=None), 1):
         values = {path: tensor.numpy() for path, tensor in zip(sums, function(images, labels), strict=True)}
-        require_finite(values, f" in batch {number} ({title})")
+        _require_finite(values, f" in batch {number} ({title})", model, images)
         for path, value in values.items():
             sums[path] += value
     return sums
+
+
+def _require_finite(values: Mapping[str, np.ndarray], place: str, model: keras.Model, images: tf.Tensor) -> None:
+    """As `require_finite`, with what is wrong in the forward pass, or else the score that is nearest to the loss."""
+    if all(np.isfinite(value).all() for value in values.values()):
+        return
+    cause = first_not_finite(model, images)
+    # What is wrong with one gradient is wrong with those of all layers before.
+    nearest_first = dict(reversed(values.items()))
+    require_finite(values if cause else nearest_first, f"{place}, because of {cause}" if cause else place)

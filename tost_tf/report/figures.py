@@ -15,6 +15,14 @@ from tost_tf.files import replaced_file
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
+# What the name of a parameter tensor ends in -> how it is drawn; "" is the rest.
+KINDS_OF_TENSORS = {
+    "kernel": (BLUE, "o"),
+    "gamma": (ORANGE, "s"),
+    "beta": (GREEN, "^"),
+    "bias": (GREY, "v"),
+    "": ("black", "x"),
+}
 
 
 def learning_curves(rows: Sequence[Mapping[str, float]], ghost_epochs: int, path: Path, title: str) -> None:
@@ -77,19 +85,28 @@ def sparsity_by_layer(layer_sparsity: Mapping[str, float], overall: float, path:
 
 
 def scales_by_tensor(scales: Mapping[str, float], path: Path, title: str) -> None:
-    """Draws what the initialisation was rescaled by: a point a parameter tensor, in the order of the network."""
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    """Draws what the initialisation was rescaled by: a point a parameter tensor, by name, in the order of the network.
+
+    Args:
+      scales: path of the tensor ("stage1_block1_bn1/gamma") -> scale.
+      path: the PNG file.
+      title: above the figure.
+    """
+    figure = Figure(figsize=(8, 2 + 0.16 * len(scales)), layout="constrained")
     axes = figure.subplots()
-    kinds = {"kernel": (BLUE, "o"), "gamma": (ORANGE, "s"), "beta": (GREEN, "^"), "bias": (GREY, "v")}
-    for kind, (colour, marker) in kinds.items():
-        points = [(place, scale) for place, (name, scale) in enumerate(scales.items()) if name.endswith(kind)]
-        if points:
-            axes.plot(*zip(*points, strict=True), color=colour, marker=marker, ls="", ms=4, label=kind)
-    axes.axhline(1, color="black", lw=1, ls="--")
-    axes.set_xlabel("parameter tensor, from the image to the logits")
-    axes.set_ylabel("scale (1: as initialised)")
+    places = {name: place for place, name in enumerate(scales)}
+    left = dict(scales)
+    for kind, (colour, marker) in KINDS_OF_TENSORS.items():
+        own = {name: left.pop(name) for name in list(left) if name.partition(" #")[0].endswith(kind)}
+        if own:
+            drawn = (list(own.values()), [places[name] for name in own])
+            axes.plot(*drawn, color=colour, marker=marker, ls="", ms=4, label=kind or "other")
+    axes.axvline(1, color="black", lw=1, ls="--")
+    axes.set_yticks(range(len(scales)), list(scales), fontsize=6)
+    axes.set_ylim(len(scales) - 0.4, -0.6)
+    axes.set_xlabel("scale (1: as initialised)")
     axes.set_title(title, parse_math=False)
-    axes.legend()
+    figure.legend(loc="outside lower left", ncols=len(KINDS_OF_TENSORS))
     axes.grid(alpha=0.3)
     save(figure, path)
 

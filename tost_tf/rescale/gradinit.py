@@ -16,7 +16,10 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.batch_norm import statistics_kept
-from tost_tf.graph.kernels import current_masks, prunable_weights
+from tost_tf.graph.finite import first_not_finite
+from tost_tf.graph.noise import noise_off
+from tost_tf.graph.parameter_paths import parameter_paths
+from tost_tf.graph.second_derivatives import twice_differentiable
 from tost_tf.rescale.adam import ScaleAdam
 
 WEIGHT_BOUND, BIAS_BOUND = 0.01, 0.0
@@ -39,9 +42,9 @@ class GradInit:
 
     The parameters that are scaled are those of the masked network: kernels, BatchNormalization's gamma and beta, and
     biases. With a `GhostModel` the loss is that of the view in use, so ghosts are there as the run starts with them;
-    their own weights are neither scaled nor counted. Gradients count kept weights only: with those of pruned weights,
+    their own weights are neither scaled nor counted. Pruned weights have no gradient: with those of pruned weights,
     as in the released code, the norm would mostly be theirs, and `gamma` mean something else. BatchNormalization uses
-    the statistics of the batch.
+    the statistics of the batch; dropout and everything else that is left to chance in training is off, as there.
 
     Args:
       model: a model made by `sparsify`, a `GhostModel`, or a dense functional model.
@@ -52,7 +55,7 @@ class GradInit:
       learning_rate, clip: of Adam on the scales.
 
     Attributes:
-      names: of the scaled tensors.
+      names: the paths of the scaled tensors, as `parameter_paths` gives them.
       scales: what they are scaled by, all 1 at the start.
     """
 
@@ -68,20 +71,16 @@ class GradInit:
     ):
         self.model, self.loss, self.eta, self.gamma, self.normalise = model, loss, eta, gamma, normalise
         network = model.plain if isinstance(model, GhostModel) else model
-        self.parameters: list[tf.Variable] = list(network.trainable_weights)
-        self.names = parameter_names(self.parameters)
+        by_path = parameter_paths(network)
+        self.names: list[str] = list(by_path)
+        self.parameters: list[tf.Variable] = list(by_path.values())
         self._original = [parameter.numpy() for parameter in self.parameters]
-        masks, paths = current_masks(network), prunable_weights(network)
-        by_kernel = {id(kernel): masks[path] for path, kernel in paths.items() if path in masks}
-        self._masks = [
-            tf.constant(by_kernel.get(id(parameter), np.ones(())), parameter.dtype) for parameter in self.parameters
-        ]
         bounds = [BIAS_BOUND if name.partition(" #")[0].endswith(BIAS_NAMES) else WEIGHT_BOUND for name in self.names]
         self._adam = ScaleAdam(np.array(bounds), learning_rate, clip)
         # A tensor that is all zero is the same at any scale.
         self._movable = np.array([bool(np.any(original)) for original in self._original])
         self._gradients = tf.function(self._loss_and_gradients, reduce_retracing=True)
-        self._norm_gradients = tf.function(self._gradients_of_the_norm, reduce_retracing=True)
+        self._norm_gradients = twice_differentiable(self._gradients_of_the_norm, model, self.parameters)
 
     @property
     def scales(self) -> np.ndarray:
@@ -91,32 +90,50 @@ class GradInit:
         """One iteration: the gradient on `first` and `second`, the loss after a step on `first` and `fresh`.
 
         Raises:
-          TostError: the loss or the gradient is no longer finite.
+          TostError: the loss or a gradient is no longer finite.
         """
         images, labels = _joined(first, second)
-        loss, gradients = self._gradients(images, labels)
+        loss, gradients = self._finite_gradients(images, labels)
         norm = float(tf.linalg.global_norm(gradients))
-        if not np.isfinite(norm) or not np.isfinite(loss):
-            raise TostError(f"rescaling the initialisation gives loss {float(loss)} and gradient norm {norm}")
         if norm > self.gamma:
-            self._update(self._norm_gradients(images, labels), "norm")
-            return RescaleStep("norm", float(loss), norm)
+            of_norm = self._norm_gradients(images, labels)
+            self._require_finite(of_norm, "a gradient of the gradient norm", loss)
+            self._update(of_norm, "norm")
+            return RescaleStep("norm", loss, norm)
         length = self.eta / norm if self.normalise and norm > 0 else self.eta
         before = [parameter.numpy() for parameter in self.parameters]
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.assign_sub(length * gradient)
-        _, after_step = self._gradients(*_joined(first, fresh))
-        for parameter, value in zip(self.parameters, before, strict=True):
-            parameter.assign(value)
+        try:
+            for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                parameter.assign_sub(length * gradient)
+            _, after_step = self._finite_gradients(*_joined(first, fresh))
+        finally:
+            for parameter, value in zip(self.parameters, before, strict=True):
+                parameter.assign(value)
         self._update([gradient / self.eta for gradient in after_step], "loss")
-        return RescaleStep("loss", float(loss), norm)
+        return RescaleStep("loss", loss, norm)
+
+    def _finite_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[float, list[tf.Tensor]]:
+        """The loss and its gradients by the parameters, those of pruned weights zero."""
+        loss, gradients = self._gradients(images, labels)
+        if not np.isfinite(loss):
+            view = self.model.view if isinstance(self.model, GhostModel) else self.model
+            cause = first_not_finite(view, images) or "the loss itself"
+            raise TostError(f"rescaling the initialisation gives loss {float(loss)}, because of {cause}")
+        self._require_finite(gradients, "a gradient", float(loss))
+        return float(loss), gradients
+
+    def _require_finite(self, gradients: list[tf.Tensor], what: str, loss: float) -> None:
+        # What is wrong with one gradient is wrong with those of all layers before: the last is where it starts.
+        for name, gradient in reversed(list(zip(self.names, gradients, strict=True))):
+            if not np.isfinite(gradient).all():
+                raise TostError(f"rescaling the initialisation, {what} is not finite by {name} (at loss {loss})")
 
     def _loss_and_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape, noise_off(self.model):
             tape.watch(self.parameters)
             loss = self.loss(labels, self.model(images, training=True))
         gradients = tape.gradient(loss, self.parameters, unconnected_gradients="zero")
-        return loss, [mask * gradient for mask, gradient in zip(self._masks, gradients, strict=True)]
+        return loss, gradients
 
     def _gradients_of_the_norm(self, images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -133,16 +150,6 @@ class GradInit:
         self._adam.step(np.where(self._movable, products, 0.0), kind)
         for parameter, original, scale in zip(self.parameters, self._original, self.scales, strict=True):
             parameter.assign(original * scale.astype(original.dtype))
-
-
-def parameter_names(parameters: list[tf.Variable]) -> list[str]:
-    """The names of parameters; a name that came before (in another nested model) is numbered."""
-    names = []
-    for parameter in parameters:
-        name = parameter.name.removesuffix(":0")
-        repeats = sum(earlier.partition(" #")[0] == name for earlier in names)
-        names.append(f"{name} #{repeats + 1}" if repeats else name)
-    return names
 
 
 def rescale_init(
@@ -166,10 +173,11 @@ def rescale_init(
       eta, gamma, normalise, learning_rate: as in `GradInit`.
 
     Returns:
-      The scale of each parameter tensor, by name.
+      Path ("stage1_block1_conv1/kernel", as in masks; "stage1_block1_bn1/gamma") -> scale, of each parameter tensor.
 
     Raises:
-      TostError: the dataset is empty or `steps` below 1, or the loss is no longer finite.
+      TostError: the dataset is empty or `steps` below 1, the loss or a gradient is no longer finite (what is to
+        blame is named), or the network has no second derivative.
     """
     if steps < 1:
         raise TostError(f"steps is {steps}, it must be at least 1")

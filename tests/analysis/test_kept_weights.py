@@ -1,0 +1,62 @@
+"""All analyses of a model in double precision, on images in single precision as they come from files."""
+
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.analysis import activations, gradient_flow, hessian, landscape
+from tost_tf.analysis.kept_weights import KeptWeights
+from tost_tf.compat import keras
+
+LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
+
+
+@pytest.fixture
+def pair(small_model):
+    """A sparse network with ghosts in single precision, and the same in double precision."""
+    double = keras.models.clone_model(
+        small_model, clone_function=lambda layer: type(layer).from_config(layer.get_config() | {"dtype": "float64"})
+    )
+    double.set_weights(small_model.get_weights())
+    masks = tost.masks.random(small_model, sparsity=0.3)
+    models = [tost.GhostModel(tost.sparsify(model, masks), "pswish", "projection") for model in (small_model, double)]
+    assert [model.compute_dtype for model in (models[0].plain.layers[1], models[1].plain.layers[1])] == [
+        "float32",
+        "float64",
+    ]
+    return models
+
+
+ANALYSES = {
+    "activations": lambda model, *data: activations.activation_sparsity(model.haunted, data[0]),
+    "gradient flow": lambda model, *data: [{"flow": gradient_flow.gradient_flow(model, *data, LOSS)}],
+    "hessian": lambda model, *data: [
+        {"eigenvalue": row["eigenvalue"]}
+        for row in hessian.top_eigenvalues(hessian.MaskedHessian(model, *data), 2, 8)[0]
+    ],
+    "eigenvector": lambda model, *data: landscape.loss_along_direction(
+        model, hessian.top_eigenvalues(hessian.MaskedHessian(model, *data), 1, 8)[1], np.array([-0.3, 0.1]), *data
+    ),
+    "weights": lambda model, *data: landscape.weight_landscape(model, *data, points=2, reach=0.3),
+    "inputs": lambda model, *data: landscape.input_landscape(model, *data, points=2, reach=0.3),
+}
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_an_analysis_gives_the_same_in_double_precision(pair, small_images, name):
+    single, double = (ANALYSES[name](model, *small_images) for model in pair)
+    assert len(single) == len(double) > 0
+    for one, other in zip(single, double, strict=True):
+        assert list(one) == list(other)
+        for key, value in one.items():
+            assert value == (other[key] if isinstance(value, str) else pytest.approx(other[key], rel=2e-4))
+
+
+def test_parts_of_a_vector_have_the_types_of_the_variables(pair):
+    for model, dtype in zip(pair, (np.float32, np.float64), strict=True):
+        weights = KeptWeights(model)
+        vector = np.random.default_rng(3).normal(size=weights.size)
+        parts = weights.parts(vector)
+        kept = vector * np.concatenate([mask.ravel() for mask in weights.masks])
+        assert {part.dtype for part in parts} == {np.dtype(dtype)}
+        np.testing.assert_allclose(weights.flat(parts), kept, rtol=1e-6 if dtype == np.float32 else 0)

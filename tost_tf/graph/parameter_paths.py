@@ -1,0 +1,43 @@
+"""What the parameters of a model are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tost_tf.compat import is_graph_model, keras, tf
+from tost_tf.graph.copy import unwrapped_layer
+
+
+def parameter_paths(model: keras.Model) -> dict[str, tf.Variable]:
+    """Path ("stage1_block1_bn1/gamma") -> variable, for every trainable weight, in the order of the layers.
+
+    A path is the names of the nested models, of the layer and of the weight with "/" between them, the same with and
+    without pruning wrappers; kernels have the paths they have in masks. Further weights of one path are numbered:
+    "layer/weight #2".
+
+    Args:
+      model: a functional or Sequential tf_keras model.
+    """
+    paths: dict[int, str] = {}
+    taken: dict[str, int] = {}
+    for path, variable in _walk(model, ""):
+        if id(variable) not in paths:
+            taken[path] = taken.get(path, 0) + 1
+            paths[id(variable)] = path if taken[path] == 1 else f"{path} #{taken[path]}"
+    return {paths[id(variable)]: variable for variable in model.trainable_weights}
+
+
+def _walk(network: keras.Model, prefix: str) -> Iterator[tuple[str, tf.Variable]]:
+    for layer in network.layers:
+        own = unwrapped_layer(layer)
+        if is_graph_model(own):
+            yield from _walk(own, f"{prefix}{own.name}/")
+        else:
+            for variable in own.trainable_weights:
+                yield f"{prefix}{own.name}/{_name_in(own, variable)}", variable
+
+
+def _name_in(layer: keras.layers.Layer, variable: tf.Variable) -> str:
+    """The variable's name, after those of the layers it is in, in a layer made of layers: "query/kernel"."""
+    names = variable.name.removesuffix(":0").split("/")
+    return "/".join(names[names.index(layer.name) + 1 :]) if layer.name in names[:-1] else names[-1]

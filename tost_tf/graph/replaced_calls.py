@@ -1,0 +1,28 @@
+"""Layers whose calls go through something else for a while."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+from tost_tf.compat import keras
+
+Call = Callable[..., object]
+
+
+@contextlib.contextmanager
+def calls_replaced(
+    layers: Iterable[keras.layers.Layer], replace: Callable[[keras.layers.Layer, Call], Call]
+) -> Iterator:
+    """Until the block ends, `layer.call` is `replace(layer, its own call)`, for each of the layers."""
+    with contextlib.ExitStack() as undo:
+        for layer in layers:
+            had_one = "call" in vars(layer)  # else it is the class's
+            original = layer.call
+            # Not by Keras's own way, which looks into what it is given for weights.
+            object.__setattr__(layer, "call", replace(layer, original))
+            if had_one:
+                undo.callback(object.__setattr__, layer, "call", original)
+            else:
+                undo.callback(object.__delattr__, layer, "call")
+        yield
