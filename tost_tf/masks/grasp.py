@@ -27,7 +27,6 @@ def grasp(
 def find(search: MaskSearch, options: ExamplesOptions) -> FoundMask:
     """As `grasp`."""
     search.require_one_copy()
-    search.require_finite_weights()
     batches = search.batches(options.mask_examples_per_class)
     return search.select(grasp_scores(search.model, search.weights(), batches))
 

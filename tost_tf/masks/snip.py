@@ -27,7 +27,6 @@ def snip(
 def find(search: MaskSearch, options: ExamplesOptions) -> FoundMask:
     """As `snip`."""
     search.require_one_copy()
-    search.require_finite_weights()
     batches = search.batches(options.mask_examples_per_class)
     return search.select(snip_scores(search.model, search.weights(), batches))
 
