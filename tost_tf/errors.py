@@ -16,9 +16,20 @@ class NotFinite(TostError):
     """A weight or a score is NaN or infinite."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> TostError:
-    """The error for a name that is not among the `known` ones, with the nearest one if any is near."""
-    known = sorted(known)
-    nearest = difflib.get_close_matches(str(name), known, n=1)
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], more: Iterable[str] = (), called: str = "others"
+) -> TostError:
+    """The error for a name that is not among the `known` ones, with the nearest one if any is near.
+
+    Args:
+      kind: what it is the name of.
+      name: the name.
+      known: those that are right.
+      more: right as well, but too many to be listed: they are `called` that.
+      called: see there.
+    """
+    known, more = sorted(known), sorted(more)
+    nearest = difflib.get_close_matches(str(name), [*known, *more], n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return TostError(f"unknown {kind} {name!r}: {hint}known ones are {', '.join(known)}")
+    rest = f", and {called}" if more else ""
+    return TostError(f"unknown {kind} {name!r}: {hint}known ones are {', '.join(known)}{rest}")

@@ -1,4 +1,6 @@
 import importlib
+import subprocess
+import sys
 
 import pytest
 import tensorflow_datasets as tfds
@@ -18,10 +20,17 @@ def test_listed_datasets_are_those_of_tensorflow_datasets():
     assert set(names.CHARACTER_DATASETS) <= {*names.TFDS_DATASETS, *names.DATASETS}
 
 
-def test_config_imports_no_tensorflow():
-    import subprocess
-    import sys
+def ran(code: str) -> int:
+    return subprocess.run([sys.executable, "-c", code], check=False).returncode
 
+
+def test_config_imports_no_tensorflow():
     importlib.import_module("tost_tf.config.flags")
     code = "import sys, tost_tf, tost_tf.config.flags; sys.exit('tensorflow' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert ran(code) == 0
+
+
+def test_a_known_dataset_is_not_asked_for_and_another_takes_no_tensorflow():
+    make = "import sys; from tost_tf.config.run_config import RunConfig as C; C.make(dataset='{}'); m = sys.modules; "
+    assert ran(make.format("emnist/letters:3.1.0") + "sys.exit('tensorflow_datasets' in m or 'numpy' in m)") == 0
+    assert ran(make.format("cifar10_n") + "sys.exit('tensorflow' in m)") == 0

@@ -5,20 +5,21 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tost_tf.config.names import APPLICATIONS, DATASETS, MODEL_SUFFIXES, MODELS, TFDS_DATASETS
+from tost_tf.config.dataset_name import check_dataset
+from tost_tf.config.names import APPLICATIONS, MODEL_SUFFIXES, MODELS
 from tost_tf.config.recipe import RECIPES
 from tost_tf.errors import TostError, unknown_name
 
 if TYPE_CHECKING:
     from tost_tf.config.dynamic import SuperposeConfig
     from tost_tf.config.machine import MachineConfig
-    from tost_tf.config.run_config import DataConfig, MaskConfig, RunConfig
+    from tost_tf.config.run_config import MaskConfig, RunConfig
 
 
 def check_together(config: "RunConfig") -> None:
     """Raises `TostError` for options that are fine alone but not together."""
     _check_model(config.model.model)
-    _check_dataset(config.data)
+    check_dataset(config.data.dataset, config.data.data_dir)
     _check_mask(config.mask)
     _check_schedule(config)
     _check_teacher(config)
@@ -26,12 +27,6 @@ def check_together(config: "RunConfig") -> None:
     _check_superpose(config)
     _check_machine(config.machine)
     _check_precision(config)
-
-
-def _check_dataset(data: "DataConfig") -> None:
-    known = data.dataset in (*DATASETS, *TFDS_DATASETS)
-    if not known and not (re.fullmatch(r"\w+", data.dataset) and _is_prepared(data)):
-        raise unknown_name("--dataset", data.dataset, (*DATASETS, *TFDS_DATASETS))
 
 
 def _check_mask(mask: "MaskConfig") -> None:
@@ -193,8 +188,3 @@ def _check_model(model: str) -> None:
     applications = [f"applications/{name}" for name in APPLICATIONS]
     if model not in MODELS and model not in applications:
         raise unknown_name("--model", model, (*MODELS, *(applications if "/" in model else ("applications/NAME",))))
-
-
-def _is_prepared(data: "DataConfig") -> bool:
-    """Whether tensorflow-datasets has prepared the dataset in the data folder."""
-    return any((Path(data.data_dir).expanduser() / data.dataset).rglob("dataset_info.json"))

@@ -166,8 +166,8 @@ GHOST_SCHEDULES = Registry(
     },
 )
 
-# Image-classification datasets of tensorflow-datasets, so that a name is checked without importing it. Others
-# that are already prepared in the data folder are accepted too.
+# Image-classification datasets of tensorflow-datasets, so that a name is checked without importing it, and those to
+# list. Others of it, or prepared in the data folder, are accepted too.
 TFDS_DATASETS = tuple(
     [
         "beans",
@@ -199,6 +199,7 @@ TFDS_DATASETS = tuple(
         "kmnist",
         "malaria",
         "mnist",
+        "mnist_corrupted",
         "omniglot",
         "oxford_flowers102",
         "oxford_iiit_pet",
@@ -226,6 +227,7 @@ CHARACTER_DATASETS = (
     "emnist",
     "kmnist",
     "mnist",
+    "mnist_corrupted",
     "omniglot",
     "svhn_cropped",
 )
