@@ -42,6 +42,8 @@ def test_mean_and_deviation_are_those_of_the_training_part():
 def test_cifar_is_normalised_as_in_the_authors_code():
     data = split("cifar10", numbered(10), numbered(2), 10, 0.1)
     assert (data.mean, data.deviation) == (CIFAR_MEAN, CIFAR_DEVIATION)
+    data = split("cifar10:3.0.2", numbered(10), numbered(2), 10, 0.1)
+    assert (data.mean, data.deviation) == (CIFAR_MEAN, CIFAR_DEVIATION)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,33 @@ def test_second_derivatives(function, reference):
     np.testing.assert_allclose(outer.gradient(first, x), expected, atol=1e-8)
 
 
+@pytest.mark.parametrize(("function", "reference"), CASES)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_beta_may_be_a_variable_and_is_trained_then(function, reference, compiled):
+    x, beta = tf.constant(X, tf.float64), tf.Variable(1.7, dtype=tf.float64)
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x, beta)
+            loss = tf.reduce_sum(y * tf.constant(np.cos(X)))
+        return y, tape.gradient(loss, [x, beta])
+
+    y, (by_x, by_beta) = (tf.function(gradients) if compiled else gradients)()
+    values, derivatives = reference(X, 1.7)
+    np.testing.assert_allclose(y, values, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(by_x, derivatives * np.cos(X), rtol=1e-11, atol=1e-13)
+    step = 1e-6
+    change = (reference(X, 1.7 + step)[0] - reference(X, 1.7 - step)[0]) / (2 * step)
+    assert by_beta.numpy() == pytest.approx(np.sum(change * np.cos(X)), rel=1e-7)
+
+
+@pytest.mark.parametrize("function", [pswish, mish])
+def test_beta_may_be_a_number(function):
+    x = tf.constant(X, tf.float64)
+    np.testing.assert_array_equal(function(x, 0.3), function(x, tf.constant(0.3, tf.float64)))
+
+
 @pytest.mark.parametrize("function", [pswish, mish])
 @pytest.mark.parametrize("dtype", [tf.float16, tf.float32])
 @pytest.mark.parametrize("beta", BETAS)

@@ -11,8 +11,8 @@ import tost_tf as tost
 from tests.parity import reference
 from tests.parity.keras_network import keras_network
 from tost_tf.compat import tf
+from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.gradient_scores import grasp_scores, snip_scores
-from tost_tf.masks.prunable import prunable_weights
 
 VALUES = reference.parameters()
 # Each batch is normalised by itself, so that it matters which examples are in which.

@@ -17,6 +17,43 @@ def test_steps_by_hand():
     np.testing.assert_allclose(weight, [1.58 - 0.03 * 1.638, -2.79 + 0.03 * 0.269], rtol=1e-6)
 
 
+def test_in_double_precision_the_numbers_are_exact():
+    weight = tf.Variable([2.0, -3.0], dtype=tf.float64)
+    optimizer = CoupledSGD(learning_rate=0.1, momentum=0.9, weight_decay=2e-4)
+    for rate, steps in ((0.1, 2), (0.03, 1)):
+        optimizer.learning_rate = rate
+        for _ in range(steps):
+            optimizer.apply_gradients([(tf.constant([1.2, -0.4], tf.float64), weight)])
+    expected, momentum = np.array([2.0, -3.0]), 0.0
+    for rate in (0.1, 0.1, 0.03):
+        momentum = 0.9 * momentum + np.array([1.2, -0.4]) + 2e-4 * expected
+        expected = expected - rate * momentum
+    np.testing.assert_allclose(weight, expected, rtol=1e-14)
+
+
+def test_a_learning_rate_set_before_the_first_step_is_kept_in_double_precision():
+    weight = tf.Variable([1.0], dtype=tf.float64)
+    optimizer = CoupledSGD(learning_rate=0.1, momentum=0.0)
+    optimizer.learning_rate = 0.25
+    optimizer.apply_gradients([(tf.constant([1.0], tf.float64), weight)])
+    assert weight.numpy().tolist() == [0.75]
+
+
+def test_single_precision_is_as_it_was():
+    """The rate stays Keras's own variable, which checkpoints hold, and the numbers are those nearest to them."""
+    weight = tf.Variable([2.0, -3.0])
+    optimizer = CoupledSGD(0.1, 0.9, 2e-4)
+    rate = optimizer.learning_rate
+    for _ in range(2):
+        optimizer.apply_gradients([(tf.constant([1.2, -0.4]), weight)])
+    assert optimizer.learning_rate is rate and rate.dtype == tf.float32
+    expected, momentum = np.array([2, -3], np.float32), np.float32(0)
+    for _ in range(2):
+        momentum = np.float32(0.9) * momentum + (np.array([1.2, -0.4], np.float32) + np.float32(2e-4) * expected)
+        expected = expected - np.float32(0.1) * momentum
+    np.testing.assert_allclose(weight, expected, rtol=2e-7)
+
+
 def test_every_trainable_weight_decays():
     layer = keras.layers.BatchNormalization()
     layer.build((None, 2))

@@ -6,22 +6,22 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tost_tf.data.tfds_images import require_known
+from tost_tf.config.dataset_name import check_dataset
 from tost_tf.errors import TostError, unknown_name
 from tost_tf.masks.lottery import LotteryOptions
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.models.applications import PREFIX, require_application
-from tost_tf.registry import DATASETS, MODELS
+from tost_tf.registry import MODELS
 
 if TYPE_CHECKING:
     from tost_tf.config.dynamic import SuperposeConfig
-    from tost_tf.config.run_config import DataConfig, MaskConfig, RunConfig
+    from tost_tf.config.run_config import MaskConfig, RunConfig
 
 
 def check_together(config: RunConfig) -> None:
     """Raises `TostError` for options that are fine alone but not together."""
     _check_model(config.model.model)
-    _check_dataset(config.data)
+    check_dataset(config.data.dataset, config.data.data_dir)
     _check_mask(config.mask)
     _check_lottery(config.method_options(LotteryOptions))
     _check_schedule(config)
@@ -29,12 +29,6 @@ def check_together(config: RunConfig) -> None:
     _check_superpose(config)
     _check_run_dir(config.machine.run_dir)
     _check_precision(config)
-
-
-def _check_dataset(data: DataConfig) -> None:
-    """Names of this project and datasets that are prepared are known without asking tensorflow-datasets."""
-    if data.dataset not in DATASETS and not (re.fullmatch(r"\w+([/:][\w.]+)?", data.dataset) and _is_prepared(data)):
-        require_known(data.dataset)
 
 
 def _check_mask(mask: MaskConfig) -> None:
@@ -167,8 +161,3 @@ def _check_model(model: str) -> None:
         require_application(model)
     elif model not in MODELS:
         raise unknown_name("--model", model, (*MODELS, f"{PREFIX}NAME"))
-
-
-def _is_prepared(data: DataConfig) -> bool:
-    """Whether tensorflow-datasets has prepared the dataset in the data folder."""
-    return any((Path(data.data_dir).expanduser() / data.dataset).rglob("dataset_info.json"))

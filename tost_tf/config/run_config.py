@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tost_tf.config.checks import check_together
+from tost_tf.config.dataset_name import base_name
 from tost_tf.config.dynamic import DynamicConfig, SuperposeConfig
 from tost_tf.config.learning_rate import default_drops
 from tost_tf.config.machine import MachineConfig, RecordConfig
@@ -30,7 +31,9 @@ class DataConfig:
     """Which images, and how they are split and augmented."""
 
     dataset: str = option(
-        "cifar10", "digits, tiny_imagenet, or any image-classification dataset of tensorflow-datasets"
+        "cifar10",
+        "digits, tiny_imagenet, or any image-classification dataset of tensorflow-datasets: NAME, NAME/CONFIG or "
+        "NAME:VERSION",
     )
     data_dir: str = option(DEFAULT_DATA_DIR, "where datasets are kept")
     train_examples: int = option(0, "use only that many training images; 0 means all", minimum=0)
@@ -230,7 +233,7 @@ def _completed(config: RunConfig) -> RunConfig:
     """Fills in the defaults that depend on other options."""
     data, mask, training, recipe, machine = config.data, config.mask, config.training, config.recipe, config.machine
     if data.augment is None:
-        data = dataclasses.replace(data, augment=data.dataset not in NOT_AUGMENTED)
+        data = dataclasses.replace(data, augment=base_name(data.dataset) not in NOT_AUGMENTED)
     if config.model.model.endswith(MODEL_SUFFIXES):
         model = dataclasses.replace(config.model, model=os.path.expanduser(config.model.model))
         config = dataclasses.replace(config, model=model)

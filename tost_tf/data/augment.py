@@ -8,7 +8,8 @@ PADDING = 4
 
 # Datasets of characters: mirrored, they are another symbol or none, so they are not augmented by default.
 NOT_AUGMENTED = (
-    *("binary_alpha_digits", "cmaterdb", "digits", "emnist", "kmnist", "mnist", "omniglot", "svhn_cropped"),
+    *("binary_alpha_digits", "cmaterdb", "digits", "emnist", "kmnist"),
+    *("mnist", "mnist_corrupted", "omniglot", "svhn_cropped"),
 )
 
 

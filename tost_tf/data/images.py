@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from tost_tf.config.dataset_name import base_name
 from tost_tf.errors import TostError
 from tost_tf.seeds import derive_seed
 
@@ -105,7 +106,7 @@ def split(
 
 
 def _normalisation(name: str, images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if name in ("cifar10", "cifar100"):
+    if base_name(name) in ("cifar10", "cifar100"):
         return CIFAR_MEAN, CIFAR_DEVIATION
     # By the histogram of each channel: exact, and no copy of the images as floating-point numbers.
     levels = np.arange(256) / 255

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,7 @@ import numpy as np
 from tost_tf.compat import tf
 from tost_tf.data.images import ImageData, LabelledImages, split
 from tost_tf.data.resize import resized
-from tost_tf.errors import TostError, unknown_name
-from tost_tf.registry import DATASETS
+from tost_tf.errors import TostError
 
 if TYPE_CHECKING:
     from tost_tf.config.run_config import DataConfig
@@ -40,42 +38,45 @@ def load_tfds(config: DataConfig) -> ImageData:
         raise TostError(
             f"tensorflow-datasets cannot open {name} in {data_dir}: {str(error).splitlines()[0]}"
         ) from error
-    _require_classification(tfds, builder)
+    keys = _image_and_label(tfds, name, builder.info)
     if not Path(builder.data_dir).exists():
         _download(builder, data_dir)
     splits = builder.info.splits
     test_split = next((part for part in ("test", "validation") if part in splits), None)
     if "train" not in splits or test_split is None:
         raise TostError(f"{name} has the splits {', '.join(splits)}: a training and a test split are needed")
-    image_key, label_key = builder.info.supervised_keys
-    parts = [_decode(builder, part, image_key, label_key, config.image_size) for part in ("train", test_split)]
-    classes = builder.info.features[label_key].num_classes
+    parts = [_decode(builder, part, *keys, config.image_size) for part in ("train", test_split)]
+    classes = builder.info.features[keys[1]].num_classes
     return split(name, *parts, classes, config.validation_fraction, config.train_examples)
 
 
-def require_known(name: str) -> None:
-    """Raises `TostError` with the nearest name if tensorflow-datasets, which is imported, has no dataset `name`.
+def _image_and_label(tfds: Any, name: str, info: Any) -> tuple[str, str]:
+    """The names of the image and its class: those of supervised training, else "image" and "label", else the only ones.
 
-    Args:
-      name: as tensorflow-datasets takes it: "NAME", "NAME/CONFIG", "NAME:VERSION".
+    Raises:
+      TostError: the dataset does not give one image of bytes and its class; its features are told.
     """
-    import tensorflow_datasets as tfds
+    features = dict(info.features.items()) if isinstance(info.features, tfds.features.FeaturesDict) else {}
+    images = [key for key, feature in features.items() if _is_image(tfds, feature) and feature.np_dtype == np.uint8]
+    labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    supervised = [key for key in info.supervised_keys or () if isinstance(key, str)]
+    for pair in (supervised[:2], ["image", "label"], [*images, *labels]):
+        if len(pair) == 2 and pair[0] in images and pair[1] in labels:
+            return tuple(pair)
+    told = [f"{key} ({_kind(tfds, feature)})" for key, feature in features.items()]
+    raise TostError(
+        f"{name} is no image-classification dataset: an image of bytes and its class are needed, its features are "
+        f"{', '.join(told) or type(info.features).__name__}"
+    )
 
-    known = (*DATASETS, *tfds.list_builders(with_community_datasets=False))
-    if re.split("[/:]", name)[0] not in known:
-        raise unknown_name("--dataset", name, known)
+
+def _kind(tfds: Any, feature: Any) -> str:
+    kind = type(feature).__name__
+    return f"{kind} of {np.dtype(feature.np_dtype).name}" if _is_image(tfds, feature) else kind
 
 
-def _require_classification(tfds: Any, builder: Any) -> None:
-    info = builder.info
-    keys = info.supervised_keys
-    if (
-        not keys
-        or len(keys) != 2
-        or not isinstance(info.features[keys[0]], tfds.features.Image)
-        or not isinstance(info.features[keys[1]], tfds.features.ClassLabel)
-    ):
-        raise TostError(f"{builder.name} is no image-classification dataset: it must give one image and one label")
+def _is_image(tfds: Any, feature: Any) -> bool:
+    return isinstance(feature, tfds.features.Image)
 
 
 def _download(builder: Any, data_dir: str) -> None:
@@ -104,6 +105,8 @@ def _decode(builder: Any, part: str, image_key: str, label_key: str, image_size:
     height, width, channels = feature.shape
     if image_size:
         height = width = image_size
+    if channels is None:
+        raise TostError(f"the images of {builder.name} have no fixed number of channels")
     if height is None or width is None:
         raise TostError(f"the images of {builder.name} are of many sizes: give one with --image_size")
     count = builder.info.splits[part].num_examples

@@ -1,33 +1,38 @@
-"""Soft neurons that become ReLU as β grows: functions of a tensor and a scalar β >= 0 of the same type."""
+"""Soft neurons that become ReLU as β grows: functions of a tensor and a scalar β >= 0.
+
+β is a number, or a tensor or variable of the tensor's type.
+"""
 
 from __future__ import annotations
 
 from tost_tf.compat import tf
 
 
-def pswish(x: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+def pswish(x: tf.Tensor, beta: tf.Tensor | tf.Variable | float) -> tf.Tensor:
     """Parametric Swish, x·sigmoid(βx): Swish at β = 1, ReLU for β → ∞ (ToST, Section 2.2).
 
     Keeps only `x` for the backward pass, which is four element-wise operations beside the sigmoid; no product overflows
-    to NaN in float16 however large |x| and β are.
+    to NaN in float16 however large |x| and β are. β may be a variable, and trained: a graph leaves out what its
+    derivative takes where nobody asks for it.
     """
 
     @tf.custom_gradient
-    def with_gradient(x):
+    def with_gradient(x, beta):
         def gradient(upstream):
             gate = tf.sigmoid(beta * x)
             # SigmoidGrad is dy·y·(1 - y) in one operation.
-            return upstream * (gate + beta * tf.raw_ops.SigmoidGrad(y=gate, dy=x))
+            slope = tf.raw_ops.SigmoidGrad(y=gate, dy=x)
+            return upstream * (gate + beta * slope), tf.reduce_sum(upstream * x * slope)
 
         return x * tf.sigmoid(beta * x), gradient
 
-    return with_gradient(x)
+    return with_gradient(x, tf.convert_to_tensor(beta, x.dtype))
 
 
-def mish(x: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+def mish(x: tf.Tensor, beta: tf.Tensor | tf.Variable | float) -> tf.Tensor:
     """Parametric Mish, x·tanh(softplus(βx)): Mish at β = 1, ReLU for β → ∞.
 
     The paper names Mish (Misra 2019) as the other soft neuron but gives no parameter that removes it; β is put where
     PSwish has it.
     """
-    return x * tf.tanh(tf.math.softplus(beta * x))
+    return x * tf.tanh(tf.math.softplus(tf.convert_to_tensor(beta, x.dtype) * x))

@@ -22,7 +22,7 @@ class CoupledSGD(keras.optimizers.Optimizer):
 
     The penalty is added to the gradient of every trainable weight, BatchNormalization included, before the momentum
     (coupled); the learning rate multiplies the momentum when it is used, not when it is gathered, so that a drop of
-    the learning rate takes effect at once:
+    the learning rate takes effect at once. In float64 all three numbers are exact:
 
         gradient += weight_decay * weight;  m = momentum * m + gradient;  weight -= learning_rate * m
 
@@ -46,6 +46,7 @@ class CoupledSGD(keras.optimizers.Optimizer):
         # Keras's own weight_decay is decoupled: it stays off.
         super().__init__(name=name, jit_compile=jit_compile, **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
+        self._first_learning_rate = learning_rate
         self.momentum = momentum
         self.coupled_weight_decay = weight_decay
         self._masked = _Masked({})
@@ -64,6 +65,8 @@ class CoupledSGD(keras.optimizers.Optimizer):
         super().build(var_list)
         if getattr(self, "_built", False):
             return
+        if any(variable.dtype == tf.float64 for variable in var_list):
+            self._use_exact_learning_rate()
         self.momentums = [self.add_variable_from_reference(variable, "momentum") for variable in var_list]
         kept = [variable for variable in var_list if id(variable) in self._masked.masks]
         self._gradient_index = {variable_key(self, variable): index for index, variable in enumerate(kept)}
@@ -77,6 +80,16 @@ class CoupledSGD(keras.optimizers.Optimizer):
     def keeps_gradients(self) -> bool:
         """Whether gradients are kept, of any kernel."""
         return bool(self._masked.masks)
+
+    def _use_exact_learning_rate(self) -> None:
+        """Keras keeps a learning rate in its default type: float32 would round it for weights in float64."""
+        rate = self._learning_rate
+        if not isinstance(rate, tf.Variable) or rate.dtype == tf.float64:
+            return
+        now, first = float(rate.numpy()), self._first_learning_rate
+        with tf.init_scope():
+            value = first if now == float(tf.constant(first, rate.dtype).numpy()) else now
+            self._learning_rate = tf.Variable(value, name="learning_rate", dtype=tf.float64, trainable=False)
 
     def trains(self, variable: tf.Variable) -> bool:
         """Whether it was built for `variable`."""
@@ -97,9 +110,10 @@ class CoupledSGD(keras.optimizers.Optimizer):
             index, mask = self._gradient_index[key], self._masked.by_key[key]
             self.gradients[index].assign(gradient)
             gradient = tf.where(mask > 0, gradient, tf.zeros_like(gradient))
-        gradient += tf.cast(self.coupled_weight_decay, variable.dtype) * variable
+        # A cast would round the numbers to float32 first.
+        gradient += tf.constant(self.coupled_weight_decay, variable.dtype) * variable
         momentum = self.momentum_of(variable)
-        momentum.assign(tf.cast(self.momentum, variable.dtype) * momentum + gradient)
+        momentum.assign(tf.constant(self.momentum, variable.dtype) * momentum + gradient)
         variable.assign_sub(tf.cast(self.learning_rate, variable.dtype) * momentum)
 
     def get_config(self):

@@ -1,0 +1,45 @@
+"""Names of datasets: those of this project, and NAME, NAME/CONFIG or NAME:VERSION of tensorflow-datasets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tost_tf.errors import unknown_name
+from tost_tf.registry import DATASETS
+
+FORM = re.compile(r"(?P<name>\w+)(?P<config>/[^/:]+)?(?::[^/:]+)?")
+
+
+def base_name(dataset: str) -> str:
+    """The name without configuration and version: "emnist" of "emnist/letters:3.1.0"."""
+    return re.split("[/:]", dataset, maxsplit=1)[0]
+
+
+def check_dataset(dataset: str, data_dir: str) -> None:
+    """Raises `TostError`, with the nearest name, if there is no such dataset.
+
+    There is one if it has a loader of its own, is prepared in the data folder, or is of tensorflow-datasets. Whether it
+    is for image classification is seen when it is loaded.
+    """
+    if dataset in DATASETS:
+        return
+    form = FORM.fullmatch(dataset)
+    if form and _is_prepared(form["name"] + (form["config"] or ""), data_dir):
+        return
+    of_tfds = _all_of_tfds()  # only now: importing it takes a second
+    if not form or form["name"] not in of_tfds:
+        raise unknown_name("--dataset", dataset, (*DATASETS, *of_tfds))
+
+
+def _is_prepared(folder: str, data_dir: str) -> bool:
+    return any((Path(data_dir).expanduser() / folder).rglob("dataset_info.json"))
+
+
+def _all_of_tfds() -> list[str]:
+    """Every name that tensorflow-datasets knows, for any task; none where it is not installed."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        return []
+    return tfds.list_builders(with_community_datasets=False)
