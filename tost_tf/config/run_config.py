@@ -60,8 +60,15 @@ class MaskConfig:
     """Which weights stay."""
 
     mask: str = option("random", "how the mask is found", names=MASKS, also=("none",))
-    mask_file: str = option("", "read the mask from this .npz file instead of finding one")
-    sparsity: float = option(0.95, "fraction of the weights that are zero", minimum=0, below=1)
+    mask_file: str = option(
+        "", "read the mask from this .npz file instead of finding one; {sparsity} in its name stands for the percentage"
+    )
+    sparsity: float = option(
+        0.95,
+        "fraction of the weights that are zero; with --mask_file the file decides, and this only fills in its name",
+        minimum=0,
+        below=1,
+    )
     mask_scope: str = option(
         "global",
         "rank all weights together (global) or each kernel alone (layer); erk has a density of its own a layer",
@@ -84,7 +91,10 @@ class MaskConfig:
         "learning-rate schedule only (lr_rewind)",
         names=("rewind", "lr_rewind"),
     )
-    initial_weights: str = option("", "start from the weights in this .npz file, such as those beside a lottery ticket")
+    initial_weights: str = option(
+        "",
+        "start from the weights in this .npz file, such as those beside a lottery ticket; {sparsity} as in --mask_file",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,7 +219,9 @@ def _completed(config: RunConfig) -> RunConfig:
         model = dataclasses.replace(config.model, model=os.path.expanduser(config.model.model))
         config = dataclasses.replace(config, model=model)
     mask = dataclasses.replace(
-        mask, mask_file=os.path.expanduser(mask.mask_file), initial_weights=os.path.expanduser(mask.initial_weights)
+        mask,
+        mask_file=_filled_in(mask.mask_file, mask.sparsity),
+        initial_weights=_filled_in(mask.initial_weights, mask.sparsity),
     )
     machine = dataclasses.replace(machine, run_dir=os.path.expanduser(machine.run_dir))
     recipe = dataclasses.replace(recipe, teacher=os.path.expanduser(recipe.teacher))
@@ -228,6 +240,11 @@ def _completed(config: RunConfig) -> RunConfig:
         name = f"{Path(config.model.model).stem}_{data.dataset}_{mask_name}_{label}_seed{training.seed}"
         machine = dataclasses.replace(machine, run_dir=f"runs/{name}")
     return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
+
+
+def _filled_in(path: str, sparsity: float) -> str:
+    """The path with the user's folder for ~ and the percentage, 98 or 97.5, for {sparsity}."""
+    return os.path.expanduser(path).replace("{sparsity}", f"{100 * sparsity:g}")
 
 
 def _ghost_end(training: TrainingConfig, superpose: SuperposeConfig) -> int:
