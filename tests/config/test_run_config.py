@@ -52,6 +52,16 @@ def test_run_directory_is_named_after_the_run():
     assert RunConfig.make(mask_file="a/my.npz").machine.run_dir == "runs/resnet32_cifar10_my_tost_seed0"
 
 
+def test_sparsity_chooses_the_file_of_a_ticket():
+    names = {"mask_file": "t/net_{sparsity}.npz", "initial_weights": "t/net_{sparsity}_weights.npz"}
+    for sparsity, percent in ((0.98, "98"), (0.2, "20"), (0.975, "97.5")):
+        config = RunConfig.make(mask="lottery", sparsity=sparsity, **names)
+        assert config.mask.mask_file == f"t/net_{percent}.npz"
+        assert config.mask.initial_weights == f"t/net_{percent}_weights.npz"
+        assert config.machine.run_dir == f"runs/resnet32_cifar10_net_{percent}_tost_seed0"
+        assert RunConfig.make(**config.options()) == config
+
+
 def test_options_make_the_same_config_again():
     config = RunConfig.make(dataset="digits", epochs=9, recipe="default", ghost_neurons="mish", dense_layers="stem")
     assert RunConfig.make(**config.options()) == config

@@ -127,7 +127,7 @@ def test_failed_check_deletes_nothing_and_is_reported(run, tmp_path, monkeypatch
 
 
 def permuted(weight: np.ndarray) -> np.ndarray:
-    return np.random.default_rng(0).permutation(weight.ravel()).reshape(weight.shape) if weight.ndim > 1 else weight
+    return np.random.default_rng(0).permutation(weight.ravel()).reshape(weight.shape)
 
 
 def without_number(weight: np.ndarray) -> np.ndarray:

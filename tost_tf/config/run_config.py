@@ -57,7 +57,10 @@ class ModelConfig:
 
 
 NO_MASK = "none"
-IF_SEARCHED = {"mask_file": one_of("")}
+
+
+def _takes_sparsity(mask_file: str) -> bool:
+    return not mask_file or "{sparsity}" in mask_file
 
 
 def _has_scope(mask: str) -> bool:
@@ -69,9 +72,15 @@ class MaskConfig:
     """Which weights stay."""
 
     mask: str = option("random", "how the mask is found", names=MASKS, also=(NO_MASK,))
-    mask_file: str = option("", "read the mask from this .npz file instead of finding one")
+    mask_file: str = option(
+        "", "read the mask from this .npz file instead of finding one; {sparsity} in its name stands for the percentage"
+    )
     sparsity: float = option(
-        0.95, "fraction of the weights that are zero", minimum=0, below=1, only_with={"mask_file": one_of("")}
+        0.95,
+        "fraction of the weights that are zero; with --mask_file the file decides, and this only fills in its name",
+        minimum=0,
+        below=1,
+        only_with={"mask_file": Condition(_takes_sparsity, "'' or a name with {sparsity} in it")},
     )
     mask_scope: str = option(
         "global",
@@ -83,7 +92,10 @@ class MaskConfig:
     mask_shuffle: bool = option(
         False, "shuffle each layer's mask in place: the sanity check of a mask", only_with={"mask": none_of(NO_MASK)}
     )
-    initial_weights: str = option("", "start from the weights in this .npz file, such as those beside a lottery ticket")
+    initial_weights: str = option(
+        "",
+        "start from the weights in this .npz file, such as those beside a lottery ticket; {sparsity} as in --mask_file",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +250,10 @@ def _completed(config: RunConfig) -> RunConfig:
         model = dataclasses.replace(config.model, model=os.path.expanduser(config.model.model))
         config = dataclasses.replace(config, model=model)
     mask = dataclasses.replace(
-        mask, mask_file=os.path.expanduser(mask.mask_file), initial_weights=os.path.expanduser(mask.initial_weights)
+        mask,
+        mask_file=_filled_in(mask.mask_file, mask.sparsity),
+        initial_weights=_filled_in(mask.initial_weights, mask.sparsity),
+        sparsity=MaskConfig.sparsity if mask.mask_file else mask.sparsity,  # the file decides
     )
     machine = dataclasses.replace(machine, run_dir=os.path.expanduser(machine.run_dir))
     recipe = dataclasses.replace(recipe, teacher=os.path.expanduser(recipe.teacher))
@@ -256,6 +271,11 @@ def _completed(config: RunConfig) -> RunConfig:
         name = "_".join(re.sub(r"[^\w.=-]+", "_", part) for part in parts)
         machine = dataclasses.replace(machine, run_dir=f"runs/{name}")
     return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
+
+
+def _filled_in(path: str, sparsity: float) -> str:
+    """The path with the user's folder for ~ and the percentage, 98 or 97.5, for {sparsity}."""
+    return os.path.expanduser(path).replace("{sparsity}", f"{100 * sparsity:g}")
 
 
 def _ghost_end(training: TrainingConfig, superpose: SuperposeConfig) -> int:
