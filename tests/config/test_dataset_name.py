@@ -1,7 +1,4 @@
-import sys
-
 import pytest
-from tost_tf.config.names import TFDS_DATASETS
 
 from tost_tf.config.dataset_name import base_name, check_dataset
 from tost_tf.config.run_config import RunConfig
@@ -21,16 +18,16 @@ def test_names_that_are_right(tmp_path, name):
 def test_every_name_of_tensorflow_datasets_is_right(tmp_path):
     import tensorflow_datasets as tfds
 
-    others = [name for name in tfds.list_builders(with_community_datasets=False) if name not in TFDS_DATASETS]
-    assert len(others) > 100
-    for name in others[::40]:
+    names = tfds.list_builders(with_community_datasets=False)
+    assert len(names) > 100
+    for name in names[::40]:
         check_dataset(name, str(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("cifer10", "did you mean 'cifar10'\\? known ones are beans, .*, and others of tensorflow-datasets"),
+        ("cifer10", "did you mean 'cifar10'\\? known ones are cifar10, "),
         ("cifar10_corupted", "did you mean 'cifar10_corrupted'\\?"),
         ("digits:1.0.0", "did you mean 'digits'\\?"),
         ("mnist/a/b", "unknown --dataset 'mnist/a/b'"),
@@ -43,13 +40,6 @@ def test_every_name_of_tensorflow_datasets_is_right(tmp_path):
 def test_names_that_are_wrong(tmp_path, name, told):
     with pytest.raises(TostError, match=told):
         check_dataset(name, str(tmp_path))
-
-
-def test_without_tensorflow_datasets_the_known_names_are_all(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    check_dataset("cifar10", str(tmp_path))
-    with pytest.raises(TostError, match="unknown --dataset 'cifar10_n': .*, uc_merced$"):
-        check_dataset("cifar10_n", str(tmp_path))
 
 
 def test_one_prepared_in_the_data_folder_may_have_a_configuration_and_a_version(tmp_path):

@@ -1,10 +1,10 @@
 """The network of `reference` in Keras."""
 
 import numpy as np
-from tost_tf.models.parameter_paths import parameter_paths
 
 from tests.parity.reference import EPSILON, IMAGE, SHAPES, STRIDES
 from tost_tf.compat import keras
+from tost_tf.graph.parameter_paths import parameter_paths
 
 
 def keras_network(values, precision="float64", statistics=None):

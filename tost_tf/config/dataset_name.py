@@ -27,19 +27,12 @@ def check_dataset(dataset: str, data_dir: str) -> None:
     form = FORM.fullmatch(dataset)
     if form and _is_prepared(form["name"] + (form["config"] or ""), data_dir):
         return
-    of_tfds = _all_of_tfds()  # only now: importing it takes a second
+    import tensorflow_datasets as tfds  # only now: it takes a second
+
+    of_tfds = tfds.list_builders(with_community_datasets=False)
     if not form or form["name"] not in of_tfds:
         raise unknown_name("--dataset", dataset, (*DATASETS, *of_tfds))
 
 
 def _is_prepared(folder: str, data_dir: str) -> bool:
     return any((Path(data_dir).expanduser() / folder).rglob("dataset_info.json"))
-
-
-def _all_of_tfds() -> list[str]:
-    """Every name that tensorflow-datasets knows, for any task; none where it is not installed."""
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError:
-        return []
-    return tfds.list_builders(with_community_datasets=False)

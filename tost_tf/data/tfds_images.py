@@ -63,7 +63,7 @@ def _image_and_label(tfds: Any, name: str, info: Any) -> tuple[str, str]:
     for pair in (supervised[:2], ["image", "label"], [*images, *labels]):
         if len(pair) == 2 and pair[0] in images and pair[1] in labels:
             return tuple(pair)
-    told = [f"{key} ({_kind(tfds, feature)})" for key, feature in features.items()]
+    told = [f"{key} ({_kind(tfds, feature)})" for key, feature in sorted(features.items())]
     raise TostError(
         f"{name} is no image-classification dataset: an image of bytes and its class are needed, its features are "
         f"{', '.join(told) or type(info.features).__name__}"
