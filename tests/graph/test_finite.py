@@ -49,3 +49,21 @@ def test_a_layer_also_sparse_and_its_statistics_stay(model):
         assert first_not_finite(network, IMAGES) == "the output of the layer root"
         assert all(np.array_equal(old, new.numpy()) for old, new in zip(before, network.variables, strict=True))
         assert not any("call" in vars(layer) for layer in network.submodules)
+
+
+class Traced(layers.Layer):
+    """A layer in a layer that is traced."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.root = layers.Activation(tf.sqrt, name="root")
+
+    @tf.function
+    def call(self, x):
+        return self.root(x)
+
+
+def test_a_layer_that_traces_itself():
+    model = keras.Sequential([keras.Input((3, 3, 2)), Traced(name="outer"), layers.Flatten(), layers.Dense(3)])
+    assert first_not_finite(model, -IMAGES) == "the output of the layer outer"
+    assert first_not_finite(model, IMAGES) == ""

@@ -29,6 +29,12 @@ class Block(layers.Layer):
         return self.drop(self.normalise(x, training=training), training=training)
 
 
+class TracedBlock(Block):
+    @tf.function
+    def call(self, x, training=None):
+        return super().call(x, training=training)
+
+
 class Traced(layers.Dropout):
     @tf.function
     def call(self, x, training=None):
@@ -49,6 +55,7 @@ NOISE = {
     "a layer of one's own": OwnNoise,
     "in a layer": Block,
     "a traced call": lambda: Traced(0.4),
+    "in a traced call": TracedBlock,
 }
 
 

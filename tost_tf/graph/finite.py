@@ -28,7 +28,8 @@ def first_not_finite(model: keras.Model, images: tf.Tensor) -> str:
     def watched(layer: keras.layers.Layer, call: Call) -> Call:
         def watch(*args, **kwargs):
             outputs = call(*args, **kwargs)
-            if not found and not _all_finite(outputs):
+            # In a graph that a layer traces for itself there are no values yet; that of the layer itself will do.
+            if tf.executing_eagerly() and not found and not _all_finite(outputs):
                 found.append(f"the output of the layer {layer.name}")
             return outputs
 

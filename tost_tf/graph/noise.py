@@ -6,7 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Iterator
 
-from tost_tf.compat import is_graph_model, keras
+from tost_tf.compat import is_graph_model, keras, tf
 from tost_tf.graph.replaced_calls import Call, calls_replaced
 
 
@@ -24,7 +24,9 @@ def noise_off(model: keras.Model) -> Iterator[None]:
     """
     layers = [part for part in model.submodules if isinstance(part, keras.layers.Layer) and not is_graph_model(part)]
     quiet = [layer for layer in layers if _asks_for_training(layer) and not _has_statistics(layer)]
-    with calls_replaced(quiet, _as_in_inference):
+    # What a layer has traced before has the noise of its parts in it, and what it traces now would be without after.
+    traced = [layer for layer in layers if layer not in quiet and hasattr(layer.call, "python_function")]
+    with calls_replaced(quiet, _as_in_inference), calls_replaced(traced, _traced_anew):
         yield
 
 
@@ -46,3 +48,7 @@ def _as_in_inference(layer: keras.layers.Layer, call: Call) -> Call:
         return call(*bound.args, **bound.kwargs)
 
     return quiet
+
+
+def _traced_anew(layer: keras.layers.Layer, call: Call) -> Call:
+    return tf.function(call.python_function)
