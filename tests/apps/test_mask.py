@@ -66,12 +66,12 @@ def test_masks_from_torch_with_a_name_map(tost_mask, tmp_path):
 
 
 def test_lottery_ticket_is_what_training_starts_from(tost_mask, tost_train, tmp_path):
-    out = tmp_path / "ticket.npz"
+    out = tmp_path / "ticket_36.npz"
     search = ("--mask=lottery", "--sparsity=0.36", "--lottery_epochs=2", "--rewind_epoch=1")
     code, output, errors = tost_mask(*SMALL, *search, f"--out={out}")
     assert code == 0, errors
     assert re.search(r"round 2 of 2: accuracy [\d.]+%, then density 0.6400", output)
-    masks, weights = tost.Masks.load(out), np.load(tmp_path / "ticket_weights.npz")
+    masks, weights = tost.Masks.load(out), np.load(tmp_path / "ticket_36_weights.npz")
     assert masks.kept == round(0.64 * masks.size)
     stem = next(weights[name] for name in weights.files if "stem_conv/kernel" in name)
     np.testing.assert_array_equal(stem == 0, masks["stem_conv/kernel"] == 0)
@@ -81,8 +81,11 @@ def test_lottery_ticket_is_what_training_starts_from(tost_mask, tost_train, tmp_
     run = ("--epochs=2", "--recipe=default")
     code, _, errors = tost_train(*SMALL, *run, *search, f"--run_dir={tmp_path}/a")
     assert code == 0, errors
-    ticket = ("--mask=lottery", f"--mask_file={out}", f"--initial_weights={tmp_path}/ticket_weights.npz")
-    code, _, errors = tost_train(*SMALL, *run, *ticket, f"--run_dir={tmp_path}/b")
+    names = [
+        f"--{flag}={tmp_path}/ticket_{{sparsity}}{end}.npz"
+        for flag, end in (("mask_file", ""), ("initial_weights", "_weights"))
+    ]
+    code, _, errors = tost_train(*SMALL, *run, "--mask=lottery", "--sparsity=0.36", *names, f"--run_dir={tmp_path}/b")
     assert code == 0, errors
     results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("a", "b")]
     assert results[0]["test_loss"] == results[1]["test_loss"]

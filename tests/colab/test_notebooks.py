@@ -146,7 +146,7 @@ json.dump([config.options() for config in made], open("full.json", "w"))
         assert (options["dataset"], options["epochs"], options["lr_drop_epochs"]) == ("cifar10", 180, [90, 135])
         assert (options["batch_size"], options["learning_rate"], options["recipe"]) == (128, 0.1, "tost")
         if name != "your_own_model":  # which brings its network and mask itself
-            assert (options["model"], options["sparsity"], options["rescale_steps"]) == ("resnet32", 0.98, 180)
+            assert (options["model"], options["sparsity"], options["rescale_steps"]) == ("resnet32x2", 0.98, 180)
             assert options["rescale_init"] and options["dense_layers"] == "^logits$" and "cifar10" in options["run_dir"]
     assert len({options["run_dir"] for options in runs}) == len(runs)
 
