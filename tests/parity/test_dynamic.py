@@ -14,7 +14,7 @@ from tost_tf.dynamic.callback import DynamicSparsity
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.losses import cross_entropy
 from tost_tf.masks.masks import Masks
-from tost_tf.masks.sparsify import masks_of
+from tost_tf.masks.sparsify import masks_of, with_dense_gradients
 from tost_tf.train.optimizer import CoupledSGD
 
 SEED, STEPS, EVERY, END, LAST = 6, 7, 2, 6, 4  # updates after steps 2 and 4
@@ -81,7 +81,8 @@ def referenced(method: str, masks: reference.Arrays):
 def trained(method: str, masks: reference.Arrays, folder):
     with double_precision():
         model = tost.sparsify(keras_network(*reference.initial_weights(SEED)), Masks(masks))
-        optimizer = CoupledSGD(0.05, 0.9, 1e-3, keep_gradients=True)
+        optimizer = CoupledSGD(0.05, 0.9, 1e-3)
+        optimizer.keep_gradients(with_dense_gradients(model))
         model.compile(optimizer, cross_entropy())
         optimizer.build(model.trainable_variables)
         config = DynamicConfig(dynamic=method, update_every=EVERY, drop_fraction=FRACTION, initial_sparsity=INITIAL)
