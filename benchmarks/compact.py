@@ -30,10 +30,10 @@ from tqdm import tqdm
 
 import tost_tf as tost
 from tost_tf.compat import keras, tf
-from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.load import load
 from tost_tf.data.pipeline import balanced_batches, first_examples
+from tost_tf.experiment.options import RunConfig
 from tost_tf.files import write_text
 
 MODELS, MASKS, SPARSITIES = ("resnet32", "resnet18"), ("random", "snip", "synflow", "magnitude"), (0.9, 0.95, 0.98)

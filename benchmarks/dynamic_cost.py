@@ -20,12 +20,12 @@ from overhead import BATCH, seconds
 
 import tost_tf as tost
 from tost_tf.compat import keras, tf
-from tost_tf.config.dynamic import DynamicConfig
 from tost_tf.dynamic.growth import GRADIENT
+from tost_tf.dynamic.options import DynamicConfig
 from tost_tf.dynamic.update import MaskUpdater
-from tost_tf.losses import cross_entropy
 from tost_tf.masks.sparsify import with_dense_gradients
-from tost_tf.train.optimizer import CoupledSGD
+from tost_tf.training.losses import cross_entropy
+from tost_tf.training.optimizer import CoupledSGD
 
 UPDATES = 5
 

@@ -33,9 +33,9 @@ import numpy as np
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
+from tost_tf.experiment.run.checkpoints import last_checkpoint
+from tost_tf.experiment.run.folder import RunDirectory, read_json
 from tost_tf.files import read_arrays
-from tost_tf.train.checkpoints import last_checkpoint
-from tost_tf.train.run_directory import RunDirectory, read_json
 
 EPOCHS = 6
 OPTIONS = (
@@ -68,7 +68,15 @@ def network() -> keras.Model:
 
 
 def start(model: Path, run: Path, *more: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tost_tf.apps.train", *OPTIONS, f"--model={model}", f"--run_dir={run}", *more]
+    command = [
+        sys.executable,
+        "-m",
+        "tost_tf.experiment.commands.train",
+        *OPTIONS,
+        f"--model={model}",
+        f"--run_dir={run}",
+        *more,
+    ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 

@@ -11,16 +11,16 @@ import argparse
 import csv
 from pathlib import Path
 
-from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData
 from tost_tf.data.load import load
 from tost_tf.data.pipeline import training_batches
+from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.run.network import build_model, haunt_and_compile, training_loss
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.masks.random import random
-from tost_tf.rescale.gradinit import rescale_init
 from tost_tf.seeds import derive_seed
-from tost_tf.train.network import build_model, haunt_and_compile, training_loss
+from tost_tf.training.rescale import rescale_init
 
 FRESH_BATCHES = 10
 HALF_BATCH = 64

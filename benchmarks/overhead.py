@@ -20,8 +20,8 @@ import tensorflow_model_optimization as tfmot
 
 import tost_tf as tost
 from tost_tf.compat import keras, tf
-from tost_tf.losses import cross_entropy
-from tost_tf.train.optimizer import CoupledSGD
+from tost_tf.training.losses import cross_entropy
+from tost_tf.training.optimizer import CoupledSGD
 
 SPARSITY, BATCH = 0.98, 128
 

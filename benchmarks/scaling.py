@@ -58,10 +58,10 @@ def measure(case: Case, steps: int) -> dict[str, object]:
 
     import tost_tf as tost
     from tost_tf.compat import tf
-    from tost_tf.config.run_config import RunConfig
-    from tost_tf.train.collectives import collective_operations
-    from tost_tf.train.network import haunt_and_compile
-    from tost_tf.train.strategy import distribution_strategy, split_cpu
+    from tost_tf.experiment.options import RunConfig
+    from tost_tf.experiment.run.collectives import collective_operations
+    from tost_tf.experiment.run.devices import distribution_strategy, split_cpu
+    from tost_tf.experiment.run.network import haunt_and_compile
 
     config = RunConfig.make(recipe="default", **dict(case.options))
     split_cpu(config.machine.virtual_devices)

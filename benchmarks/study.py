@@ -16,8 +16,8 @@ from tost_tf.files import write_text
 def run(task: tuple[tuple, list[str], Path]) -> tuple[tuple, dict]:
     """The result of one run, trained now or found finished."""
     from tost_tf.compat import keras
-    from tost_tf.config.flags import parse
-    from tost_tf.job.train import launch
+    from tost_tf.experiment.flags import parse
+    from tost_tf.experiment.stages.launch import launch
 
     cell, arguments, folder = task
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from tost_tf.config.run_config import RunConfig, all_groups
 from tost_tf.errors import TostError
+from tost_tf.experiment.options import RunConfig, all_groups
 from tost_tf.options import Allowed, check_effects, none_of, one_of, option
 
 

@@ -51,10 +51,10 @@ def test_tweaks_of_ones_own_run(tmp_path, monkeypatch):
 
 
 def test_commands_of_the_readme_are_known():
-    from tost_tf.apps.mask import MaskOptions
-    from tost_tf.config import flags
-    from tost_tf.config.analyze_options import AnalyzeOptions
-    from tost_tf.config.export_options import ExportOptions
+    from tost_tf.experiment import flags
+    from tost_tf.experiment.analyze_options import AnalyzeOptions
+    from tost_tf.experiment.commands.mask import MaskOptions
+    from tost_tf.experiment.export_options import ExportOptions
 
     commands = re.findall(r"^(tost-train|tost-mask|tost-analyze|tost-export) (.*?)(?: +#.*)?$", README, re.MULTILINE)
     assert len(commands) >= 8

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tost_tf.config.run_config import DataConfig
 from tost_tf.data.digits import load_digits
 from tost_tf.data.images import CIFAR_DEVIATION, CIFAR_MEAN, LabelledImages, split
+from tost_tf.data.options import DataConfig
 from tost_tf.errors import TostError
 
 

@@ -3,8 +3,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tost_tf.compat import tf
-from tost_tf.config.run_config import DataConfig
 from tost_tf.data.load import load
+from tost_tf.data.options import DataConfig
 from tost_tf.errors import TostError
 
 LABEL = tfds.features.ClassLabel(num_classes=4)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tost_tf.compat import tf
-from tost_tf.config.run_config import DataConfig
 from tost_tf.data.load import load
+from tost_tf.data.options import DataConfig
 from tost_tf.errors import TostError
 
 

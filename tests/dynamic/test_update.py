@@ -8,7 +8,7 @@ from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.errors import NotFinite, TostError
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.sparsify import masks_of, sparsify, with_dense_gradients
-from tost_tf.train.optimizer import CoupledSGD
+from tost_tf.training.optimizer import CoupledSGD
 
 
 def one_layer(mask, weight) -> keras.Model:

@@ -3,12 +3,12 @@ import pytest
 
 import tost_tf as tost
 from tost_tf.compat import keras, tf
-from tost_tf.config.run_config import RunConfig
+from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.run.checkpoints import Checkpoints
+from tost_tf.experiment.run.network import haunt_and_compile, in_full_precision
 from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.graph.precision import in_precision
-from tost_tf.train.checkpoints import Checkpoints
-from tost_tf.train.network import haunt_and_compile, in_full_precision
 
 FLOAT32_PARTS = {"image", "logits"}
 

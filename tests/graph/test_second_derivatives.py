@@ -9,7 +9,7 @@ from tost_tf.compat import exact_moments, keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.gradient_scores import grasp_scores, snip_scores
-from tost_tf.rescale.gradinit import GradInit
+from tost_tf.training.rescale import GradInit
 
 LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
 GENERATOR = np.random.default_rng(5)

@@ -9,13 +9,13 @@ import tost_tf as tost
 from tests.parity import masked_network as reference
 from tests.parity.masked_keras_network import arrays_of, assert_near, double_precision, keras_network
 from tost_tf.compat import tf
-from tost_tf.config.dynamic import DynamicConfig
 from tost_tf.dynamic.callback import DynamicSparsity
+from tost_tf.dynamic.options import DynamicConfig
 from tost_tf.dynamic.update import MaskUpdater
-from tost_tf.losses import cross_entropy
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.sparsify import masks_of, with_dense_gradients
-from tost_tf.train.optimizer import CoupledSGD
+from tost_tf.training.losses import cross_entropy
+from tost_tf.training.optimizer import CoupledSGD
 
 SEED, STEPS, EVERY, END, LAST = 6, 7, 2, 6, 4  # updates after steps 2 and 4
 FRACTION, INITIAL, FINAL = 0.7, 0.3, 0.6
@@ -78,7 +78,7 @@ def referenced(method: str, masks: reference.Arrays):
     return training, updates
 
 
-def trained(method: str, masks: reference.Arrays, folder):
+def trained(method: str, masks: reference.Arrays):
     with double_precision():
         model = tost.sparsify(keras_network(*reference.initial_weights(SEED)), Masks(masks))
         optimizer = CoupledSGD(0.05, 0.9, 1e-3)
@@ -94,7 +94,7 @@ def trained(method: str, masks: reference.Arrays, folder):
             steps_per_epoch=STEPS,
             sparsity=FINAL,
             initial=masks_of(model),
-            folder=folder,
+            record=lambda row: None,
         )
         images, labels = (np.concatenate(parts) for parts in zip(*batches(), strict=True))
         data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(6)
@@ -103,10 +103,10 @@ def trained(method: str, masks: reference.Arrays, folder):
 
 
 @pytest.mark.parametrize("method", ["rigl", "granet"])
-def test_masks_weights_and_momenta(method, tmp_path):
+def test_masks_weights_and_momenta(method):
     masks = reference.initial_masks(SEED, 1 - INITIAL)
     training, updates = referenced(method, masks)
-    model, optimizer, callback = trained(method, masks, tmp_path)
+    model, optimizer, callback = trained(method, masks)
     assert masks_of(model) == Masks(training.masks)
     weights = arrays_of(tost.strip(model))
     assert_near({name: weights[name] for name in training.weights}, training.weights)

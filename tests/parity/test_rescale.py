@@ -11,7 +11,7 @@ import tost_tf as tost
 from tests.parity import reference
 from tests.parity.keras_network import keras_network
 from tost_tf.compat import keras, tf
-from tost_tf.rescale.gradinit import GradInit
+from tost_tf.training.rescale import GradInit
 
 GENERATOR = np.random.default_rng(12)
 MASKS = {path: GENERATOR.integers(0, 2, reference.SHAPES[path]) for path in reference.KERNELS}

@@ -5,15 +5,15 @@ import pytest
 
 from tests.parity import masked_network as reference
 from tests.parity.masked_keras_network import arrays_of, assert_near, double_precision, keras_network
-from tost_tf.config.run_config import RunConfig
 from tost_tf.data.images import ImageData, LabelledImages
 from tost_tf.data.pipeline import first_examples
+from tost_tf.dynamic.tickets import ticket_path
+from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.experiment.run.network import haunt_and_compile
+from tost_tf.experiment.stages.superpose import superpose
 from tost_tf.graph.weights import save_weights
-from tost_tf.job.superpose import superpose
 from tost_tf.masks.masks import Masks
-from tost_tf.superpose.callback import ticket_path
-from tost_tf.train.network import haunt_and_compile
-from tost_tf.train.run_directory import RunDirectory
 
 TICKETS = 3
 RANKED = ("conv1/kernel", "conv2/kernel")  # the logits are left dense

@@ -6,10 +6,10 @@ import pytest
 import tost_tf as tost
 from tests.parity import masked_network as reference
 from tests.parity.masked_keras_network import arrays_of, assert_near, double_precision, keras_network
-from tost_tf.config.run_config import RunConfig
+from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.run.network import haunt_and_compile
 from tost_tf.graph.kernels import prunable_layers
 from tost_tf.masks.masks import Masks
-from tost_tf.train.network import haunt_and_compile
 
 RATES = (0.3, 0.3, 0.07)  # the learning rate drops before the third step
 OPTIONS = {"momentum": 0.8, "weight_decay": 0.01, "label_smoothing": 0.2}

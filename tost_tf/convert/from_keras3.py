@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 
-from tost_tf.compat import keras, keras3
+from tost_tf.compat import keras, keras3, tf
 from tost_tf.convert.layer import Direction, copy_weights
 from tost_tf.convert.operations import FROM_KERAS3
 from tost_tf.errors import TostError
@@ -118,7 +119,7 @@ class _Rebuilt:
         if module.startswith("keras.src.ops"):
             if entry["class_name"] not in FROM_KERAS3:
                 raise self.direction.no_counterpart(name, f"the operation {entry['class_name']}")
-            return FROM_KERAS3[entry["class_name"]]
+            return operator.attrgetter(FROM_KERAS3[entry["class_name"]])(tf)
         if name not in self.layers:
             self.layers[name] = _layer(self.source.get_layer(name), self.keras_3, self.direction)
         return self.layers[name]

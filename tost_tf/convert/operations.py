@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from tost_tf.compat import tf
-
 # TensorFlow's symbol in a tf_keras graph -> name in `keras.ops`.
 TO_KERAS3 = {
     "math.add": "add",
@@ -20,16 +18,16 @@ TO_KERAS3 = {
     "nn.silu": "silu",
 }
 
-# Class of a Keras 3 operation -> TensorFlow's function.
+# Class of a Keras 3 operation -> name in `tensorflow`.
 FROM_KERAS3 = {
-    "Add": tf.math.add,
-    "Subtract": tf.math.subtract,
-    "Multiply": tf.math.multiply,
-    "Divide": tf.math.divide,
-    "TrueDivide": tf.math.divide,
-    "Relu": tf.nn.relu,
-    "Relu6": tf.nn.relu6,
-    "Sigmoid": tf.math.sigmoid,
-    "Tanh": tf.math.tanh,
-    "Silu": tf.nn.silu,
+    "Add": "math.add",
+    "Subtract": "math.subtract",
+    "Multiply": "math.multiply",
+    "Divide": "math.divide",
+    "TrueDivide": "math.divide",
+    "Relu": "nn.relu",
+    "Relu6": "nn.relu6",
+    "Sigmoid": "math.sigmoid",
+    "Tanh": "math.tanh",
+    "Silu": "nn.silu",
 }

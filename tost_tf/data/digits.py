@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tost_tf.config.run_config import DataConfig
 from tost_tf.data.images import SPLIT_SEED, ImageData, LabelledImages, split
+from tost_tf.data.options import DataConfig
 from tost_tf.data.resize import resized
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tost_tf.config.run_config import DataConfig
 from tost_tf.data.images import ImageData
+from tost_tf.data.options import DataConfig
 from tost_tf.registry import DATASETS
 
 

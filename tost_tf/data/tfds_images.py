@@ -14,7 +14,7 @@ from tost_tf.data.resize import resized
 from tost_tf.errors import TostError
 
 if TYPE_CHECKING:
-    from tost_tf.config.run_config import DataConfig
+    from tost_tf.data.options import DataConfig
 
 
 def load_tfds(config: DataConfig) -> ImageData:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tost_tf.compat import tf
-from tost_tf.config.run_config import DataConfig
 from tost_tf.data.images import ImageData, LabelledImages, split
+from tost_tf.data.options import DataConfig
 from tost_tf.data.resize import resized
 from tost_tf.errors import TostError
 

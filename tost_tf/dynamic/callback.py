@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tost_tf.analysis.rows import read_rows, write_rows
 from tost_tf.compat import keras
-from tost_tf.config.dynamic import DynamicConfig
+from tost_tf.dynamic.options import DynamicConfig
 from tost_tf.dynamic.schedules import cubic_sparsity, drop_fraction
 from tost_tf.dynamic.update import MaskUpdater
 
@@ -21,7 +19,7 @@ class DynamicSparsity(keras.callbacks.Callback):
 
     The dense gradient by which weights grow is that of the step itself, which the optimizer keeps (see `CoupledSGD`):
     no second pass is made. What is done depends on the number of the step alone, so that a run that goes on does what
-    an undisturbed one would. Each update adds a row to `mask_updates.csv` and `.json`: `step`, `epoch`, `fraction`,
+    an undisturbed one would. Each update gives a row to `record`: `step`, `epoch`, `fraction`,
     `dropped`, `grown`, `sparsity` (of the layers that are not left dense), and `initial` (the share of the initial
     masks' weights that is still in).
 
@@ -33,7 +31,7 @@ class DynamicSparsity(keras.callbacks.Callback):
       steps_per_epoch: steps in an epoch.
       sparsity: what a method that prunes ends at.
       initial: the masks training started with: weight path -> 0/1.
-      folder: where the rows are written.
+      record: takes the row of each update.
     """
 
     def __init__(
@@ -46,15 +44,14 @@ class DynamicSparsity(keras.callbacks.Callback):
         steps_per_epoch: int,
         sparsity: float,
         initial: Mapping[str, np.ndarray],
-        folder: Path,
+        record: Callable[[dict], None],
     ):
         super().__init__()
         self.updater, self.config, self.method = updater, config, config.method
         self.last_step, self.end_step = last_step, end_step
         self.steps_per_epoch, self.sparsity = steps_per_epoch, sparsity
         self.initial = {path: initial[path] for path in updater.layers}
-        self.folder = folder
-        self._rows: list[dict] | None = None
+        self.record = record
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -82,7 +79,4 @@ class DynamicSparsity(keras.callbacks.Callback):
             "sparsity": 1 - done.kept / size,
             "initial": still / max(1, sum(int(mask.sum()) for mask in self.initial.values())),
         }
-        if self._rows is None:
-            self._rows = [row for row in read_rows(self.folder, ROWS) if row["step"] < step]
-        self._rows.append(row)
-        write_rows(self.folder, ROWS, self._rows)
+        self.record(row)

@@ -17,7 +17,7 @@ from tost_tf.masks.select import highest_count_of_all, require_finite, without_p
 from tost_tf.masks.sparsify import mask_layers
 from tost_tf.masks.wrapper import FixedMask
 from tost_tf.seeds import derive_seed
-from tost_tf.train.optimizer import CoupledSGD
+from tost_tf.training.optimizer import CoupledSGD
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from tost_tf.compat import keras, tf
-from tost_tf.config.export_options import PRECISIONS
 from tost_tf.errors import TostError
+from tost_tf.export.formats import PRECISIONS
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.files import replaced_file
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tost_tf.compat import clear_symbolic_losses, is_graph_model, keras, tf
-from tost_tf.config.recipe import NO_GHOST
+from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.calls import Call, calls, keys

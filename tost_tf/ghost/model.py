@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tost_tf.compat import keras, require_graph_model, tf
-from tost_tf.config.recipe import NO_GHOST
+from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.graph import Ghost, HauntedGraph
+from tost_tf.ghost.share import share_of_batch
 from tost_tf.registry import GHOST_NEURONS, GHOST_SKIPS
-from tost_tf.replicas import share_of_batch
 
 
 class GhostModel(keras.Model):

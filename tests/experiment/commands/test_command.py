@@ -1,0 +1,55 @@
+import io
+import sys
+
+import pytest
+
+from tost_tf.errors import TostError
+from tost_tf.experiment.commands import analyze, export, mask
+from tost_tf.experiment.commands.command import run_command
+
+
+def test_a_terminal_without_the_characters_ends_no_command(monkeypatch):
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    assert run_command("tost", lambda arguments: print("3×3 é"), []) == 0
+    output.flush()
+    assert output.buffer.getvalue() == b"3\\xd73 \\xe9\n"
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file where a folder is to be."""
+    (tmp_path / "file").write_text("mine")
+    return tmp_path / "file"
+
+
+def test_a_mask_that_could_not_be_written_is_not_looked_for(file, tmp_path):
+    with pytest.raises(TostError, match=r"--out='.*/file/deep/mask.npz' cannot be written: '.*/file' is no folder"):
+        mask.main(["--dataset=digits", "--mask=erk", f"--out={file}/deep/mask.npz"])
+    (tmp_path / "mask.npz").mkdir()
+    with pytest.raises(TostError, match=r"--out='.*/mask.npz' is a folder, it must name the .npz file to write"):
+        mask.main(["--dataset=digits", "--mask=erk", f"--out={tmp_path}/mask.npz"])
+
+
+@pytest.fixture
+def run(tmp_path):
+    """What looks like a run's folder from outside."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.flags").write_text("")
+    return tmp_path / "run"
+
+
+def test_an_export_that_could_not_be_written_is_not_begun(file, run):
+    with pytest.raises(TostError, match=r"--out='.*/file/x' cannot be written: '.*/file' is no folder"):
+        export.main([f"--run_dir={run}", f"--out={file}/x"])
+    (run / "export").write_text("")
+    with pytest.raises(TostError, match=r"the export cannot be written: '.*/run/export' is no folder"):
+        export.main([f"--run_dir={run}"])
+
+
+def test_an_analysis_that_could_not_be_written_is_not_begun(file, run):
+    with pytest.raises(TostError, match=r"--out='.*/file' cannot be written: '.*/file' is no folder"):
+        analyze.main(["--compare", str(run), str(run), f"--out={file}"])
+    (run / "analysis").write_text("")
+    with pytest.raises(TostError, match=r"what is measured of '.*/run' cannot be written: '.*/analysis' is no folder"):
+        analyze.main([f"--run_dir={run}"])

@@ -1,0 +1,91 @@
+"""Bad input at the command line: one clear sentence, a non-zero exit, no traceback, earlier results as they were."""
+
+import time
+
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tests.experiment.commands.conftest import SMALL_RUN
+
+
+def one_sentence(result, words):
+    code, _, errors = result
+    lines = [line for line in errors.splitlines() if line.startswith("tost-train: error: ")]
+    assert code == 2, errors
+    assert len(lines) == 1 and words in lines[0], errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        (
+            "--model=resnet33",
+            "unknown --model 'resnet33': did you mean 'resnet34'? known ones are applications/NAME, mobilenet",
+        ),
+        ("--mask=ranndom", "unknown --mask 'ranndom': did you mean 'random'?"),
+        ("--sparsity=1.0", "--sparsity is 1, it must be at least 0 and below 1"),
+        ("--sparsity=-0.5", "--sparsity is -0.5"),
+        ("--sparcity=0.5", "Unknown command line flag 'sparcity'"),
+        ("--flagfile=none.flags", "none.flags"),
+    ],
+)
+def test_bad_flags_are_answered_at_once(tost_train, argument, words):
+    start = time.perf_counter()
+    one_sentence(tost_train(argument), words)
+    assert time.perf_counter() - start < 2
+
+
+def test_an_unknown_dataset_is_answered_soon(tost_train):
+    """Not at once: tensorflow-datasets is asked for its names, which takes no TensorFlow."""
+    start = time.perf_counter()
+    one_sentence(tost_train("--dataset=cifer10"), "unknown --dataset 'cifer10': did you mean 'cifar10'?")
+    assert time.perf_counter() - start < 5
+
+
+def test_help_is_answered_at_once(tost_train):
+    start = time.perf_counter()
+    code, output, _ = tost_train("--help")
+    assert time.perf_counter() - start < 2
+    assert code == 0 and "--sparsity" in output and "usage: tost-train" in output
+
+
+def test_dataset_that_is_not_there(tost_train, tmp_path):
+    result = tost_train("--dataset=tiny_imagenet", f"--data_dir={tmp_path}", f"--run_dir={tmp_path}/run")
+    one_sentence(result, f"tiny_imagenet is not at {tmp_path}/tiny-imagenet-200")
+
+
+def test_run_directory_that_cannot_be_written(tost_train, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    one_sentence(tost_train(*SMALL_RUN, f"--run_dir={tmp_path}/file/run"), "cannot be written")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.fixture(scope="module")
+def fitting_mask():
+    model = tost.models.build("resnet20", (8, 8, 1), 10, 0.25)
+    return tost.masks.random(model, sparsity=0.8)
+
+
+def test_mask_files_that_do_not_fit(tost_train, tmp_path, fitting_mask):
+    masks = dict(fitting_mask)
+    wrong = masks | {"stem_conv/kernel": np.ones((3, 3, 2, 4)), "extra/kernel": np.ones(3)}
+    del wrong["logits/kernel"]
+    np.savez(tmp_path / "shape.npz", **wrong)
+    np.savez(tmp_path / "value.npz", **(masks | {"logits/kernel": np.full((16, 10), 2)}))
+    (tmp_path / "text.npz").write_text("no archive")
+    fitting_mask.save(tmp_path / "cut.npz")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:-300])
+    for name, words in (
+        (
+            "shape.npz",
+            "logits/kernel is missing; extra/kernel is not a prunable weight of the model 'resnet20'; stem_conv",
+        ),
+        ("value.npz", "logits/kernel holds"),
+        ("text.npz", "cannot be read as a mask file"),
+        ("cut.npz", "cannot be read as a mask file"),
+    ):
+        run = tmp_path / f"run_{name}"
+        one_sentence(tost_train(*SMALL_RUN, f"--mask_file={tmp_path / name}", f"--run_dir={run}"), words)
+        assert not (run / "mask.npz").exists() and not (run / "result.json").exists()

@@ -1,0 +1,68 @@
+"""That every option reaches the part it is for."""
+
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.compat import keras
+from tost_tf.errors import TostError
+from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.run.network import build_model, haunt, haunt_and_compile
+
+
+def make(**options):
+    return RunConfig.make(**({"dataset": "digits", "epochs": 4} | options))
+
+
+def test_optimizer_and_loss_are_those_of_the_options(small_model):
+    config = make(momentum=0.7, weight_decay=0.03, learning_rate=0.2, label_smoothing=0.25)
+    model = haunt_and_compile(config, small_model, tost.masks.random(small_model, sparsity=0.5))
+    optimizer = model.optimizer
+    assert (optimizer.momentum, optimizer.coupled_weight_decay) == (0.7, 0.03)
+    assert float(optimizer.learning_rate) == pytest.approx(0.2)
+    assert model.loss.get_config()["label_smoothing"] == 0.25
+    assert len(optimizer.momentums) == len(model.trainable_weights)
+
+
+def test_ghosts_are_those_of_the_options(small_model):
+    config = make(ghost_neurons="mish", ghost_skips="projection", ghost_skip_initializer="he_normal", beta_start=1.5)
+    model = haunt(config, small_model, None)
+    skips = [layer for layer in model.submodules if isinstance(layer, tost.GhostSkip)]
+    neurons = [layer for layer in model.submodules if isinstance(layer, tost.GhostActivation)]
+    assert {(skip.kind, skip.kernel_initializer) for skip in skips} == {("projection", "he_normal")}
+    assert {(neuron.kind, float(neuron.beta)) for neuron in neurons} == {("mish", 1.5)}
+    assert haunt(make(recipe="default"), small_model, None).ghosts == []
+
+
+def test_ghosts_start_the_same_whatever_was_drawn_before(small_model):
+    config = make(ghost_skip_initializer="he_normal")
+    first = haunt(config, small_model, None).get_weights()
+    np.random.default_rng().random()
+    keras.layers.Dense(3).build((None, 4))
+    for one, other in zip(first, haunt(config, small_model, None).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_dense_model_is_copied(small_model):
+    model = haunt(make(mask="none"), small_model, None)
+    assert not {id(weight) for weight in model.plain.weights} & {id(weight) for weight in small_model.weights}
+    for one, other in zip(model.plain.get_weights(), small_model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_model_no_ghost_fits_is_refused():
+    model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,))])
+    with pytest.raises(TostError, match="so no ghost fits it: use --recipe=default"):
+        haunt(make(), model, None)
+
+
+def test_weights_follow_the_seed_or_the_file(small_data, tmp_path):
+    from tost_tf.graph.weights import save_weights
+
+    options = {"model": "resnet20", "width_multiplier": 0.25}
+    first, again, other = (build_model(make(seed=seed, **options), small_data).get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(one, two) for one, two in zip(first, again, strict=True))
+    assert any(np.any(one != two) for one, two in zip(first, other, strict=True))
+    save_weights(build_model(make(seed=1, **options), small_data), tmp_path / "weights.npz")
+    loaded = build_model(make(seed=2, initial_weights=str(tmp_path / "weights.npz"), **options), small_data)
+    assert all(np.array_equal(one, two) for one, two in zip(first, loaded.get_weights(), strict=True))

@@ -1,0 +1,72 @@
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from tost_tf.experiment.commands.command import run_command
+from tost_tf.experiment.run.stop import Stopped, StopSignals
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+    time.sleep(0.2)  # Python calls the handler at one of its next steps
+
+
+@pytest.mark.parametrize(("number", "code", "name"), [(signal.SIGINT, 130, "SIGINT"), (signal.SIGTERM, 143, "SIGTERM")])
+def test_a_signal_stops_at_once_unless_it_is_noted(number, code, name, capfd):
+    before = signal.getsignal(number)
+    with StopSignals() as stop:
+        with pytest.raises(Stopped) as stopped:
+            send(number)
+        assert stopped.value.exit_code == code
+        assert str(stopped.value) == f"stopped by {name}; the same command goes on from the last checkpoint"
+    assert signal.getsignal(number) is before
+    with StopSignals() as stop:
+        with stop.noted():
+            assert stop.requested is None
+            send(number)
+            assert stop.requested == number
+            with pytest.raises(Stopped):  # a second one does not wait
+                send(number)
+        with pytest.raises(Stopped):
+            send(number)
+    assert f"{name}: stopping at the next step" in capfd.readouterr().err
+    assert str(Stopped(number, "step 3 of epoch 2")).endswith(
+        "after step 3 of epoch 2; the same command goes on from there"
+    )
+
+
+def test_signals_another_library_took_are_taken_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopSignals() as stop:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stop.listen()
+        with pytest.raises(Stopped):
+            send(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_other_threads_are_left_alone():
+    before, done = signal.getsignal(signal.SIGTERM), []
+
+    def work():
+        with StopSignals() as stop:
+            done.append(stop.requested)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [None] and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_commands_end_with_the_code_of_the_signal_and_its_sentence(capsys):
+    assert run_command("tost-train", lambda arguments: send(signal.SIGTERM), []) == 143
+    assert "tost-train: stopped by SIGTERM; the same command goes on from" in capsys.readouterr().err
+
+    def stopped(arguments):
+        raise Stopped(signal.SIGINT, "epoch 4")
+
+    assert run_command("tost-train", stopped, []) == 130
+    assert capsys.readouterr().err.endswith("stopped by SIGINT after epoch 4; the same command goes on from there\n")

@@ -1,0 +1,213 @@
+"""A small run is trained and exported by the real command; the files are run by fresh processes."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.compaction.compact import compact
+from tost_tf.errors import TostError
+from tost_tf.experiment.commands.command import run_command
+from tost_tf.experiment.commands.export import main
+from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.stages import export
+from tost_tf.export.sizes import sha256_of
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    tost.launch(
+        RunConfig.make(
+            dataset="digits",
+            train_examples=200,
+            model="resnet20",
+            width_multiplier=0.25,
+            sparsity=0.9,
+            dense_layers="logits",
+            recipe="default",
+            epochs=2,
+            run_dir=str(folder),
+        )
+    )
+    return folder
+
+
+def test_every_format_is_checked_and_described(run, tmp_path, capsys):
+    main([f"--run_dir={run}", f"--out={tmp_path}", "--calibration_examples=30"])
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert list(manifest) == ["saved_model", "keras3", "tflite float32", "tflite float16", "tflite int8"]
+    result = json.loads((run / "result.json").read_text())
+    for name, entry in manifest.items():
+        path = tmp_path / entry["file"]
+        assert "failed" not in entry and entry["sha256"] == sha256_of(path)
+        assert entry["accuracy_in_memory"] == result["test_accuracy"]
+        assert entry["test_accuracy"] == pytest.approx(result["test_accuracy"], abs=0.03 if "int8" in name else 1e-9)
+        # Sparsity is that of the file: int8 makes some more zeros.
+        sparsity = pytest.approx(result["layer_sparsity"], abs=0.03 if "int8" in name else 1e-9)
+        assert entry["layer_sparsity"] == sparsity and entry["recipe"] == "default"
+        assert entry["sparsity"] == pytest.approx(result["sparsity"], abs=0.03 if "int8" in name else 1e-9)
+        assert entry["gzip_bytes"] < entry["bytes"] and entry["information_bound_bytes"] < 4 * result["parameters"]
+        assert entry["zeros"] > 0.85 * (result["parameters"] - result["nonzero_parameters"])
+    assert manifest["saved_model"]["input"].startswith("image") and "mean" in manifest["keras3"]["input"]
+    printed = capsys.readouterr().out
+    assert "model_int8.tflite" in printed and f"{tmp_path}/manifest.json" in printed
+
+
+def test_compacted_files_are_compared_with_the_network_as_it_was(run, tmp_path, capsys):
+    main([f"--run_dir={run}", f"--out={tmp_path}", "--formats=keras3"])
+    before = sha256_of(tmp_path / "model.keras")
+    main([f"--run_dir={run}", f"--out={tmp_path}", "--compact", "--formats=keras3,tflite", "--precisions=float32"])
+    assert sha256_of(tmp_path / "model.keras") == before
+    whole = json.loads((tmp_path / "manifest.json").read_text())["keras3"]
+    manifest = json.loads((tmp_path / "compact" / "manifest.json").read_text())
+    assert list(manifest) == ["keras3", "tflite float32"] and whole["compaction"] is None
+    for entry in manifest.values():
+        assert "failed" not in entry and entry["accuracy_in_memory"] == whole["accuracy_in_memory"]
+        (channels, channels_after), (macs, macs_after) = entry["compaction"]["channels"], entry["compaction"]["macs"]
+        assert 0 < channels_after < channels and 0 < macs_after < macs
+        assert entry["test_accuracy"] == whole["test_accuracy"]
+    # Zeros and weights are those of the file that was written.
+    smaller = keras.models.load_model(tmp_path / "compact" / "model.keras")
+    written = [np.asarray(weight) for weight in smaller.weights]
+    assert manifest["keras3"]["weights"] == sum(weight.size for weight in written) < whole["weights"]
+    assert manifest["keras3"]["zeros"] == sum(weight.size - np.count_nonzero(weight) for weight in written)
+    kernels = {layer.name: np.asarray(layer.kernel) for layer in smaller.layers if hasattr(layer, "kernel")}
+    sparsity = {f"{name}/kernel": 1 - np.count_nonzero(kernel) / kernel.size for name, kernel in kernels.items()}
+    assert manifest["keras3"]["layer_sparsity"] == pytest.approx(sparsity)
+    printed = capsys.readouterr().out
+    assert f"compact          {manifest['keras3']['compaction']['summary']}" in printed
+    assert f"{tmp_path}/compact/manifest.json" in printed
+
+
+def test_compacted_network_that_computes_something_else_is_reported(run, tmp_path, monkeypatch):
+    def damaged(model):
+        smaller, report = compact(model)
+        smaller.get_layer("logits").bias.assign_add([0.01] * 10)
+        return smaller, report
+
+    monkeypatch.setattr(export, "compact", damaged)
+    with pytest.raises(TostError, match="gives other logits than the model"):
+        main([f"--run_dir={run}", f"--out={tmp_path}", "--compact", "--formats=saved_model"])
+    assert (tmp_path / "compact" / "saved_model").exists()
+
+
+def test_network_with_its_ghosts_in_it_is_not_compacted(tmp_path):
+    layers = [keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten()]
+    keras.Sequential([*layers, keras.layers.Dense(10)]).save(tmp_path / "small.keras")
+    options = {"dataset": "digits", "train_examples": 40, "model": str(tmp_path / "small.keras"), "epochs": 1}
+    config = RunConfig.make(**options, ghost_end_epoch=-1, rescale_init=False, run_dir=str(tmp_path / "run"))
+    tost.launch(config)
+    with pytest.raises(TostError, match="still has its ghosts in it"):
+        main([f"--run_dir={tmp_path / 'run'}", "--compact"])
+
+
+def test_failed_check_deletes_nothing_and_is_reported(run, tmp_path, monkeypatch):
+    main([f"--run_dir={run}", f"--out={tmp_path}", "--formats=saved_model"])
+    original = export.keras3
+
+    def damaged(model, path):
+        before = model.get_weights()
+        model.set_weights([weight + 0.01 * np.sign(weight) for weight in before])
+        original(model, path)
+        model.set_weights(before)
+
+    monkeypatch.setattr(export, "keras3", damaged)
+    with pytest.raises(TostError, match="1 of the files failed .* gives other logits than the model"):
+        main([f"--run_dir={run}", f"--out={tmp_path}", "--formats=keras3,tflite", "--precisions=float32"])
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    failed = manifest["keras3"]
+    assert "gives other logits" in failed["failed"] and (tmp_path / "model.keras").exists()
+    assert 0 < failed["largest_difference"] < 1e3 and failed["zeros"] and failed["test_accuracy"] >= 0
+    # What was there before, and what comes after, is as it should be.
+    assert manifest["saved_model"]["test_accuracy"] == manifest["tflite float32"]["test_accuracy"]
+
+
+def permuted(weight: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(0).permutation(weight.ravel()).reshape(weight.shape)
+
+
+def without_number(weight: np.ndarray) -> np.ndarray:
+    return weight * np.nan if weight.shape == (10,) else weight
+
+
+def swapped_zeros(weights: list[np.ndarray]) -> list[np.ndarray]:
+    """A pruned weight of one kernel is back, the smallest of another gone: as many zeros in all."""
+    first, second = [place for place, weight in enumerate(weights) if weight.ndim == 4 and weight.size > 100][1:3]
+    changed = [weight.copy() for weight in weights]
+    changed[first].flat[np.flatnonzero(weights[first] == 0)[0]] = 1e-12
+    kept = np.flatnonzero(weights[second])
+    changed[second].flat[kept[np.argmin(np.abs(weights[second].flat[kept]))]] = 0
+    return changed
+
+
+WRONG = {
+    "saved_model": "ValueError: the converter cannot",
+    "keras3": "zeros in stage1_block1_conv",
+    "tflite float32": "logits that are no finite numbers",
+    "tflite float16": "gives other logits than the model",
+    "tflite int8": "(root mean square)",
+}
+
+
+def test_each_format_is_held_to_what_it_can_do(run, tmp_path, monkeypatch):
+    """Every format goes wrong in another way: each is named, with its numbers, and none stops the next."""
+    tflite, keras3 = export.tflite, export.keras3
+
+    def changed(model, write, change):
+        before = model.get_weights()
+        model.set_weights(change(before))
+        result = write()
+        model.set_weights(before)
+        return result
+
+    def write_tflite(model, path, mean, deviation, precision, images):
+        change = without_number if precision == "float32" else permuted
+        write = lambda: tflite(model, path, mean, deviation, precision, images)  # noqa: E731
+        return changed(model, write, lambda weights: list(map(change, weights)))
+
+    def fail(*arguments):
+        raise ValueError("the converter\n cannot")
+
+    monkeypatch.setattr(export, "saved_model", fail)
+    monkeypatch.setattr(
+        export, "keras3", lambda model, path: changed(model, lambda: keras3(model, path), swapped_zeros)
+    )
+    monkeypatch.setattr(export, "tflite", write_tflite)
+    assert run_command("tost-export", main, [f"--run_dir={run}", f"--out={tmp_path}", "--calibration_examples=9"]) == 2
+    text = (tmp_path / "manifest.json").read_text()
+    manifest = json.loads(text)
+    assert "NaN" not in text and "Infinity" not in text
+    for name, message in WRONG.items():
+        assert message in manifest[name]["failed"], name
+    whole = manifest["keras3"]
+    assert whole["test_accuracy"] == pytest.approx(whole["accuracy_in_memory"], abs=0.01) and whole["zeros"] > 0
+    assert whole["tolerance"]["accuracy"] == 0.001 and whole["tolerance"]["logits"] == 1e-5
+    assert manifest["tflite float32"]["largest_difference"] is None
+    for name, allowed in (("tflite float16", 0.005), ("tflite int8", 0.03)):
+        entry = manifest[name]
+        assert entry["tolerance"]["accuracy"] == allowed and entry["weights"] > 0 and entry["largest_difference"] > 0.01
+
+
+def test_keras_3_that_is_not_installed_is_told_before_anything_is_loaded(monkeypatch, tmp_path):
+    def missing():
+        raise TostError("Keras 3 is needed for this and cannot be imported: pip install keras")
+
+    monkeypatch.setattr(export, "keras3_package", missing)
+    monkeypatch.setattr(export, "load_run", lambda path: pytest.fail("the run was loaded"))
+    with pytest.raises(TostError, match="pip install keras"):
+        export.export_run(tmp_path, ("saved_model", "keras3"), export.ExportOptions())
+
+
+def test_requests_that_cannot_be_met(run, tmp_path):
+    for arguments, message in (
+        (["--run_dir=/no/run"], "is no run's folder"),
+        ([f"--run_dir={run}", "--formats=onnx"], "unknown --formats 'onnx'"),
+        ([f"--run_dir={run}", "--precisions=int4"], "unknown --precisions 'int4'"),
+        ([f"--run_dir={run}", "more"], "'more' is no flag"),
+    ):
+        with pytest.raises(TostError, match=message):
+            main(arguments)

@@ -1,0 +1,106 @@
+"""That the options of a mask reach the search, and what does not decide it does not."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.data.pipeline import balanced_batches
+from tost_tf.errors import TostError
+from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.experiment.run.network import build_model
+from tost_tf.experiment.stages.find_mask import find_mask, search_mask
+from tost_tf.masks.lottery import LotteryOptions
+from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
+from tost_tf.options import option
+from tost_tf.registry import MASKS
+
+
+def make(**options):
+    small = {"dataset": "digits", "model": "resnet20", "width_multiplier": 0.25, "sparsity": 0.7, "epochs": 4}
+    return RunConfig.make(**(small | options))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    from tost_tf.data.digits import load_digits
+
+    return load_digits(make().data)
+
+
+def search(config, data, folder="unused"):
+    return search_mask(config, build_model(config, data), data, folder).masks
+
+
+def test_batch_size_of_training_does_not_matter(digits):
+    one, other = (search(make(mask="snip", batch_size=size), digits) for size in (24, 100))
+    assert one == other
+
+
+def test_snip_looks_at_a_balanced_sample(digits):
+    config = make(mask="snip", mask_examples_per_class=4, seed=3)
+    sample = balanced_batches(digits, 4, 3)
+    assert search(config, digits) == tost.masks.snip(build_model(config, digits), sample, sparsity=0.7)
+    assert search(config, digits) != search(make(mask="snip", mask_examples_per_class=8, seed=3), digits)
+
+
+def test_method_of_ones_own_gets_the_search_and_its_options(digits):
+    @dataclasses.dataclass(frozen=True)
+    class MyOptions:
+        """Mine."""
+
+        my_layers: int = option(3, "how many layers", minimum=1)
+
+    seen = []
+
+    def mine(search, options):
+        seen.append((search.sparsity, search.scope, search.seed, search.dense_layers, options.my_layers))
+        images, labels = search.batches(2)[0]
+        assert len(images) == 20 and labels.shape == (20, 10)
+        model = search.model
+        weights = [0.3 * weight for weight in model.get_weights()]
+        return FoundMask(tost.masks.random(model, sparsity=0.7), weights)
+
+    with MASKS.temporarily("mine", MaskMethod(mine, MyOptions)):
+        config = make(mask="mine", mask_scope="layer", seed=9, dense_layers="stem", my_layers=7)
+        model = build_model(config, digits)
+        found = search_mask(config, model, digits, "unused")
+        with pytest.raises(TostError, match="--my_layers=7 has no effect with --mask=random: .* use --mask=mine"):
+            make(my_layers=7)
+    assert seen == [(0.7, "layer", 9, "stem", 7)]
+    np.testing.assert_array_equal(found.weights[0], 0.3 * model.get_weights()[0])
+
+
+def test_shuffled_on_request(digits):
+    plain, shuffled = (search(make(mask="magnitude", mask_shuffle=flag), digits) for flag in (False, True))
+    assert shuffled == plain.shuffled(0) and shuffled != plain
+
+
+def test_options_of_a_ticket_reach_its_search(digits, tmp_path):
+    trained = []
+
+    def train(sparse, first, last, epochs):
+        trained.append((first, last, epochs))
+        return 0.5
+
+    options = LotteryOptions(lottery_epochs=9, lottery_fraction=0.4, rewind_epoch=2, lottery_mode="rewind")
+    config = make(mask="lottery")
+    search = MaskSearch(build_model(config, digits), 0.7, dense_layers="logits", train=train, folder=tmp_path)
+    found = MASKS["lottery"].find(search, options)
+    assert trained == [(0, 2, 9), (2, 9, 9), (2, 9, 9), (2, 9, 9)]  # 0.6, 0.36, and what is missing to 0.3
+    assert found.masks["logits/kernel"].all() and (tmp_path / "mask-3.npz").exists()
+    assert all(np.array_equal(a, b) for a, b in zip(found.weights, search.model.get_weights(), strict=True))
+
+
+def test_found_mask_is_kept_with_its_report_and_collapse_is_told(digits, tmp_path, caplog):
+    config = make(mask="magnitude", sparsity=0.99)
+    directory = RunDirectory(tmp_path)
+    model = build_model(config, digits)
+    model.get_layer("stage2_block1_conv1").kernel.assign(np.zeros((3, 3, 4, 8)))
+    found = find_mask(config, model, digits, directory)
+    assert found.collapsed_layers and found.collapsed_layers[0] == "stage2_block1_conv1/kernel"
+    assert "no weight is left in stage2_block1_conv1/kernel" in caplog.text
+    again = find_mask(config, model, digits, directory)
+    assert again.masks == found.masks and again.seconds == found.seconds

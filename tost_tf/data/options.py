@@ -1,0 +1,27 @@
+"""Which images, and how they are split and augmented."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tost_tf.options import option
+
+DEFAULT_DATA_DIR = "~/tensorflow_datasets"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how they are split and augmented."""
+
+    dataset: str = option(
+        "cifar10",
+        "digits, tiny_imagenet, or any image-classification dataset of tensorflow-datasets: NAME, NAME/CONFIG or "
+        "NAME:VERSION",
+    )
+    data_dir: str = option(DEFAULT_DATA_DIR, "where datasets are kept")
+    train_examples: int = option(0, "use only that many training images; 0 means all", minimum=0)
+    validation_fraction: float = option(0.1, "share of the training images kept for validation", above=0, below=1)
+    augment: bool | None = option(
+        None, "pad by 4, crop and flip at random (by default yes, but for images of characters)"
+    )
+    image_size: int = option(0, "resize images to this many pixels a side; 0 leaves them as they are", minimum=0)

@@ -1,1 +1,0 @@
-"""KD tickets: a dense teacher's soft labels."""

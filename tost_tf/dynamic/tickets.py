@@ -1,0 +1,67 @@
+"""The callback of the last epochs: cycles that each end with a ticket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tost_tf.compat import keras
+from tost_tf.dynamic.growth import Growth
+from tost_tf.dynamic.options import SuperposeConfig
+from tost_tf.dynamic.update import MaskUpdater
+from tost_tf.graph.weights import save_weights
+from tost_tf.masks.sparsify import strip
+from tost_tf.training.learning_rate import triangle
+
+
+def ticket_path(folder: Path, number: int) -> Path:
+    """Where ticket `number` is; 0 is the end of ordinary training."""
+    return folder / f"ticket{number}.npz"
+
+
+class CheapTickets(keras.callbacks.Callback):
+    """Explores the topology where a cycle starts, sets its learning rate, and saves the ticket at its end.
+
+    A cycle starts with one large update of the masks; by gradient, it is the dense gradient of the last step before.
+    Training goes on with the weights it has: superposing is done afterwards, from the tickets.
+
+    Args:
+      updater: of the network's masks.
+      config: the cycles.
+      growth: scores where weights grow; `None` leaves the masks as they are.
+      epochs: of the run.
+      steps_per_epoch: steps in an epoch.
+      folder: of the tickets.
+    """
+
+    def __init__(
+        self,
+        updater: MaskUpdater,
+        config: SuperposeConfig,
+        growth: Growth | None,
+        epochs: int,
+        steps_per_epoch: int,
+        folder: Path,
+    ):
+        super().__init__()
+        self.growth = growth
+        self.updater, self.config, self.steps_per_epoch, self.folder = updater, config, steps_per_epoch, folder
+        self.ordinary = config.ordinary_epochs(epochs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch - self.ordinary  # counted from the first cycle
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._epoch < 0:
+            return
+        step = self._epoch % self.config.cycle_epochs * self.steps_per_epoch + batch
+        if step == 0 and self.growth is not None:
+            number = (self._epoch + self.ordinary) * self.steps_per_epoch
+            self.updater.update(self.growth, self.config.cycle_drop_fraction, number)
+        progress = step / (self.config.cycle_epochs * self.steps_per_epoch)
+        rate = triangle(progress, self.config.cycle_low_learning_rate, self.config.cycle_high_learning_rate)
+        self.model.optimizer.learning_rate = rate
+
+    def on_epoch_end(self, epoch, logs=None):
+        done = epoch + 1 - self.ordinary
+        if done >= 0 and done % self.config.cycle_epochs == 0:
+            save_weights(strip(self.model.plain), ticket_path(self.folder, done // self.config.cycle_epochs))

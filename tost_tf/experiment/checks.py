@@ -1,0 +1,163 @@
+"""Options that are fine alone but not together, and names that are looked up in several places."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tost_tf.data.names import check_dataset
+from tost_tf.errors import TostError, unknown_name
+from tost_tf.masks.lottery import LotteryOptions
+from tost_tf.models import MODEL_SUFFIXES
+from tost_tf.models.applications import PREFIX, require_application
+from tost_tf.registry import MODELS
+
+if TYPE_CHECKING:
+    from tost_tf.dynamic.options import SuperposeConfig
+    from tost_tf.experiment.options import MaskConfig, RunConfig
+
+
+def check_together(config: RunConfig) -> None:
+    """Raises `TostError` for options that are fine alone but not together."""
+    _check_model(config.model.model)
+    check_dataset(config.data.dataset, config.data.data_dir)
+    _check_mask(config.mask)
+    _check_lottery(config.method_options(LotteryOptions))
+    _check_schedule(config)
+    _check_dynamic(config)
+    _check_superpose(config)
+    _check_run_dir(config.machine.run_dir)
+    _check_precision(config)
+
+
+def _check_mask(mask: MaskConfig) -> None:
+    if mask.mask == "none" and mask.mask_file:
+        raise TostError(f"--mask=none and --mask_file={mask.mask_file} contradict each other: leave one out")
+    try:
+        re.compile(mask.dense_layers)
+    except re.error as error:
+        raise TostError(f"--dense_layers={mask.dense_layers!r} is no regular expression: {error}") from None
+    if mask.mask_shuffle and mask.mask == "lottery" and not mask.mask_file:
+        raise TostError(
+            "--mask_shuffle would move the mask of --mask=lottery to weights the ticket has set to zero: find it "
+            "with tost-mask, then train with its --mask_file and --mask_shuffle from the initialisation"
+        )
+
+
+def _check_lottery(options: LotteryOptions) -> None:
+    if options.rewind_epoch >= options.lottery_epochs:
+        raise TostError(
+            f"--rewind_epoch={options.rewind_epoch} must be below --lottery_epochs={options.lottery_epochs}: "
+            "a round trains from the one to the other"
+        )
+
+
+def _check_schedule(config: RunConfig) -> None:
+    training, recipe = config.training, config.recipe
+    late = [epoch for epoch in training.lr_drop_epochs if epoch >= training.epochs]
+    if late:
+        raise TostError(
+            f"--lr_drop_epochs has {late[0]}, but the run ends after --epochs={training.epochs}: "
+            "drop earlier, or leave the option out (the default is 1/2 and 3/4 of all epochs)"
+        )
+    if recipe.ghost_end_epoch == 0:
+        raise TostError("--ghost_end_epoch is 0, it must be at least 1, or -1 to keep the ghosts")
+    if recipe.has_ghosts and training.epochs == 1 and not recipe.keeps_ghosts:
+        raise TostError("--epochs=1 leaves no epoch after the ghosts: train at least 2, or use --recipe=default")
+    if recipe.has_ghosts and not recipe.keeps_ghosts and recipe.ghost_end_epoch >= training.epochs:
+        raise TostError(
+            f"--ghost_end_epoch={recipe.ghost_end_epoch} with --epochs={training.epochs} leaves no epoch without "
+            "ghosts, so there would be nothing to export: end them earlier, or give -1 to keep (and export) them"
+        )
+    if recipe.beta_end < recipe.beta_start:
+        raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")
+
+
+def _check_dynamic(config: RunConfig) -> None:
+    dynamic, mask = config.dynamic, config.mask
+    if not dynamic.is_on:
+        return
+    if mask.mask == "none":
+        raise TostError(f"--dynamic={dynamic.dynamic} changes a mask, and --mask=none has none: take erk or random")
+    if not mask.sparsity and not mask.mask_file:
+        raise TostError(f"--sparsity=0 leaves --dynamic={dynamic.dynamic} no place where a weight could grow")
+    if not dynamic.prunes:
+        return
+    if dynamic.initial_sparsity > mask.sparsity:
+        raise TostError(
+            f"--initial_sparsity={dynamic.initial_sparsity:g} is above --sparsity={mask.sparsity:g}: "
+            f"{dynamic.dynamic} prunes from the one to the other"
+        )
+    if mask.mask_file or mask.mask == "lottery":
+        raise TostError(
+            f"--dynamic={dynamic.dynamic} starts from a mask it finds at --initial_sparsity: leave out --mask_file, "
+            "and take --mask=erk or another one instead of lottery"
+        )
+
+
+def _check_superpose(config: RunConfig) -> None:
+    superpose, recipe, epochs = config.superpose, config.recipe, config.training.epochs
+    if not superpose.is_on:
+        return
+    if config.mask.mask == "none":
+        raise TostError(f"--superpose={superpose.superpose} prunes back to a mask's density, and --mask=none has none")
+    _check_cycles(superpose)
+    ordinary = superpose.ordinary_epochs(epochs)
+    if ordinary < 1:
+        raise TostError(f"--cycle_fraction={superpose.cycle_fraction:g} leaves no epoch before the cycles")
+    if recipe.keeps_ghosts or (recipe.has_ghosts and recipe.passing_ghost_epochs >= ordinary):
+        raise TostError(
+            f"--superpose={superpose.superpose} averages networks trained without ghosts, and its cycles begin after "
+            f"epoch {ordinary}: --ghost_end_epoch={recipe.ghost_end_epoch} must be below that"
+        )
+    late = [epoch for epoch in config.training.lr_drop_epochs if epoch >= ordinary]
+    if late:
+        raise TostError(
+            f"--lr_drop_epochs has {late[0]}, but from epoch {ordinary} on the cycles of --superpose set the learning "
+            "rate: drop earlier"
+        )
+
+
+def _check_cycles(superpose: SuperposeConfig) -> None:
+    low, high = superpose.cycle_low_learning_rate, superpose.cycle_high_learning_rate
+    if low > high:
+        raise TostError(
+            f"--cycle_low_learning_rate={low:g} is above --cycle_high_learning_rate={high:g}: a cycle goes up from the "
+            "one to the other"
+        )
+
+
+def _check_run_dir(run_dir: str) -> None:
+    pattern = re.search(r"[*?\\[\\\\]", run_dir)
+    if pattern:
+        raise TostError(
+            f"--run_dir={run_dir} has {pattern[0]!r} in it, and TensorFlow would not find the checkpoints there again: "
+            "choose another name"
+        )
+
+
+def _check_precision(config: RunConfig) -> None:
+    precision, record = config.machine.mixed_precision, config.record
+    if precision == "float16" and config.machine.distribution == "tpu":
+        raise TostError("--mixed_precision=float16 is not for a TPU: take bfloat16")
+    if precision != "none" and record.hessian_every:
+        raise TostError(
+            f"--hessian_every with --mixed_precision={precision} would give curvatures of rounding errors: leave one "
+            "out, or measure afterwards with tost-analyze, which computes in float32"
+        )
+    if precision == "float16" and record.gradient_flow_every:
+        raise TostError(
+            "--gradient_flow_every with --mixed_precision=float16 would measure gradients without loss scaling: "
+            "leave one out, or take bfloat16"
+        )
+
+
+def _check_model(model: str) -> None:
+    if model.endswith(MODEL_SUFFIXES):
+        if not Path(model).is_file():
+            raise TostError(f"--model={model} is not a file")
+    elif model.startswith(PREFIX):
+        require_application(model)
+    elif model not in MODELS:
+        raise unknown_name("--model", model, (*MODELS, f"{PREFIX}NAME"))

@@ -1,0 +1,76 @@
+"""`tost-analyze`: the paper's analyses of a trained run, as numbers and pictures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tost_tf.errors import TostError, unknown_name
+from tost_tf.experiment import flags
+from tost_tf.experiment.analyze_options import ANALYSIS_NAMES, RECORDED, AnalyzeOptions
+from tost_tf.experiment.commands.command import asks_for_help, run_command
+from tost_tf.files import require_writable
+
+SUMMARY = "Analyses a trained run: activations, Hessian, losses around it, its mask; or compares runs in one figure."
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command. The arguments are checked before TensorFlow is imported."""
+    if asks_for_help(arguments):
+        print(flags.own_help_text("tost-analyze", SUMMARY, AnalyzeOptions))
+        return
+    options, more_runs = flags.parse_own(arguments, AnalyzeOptions)
+    runs = _runs(options, more_runs)
+    names = _names(options.what)
+    for run in runs:
+        require_writable(Path(run) / "analysis", f"what is measured of {run!r}")
+    out = Path(options.out or "runs/compare_" + "_".join(Path(run).name for run in runs))
+    if options.compare:
+        require_writable(out, f"--out={options.out!r}" if options.out else "the comparison")
+
+    from tost_tf.experiment.stages.analyze import analyze, compare, recorded
+    from tost_tf.report.figures import require_drawing
+
+    require_drawing()
+    if options.what == "all":
+        names = tuple(n for n in names if n not in RECORDED or all(recorded(run, n) for run in runs))
+    if options.compare:
+        compare(runs, names, options, out)
+    else:
+        out = Path(options.run_dir) / "analysis"
+        analyze(options.run_dir, names, options)
+    print("\n".join(f"{name:14} {out / name}.png" for name in names))
+    print(f"numbers        {', '.join(str(Path(run) / 'analysis') for run in runs)} (.json and .csv)")
+
+
+def _runs(options: AnalyzeOptions, more: list[str]) -> tuple[str, ...]:
+    """The folders that are named: one by --run_dir, or several by --compare."""
+    if bool(options.run_dir) == bool(options.compare):
+        raise TostError("give either --run_dir=RUN, or --compare RUN_A RUN_B")
+    runs = (*options.compare.split(","), *more) if options.compare else (options.run_dir,)
+    if not options.compare and more:
+        raise TostError(f"{more[0]!r} is no flag: flags are written --name=value")
+    if options.compare and len(runs) < 2:
+        raise TostError(f"--compare {runs[0]} needs another run to compare it with")
+    for run in runs:
+        if not (Path(run) / "config.flags").is_file():
+            raise TostError(f"{run!r} is no run's folder: it has no config.flags")
+    return runs
+
+
+def _names(what: str) -> tuple[str, ...]:
+    names = ANALYSIS_NAMES if what == "all" else tuple(what.split(","))
+    for name in names:
+        if name not in ANALYSIS_NAMES:
+            raise unknown_name("--what", name, ANALYSIS_NAMES)
+    return names
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(run_command("tost-analyze", main))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,52 @@
+"""`tost-train`: trains a sparse network and exports it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from tost_tf.errors import TostError
+from tost_tf.experiment import flags
+from tost_tf.experiment.commands.command import asks_for_help, run_command
+from tost_tf.experiment.options import RunConfig
+
+SUMMARY = "Trains a sparse network by the ToST recipe, its mask fixed or changing, and exports it as a SavedModel."
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command. The arguments are checked before TensorFlow is imported."""
+    if asks_for_help(arguments):
+        print(flags.help_text("tost-train", SUMMARY))
+        return
+    config = flags.parse(arguments)
+    print(f"run directory: {config.machine.run_dir}", flush=True)
+
+    from tost_tf.experiment.commands.summary import summary
+    from tost_tf.experiment.run.folder import RunDirectory
+    from tost_tf.experiment.stages.launch import launch
+
+    result = launch(config)
+    print(summary(result, RunDirectory(config.machine.run_dir)))
+    _suggest(config, arguments)
+
+
+def _suggest(config: RunConfig, arguments: Sequence[str]) -> None:
+    """The command that trains the same by the other recipe, where no option of this one is of the recipe alone."""
+    other = "default" if config.recipe_name == "tost" else "tost"
+    kept = [argument for argument in arguments if not argument.startswith(("--recipe=", "--run_dir="))]
+    options = [*kept, f"--recipe={other}", f"--run_dir={config.machine.run_dir}_{other}"]
+    try:
+        flags.parse(options)
+    except TostError:
+        return
+    print(f"\nnext: compare with the {other} recipe:\n  {shlex.join(['tost-train', *options])}")
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(run_command("tost-train", main))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,226 @@
+"""The absl flags, generated from the config's dataclasses, and the way back to a flagfile."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from absl import flags
+
+from tost_tf.errors import TostError
+from tost_tf.experiment.options import RunConfig, all_groups
+from tost_tf.experiment.recipe import RECIPES
+from tost_tf.options import allowed_of, check_values, option
+
+Options = TypeVar("Options")
+Groups = list[tuple[str, list[dataclasses.Field]]]
+
+# Not part of a dataclass: it says which recipe the tweaks not given one by one are taken from.
+RECIPE_OPTION = option("tost", "sets all tweaks at once; each can then be set by itself", names=tuple(RECIPES))
+
+# Options that may differ between a launch and the one that resumes it: they do not change the result.
+# (The devices and the precision do: BatchNormalization sees other batches, and sums are rounded otherwise.)
+NOT_COMPARED = (
+    *("run_dir", "resume", "data_dir", "gradient_flow_every", "hessian_every", "record_examples"),
+    "worker_timeout",
+)
+
+LAST_LINE = "# end of the options"
+MOST_NESTED = 20
+
+
+def parse(arguments: Sequence[str]) -> RunConfig:
+    """The run that command-line arguments (program name left out) describe; `--flagfile` may nest.
+
+    Raises:
+      TostError: a flag is unknown or its value is not allowed, or a flagfile cannot be read.
+    """
+    return RunConfig.make(**_given(arguments, ()))
+
+
+def parse_with(arguments: Sequence[str], command_options: type[Options]) -> tuple[RunConfig, Options]:
+    """As `parse`, for a command that has options of its own, in a dataclass like those of a run."""
+    given = _given(arguments, (command_options,))
+    own = {field.name: given.pop(field.name) for field in dataclasses.fields(command_options) if field.name in given}
+    options = command_options(**own)
+    check_values(options, "--")
+    return RunConfig.make(**given), options
+
+
+def parse_own(arguments: Sequence[str], command_options: type[Options]) -> tuple[Options, list[str]]:
+    """The options of a command that trains nothing, and what else was given beside flags."""
+    given, rest = _read(arguments, _groups_of((command_options,)))
+    options = command_options(**given)
+    check_values(options, "--")
+    return options, rest
+
+
+def _given(arguments: Sequence[str], more: Sequence[type]) -> dict[str, Any]:
+    """The options that are given, by name, with values of their types."""
+    given, rest = _read(arguments, _groups(more))
+    if rest:
+        raise TostError(f"{rest[0]!r} is no flag: flags are written --name=value")
+    return given
+
+
+def _read(arguments: Sequence[str], groups: Groups) -> tuple[dict[str, Any], list[str]]:
+    values = _define(flags.FlagValues(), groups)
+    values.set_gnu_getopt(True)  # flags may come after other words
+    try:
+        rest = values(["tost", *_expanded(arguments, Path())])[1:]
+    except flags.Error as error:
+        raise TostError(" ".join(str(error).split())) from None
+    given = {name: _from_flag(name, values[name].value) for name in values if values[name].value is not None}
+    return given, rest
+
+
+def to_flagfile(config: RunConfig) -> str:
+    """The text of a flagfile that describes `config` completely: launching it repeats the run.
+
+    Tweaks that are as the recipe sets them stand in comments, so that another `--recipe` after it sets them anew.
+    """
+    lines = ["# The complete options of this run. To repeat it elsewhere: tost-train --flagfile=FILE --run_dir=NEW"]
+    from_recipe = dataclasses.asdict(RECIPES[config.recipe_name])
+    for name, value in config.options().items():
+        if value is None:  # of no meaning in this run
+            continue
+        if isinstance(value, bool):
+            line = f"--{name}" if value else f"--no{name}"
+        elif isinstance(value, tuple):
+            line = f"--{name}={','.join(map(str, value))}"
+        else:
+            line = f"--{name}={value}"
+        lines.append(f"# {line}" if name in from_recipe and from_recipe[name] == value else line)
+    return "\n".join([*lines, LAST_LINE, ""])
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """What would make `new` another run than `old`, as `--name: old, new` lines; empty if nothing does."""
+    before, after = old.options(), new.options()
+    return [
+        f"--{name} was {before[name]!r}, now {after[name]!r}"
+        for name in before
+        if name not in NOT_COMPARED and before[name] != after[name]
+    ]
+
+
+def help_text(command: str, summary: str, *more: type) -> str:
+    """The answer to `--help`: every flag by group, those of the dataclasses `more` first."""
+    return _help_text(command, summary, _groups(more))
+
+
+def own_help_text(command: str, summary: str, own: type) -> str:
+    """As `help_text`, for a command that has no other flags than those of a dataclass."""
+    return _help_text(command, summary, _groups_of((own,)))
+
+
+def _help_text(command: str, summary: str, groups: Groups) -> str:
+    lines = [summary, "", f"usage: {command} [--flagfile=FILE] [--name=value ...]", ""]
+    for title, fields in groups:
+        lines.append(f"{title}:")
+        for field in fields:
+            allowed = allowed_of(field)
+            details = [allowed.help]
+            if allowed.known_names():
+                details.append("one of " + ", ".join(allowed.known_names()))
+            if allowed.range_text():
+                details.append(allowed.range_text())
+            if field.default not in (None, "", ()):
+                details.append(f"default {field.default}")
+            lines.append(f"  --{field.name}")
+            lines += textwrap.wrap("; ".join(details), 96, initial_indent="      ", subsequent_indent="      ")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _groups_of(more: Sequence[type]) -> Groups:
+    return [(_title(group), list(dataclasses.fields(group))) for group in more]
+
+
+def _title(group: type) -> str:
+    """The first sentence of the dataclass's docstring."""
+    return group.__doc__.splitlines()[0].rstrip(".")
+
+
+def _groups(more: Sequence[type] = ()) -> Groups:
+    recipe_field = dataclasses.make_dataclass("_", [("recipe", str, RECIPE_OPTION)]).__dataclass_fields__["recipe"]
+    groups = _groups_of(more)
+    for title, group in all_groups().items():
+        fields = list(dataclasses.fields(group))
+        title = title if title == title.lower() else _title(group)
+        groups.append((title, [recipe_field, *fields] if title == "recipe" else fields))
+    return groups
+
+
+def _define(values: flags.FlagValues, groups: Groups) -> flags.FlagValues:
+    """Defines a flag for each option. None has a default: what is not given is left to the dataclasses."""
+    for _, fields in groups:
+        for field in fields:
+            text = allowed_of(field).help
+            kinds = str(field.type)
+            if "bool" in kinds:
+                define = flags.DEFINE_boolean
+            elif "tuple" in kinds:
+                define = flags.DEFINE_list
+            elif "int" in kinds:
+                define = flags.DEFINE_integer
+            elif "float" in kinds:
+                define = flags.DEFINE_float
+            else:
+                define = flags.DEFINE_string
+            define(field.name, None, text, flag_values=values)
+    return values
+
+
+def _from_flag(name: str, value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    try:
+        return tuple(int(item) for item in value if item != "")
+    except ValueError:
+        raise TostError(f"--{name}={','.join(value)} must be whole numbers with commas between them") from None
+
+
+def read_flagfile(path: str | os.PathLike) -> RunConfig:
+    """The run a flagfile describes."""
+    return parse([f"--flagfile={os.fspath(path)}"])
+
+
+def read_config(path: str | os.PathLike) -> RunConfig:
+    """The run that `to_flagfile` wrote. Raises `TostError` if the file is cut off or cannot be understood."""
+    if not Path(path).read_text(errors="replace").rstrip().endswith(LAST_LINE):
+        raise TostError("it is cut off")
+    return read_flagfile(path)
+
+
+def _expanded(arguments: Sequence[str], folder: Path, depth: int = 0) -> list[str]:
+    """The arguments with the lines of flagfiles in their place.
+
+    A flagfile named in a flagfile is looked for beside that one, then in the working folder; absl itself knows only
+    the latter.
+    """
+    if depth > MOST_NESTED:
+        raise TostError("flagfiles include each other without end")
+    result, rest = [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        match = re.fullmatch(r"--?flagfile(?:=(.*))?", argument)
+        if not match:
+            result.append(argument)
+            continue
+        name = match[1] or (rest.pop(0) if match[1] is None and rest else "")
+        path = next((file for file in (folder / name, Path(name)) if name and file.is_file()), None)
+        if path is None:
+            raise TostError(f"there is no flagfile {name!r}")
+        try:
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise TostError(f"the flagfile {name!r} cannot be read: {error}") from None
+        kept = [line for line in lines if line and not line.startswith(("#", "//"))]
+        result += _expanded(kept, path.parent, depth + 1)
+    return result

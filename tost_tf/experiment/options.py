@@ -1,0 +1,264 @@
+"""A whole run as frozen dataclasses: the only place defaults are written."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tost_tf.data.augment import NOT_AUGMENTED
+from tost_tf.data.names import base_name
+from tost_tf.data.options import DataConfig
+from tost_tf.dynamic.options import DynamicConfig, SuperposeConfig
+from tost_tf.errors import unknown_name
+from tost_tf.experiment.checks import check_together
+from tost_tf.experiment.machine import MachineConfig, RecordConfig
+from tost_tf.experiment.recipe import RECIPES, Recipe
+from tost_tf.models import MODEL_SUFFIXES
+from tost_tf.options import Condition, check_effects, check_values, none_of, one_of, option
+from tost_tf.registry import GROWTHS, MASKS, MODELS
+from tost_tf.training.learning_rate import default_drops
+
+if TYPE_CHECKING:
+    from tost_tf.dynamic.growth import Growth
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Which network."""
+
+    model: str = option(
+        "resnet32",
+        f"the network: {', '.join(MODELS)}; applications/NAME for one of keras.applications; or a .keras or .h5 "
+        "file of your own, trained from the weights in it",
+    )
+    width_multiplier: float = option(1.0, "factor on the number of channels", above=0, maximum=100)
+
+
+NO_MASK = "none"
+
+
+def _takes_sparsity(mask_file: str) -> bool:
+    return not mask_file or "{sparsity}" in mask_file
+
+
+def _has_scope(mask: str) -> bool:
+    return mask in MASKS and MASKS[mask].has_scope
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskConfig:
+    """Which weights stay."""
+
+    mask: str = option("random", "how the mask is found", names=MASKS, also=(NO_MASK,))
+    mask_file: str = option(
+        "", "read the mask from this .npz file instead of finding one; {sparsity} in its name stands for the percentage"
+    )
+    sparsity: float = option(
+        0.95,
+        "fraction of the weights that are zero; with --mask_file the file decides, and this only fills in its name",
+        minimum=0,
+        below=1,
+        only_with={"mask_file": Condition(_takes_sparsity, "'' or a name with {sparsity} in it")},
+    )
+    mask_scope: str = option(
+        "global",
+        "rank all weights together (global) or each kernel alone (layer); erk has a density of its own a layer",
+        names=("global", "layer"),
+        only_with={"mask": Condition(_has_scope, "(one that ranks weights)"), "mask_file": one_of("")},
+    )
+    dense_layers: str = option("", "regular expression of the names of layers that are left dense")
+    mask_shuffle: bool = option(
+        False, "shuffle each layer's mask in place: the sanity check of a mask", only_with={"mask": none_of(NO_MASK)}
+    )
+    initial_weights: str = option(
+        "",
+        "start from the weights in this .npz file, such as those beside a lottery ticket; {sparsity} as in --mask_file",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """The training loop. The defaults are the paper's, Section 3.1."""
+
+    epochs: int = option(180, "passes over the training images", minimum=1, maximum=10**6)
+    batch_size: int = option(128, "images a step, over all devices together", minimum=1, maximum=10**6)
+    learning_rate: float = option(0.1, "learning rate at the start", above=0)
+    lr_drop_epochs: tuple[int, ...] | None = option(
+        None, "epochs at which the learning rate drops (by default at 1/2 and 3/4 of all)", minimum=1
+    )
+    lr_drop_factor: float = option(0.1, "what the learning rate is multiplied by at a drop", above=0, maximum=1)
+    momentum: float = option(0.9, "momentum of SGD", minimum=0, below=1)
+    weight_decay: float = option(2e-4, "L2 penalty added to the gradient of every trainable weight", minimum=0)
+    seed: int = option(0, "seed of everything random in the run", minimum=0, maximum=2**31 - 1)
+    deterministic: bool = option(False, "the same weights to the last bit at every launch, at some cost in speed")
+    resume: bool = option(True, "go on with the run found in --run_dir; --noresume refuses to")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run, complete and checked. Made by `RunConfig.make`."""
+
+    data: DataConfig
+    model: ModelConfig
+    mask: MaskConfig
+    recipe_name: str
+    recipe: Recipe
+    training: TrainingConfig
+    dynamic: DynamicConfig
+    superpose: SuperposeConfig
+    record: RecordConfig
+    machine: MachineConfig
+    methods: tuple[Any, ...]  # options of the methods that find masks
+
+    @classmethod
+    def make(cls, **options: Any) -> RunConfig:
+        """A run from options by name (those of the command line); what is not given takes its default.
+
+        Raises:
+          TostError: an option is unknown, a name or value is not allowed, or two options contradict each other.
+        """
+        known = {field.name for group in all_groups().values() for field in dataclasses.fields(group)} | {"recipe"}
+        for name in options:
+            if name not in known:
+                raise unknown_name("option", name, known)
+        recipe_name = options.get("recipe", "tost")
+        if recipe_name not in RECIPES:
+            raise unknown_name("--recipe", recipe_name, RECIPES)
+        groups = {}
+        for group_name, group in all_groups().items():
+            given = {f.name: options[f.name] for f in dataclasses.fields(group) if f.name in options}
+            given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+            base = RECIPES[recipe_name] if group is Recipe else group()
+            groups[group_name] = dataclasses.replace(base, **given)
+            check_values(groups[group_name], "--")
+        methods = tuple(groups.pop(name) for name in list(groups) if name not in GROUPS)
+        config = cls(recipe_name=recipe_name, methods=methods, **groups)
+        _check_effects(config)
+        config = _completed(config)
+        check_together(config)
+        return config
+
+    def method_options(self, kind: type | None) -> Any:
+        """The options of a method, by their dataclass; `None` for a method that has none."""
+        return next((group for group in self.methods if type(group) is kind), None)
+
+    @property
+    def recipe_label(self) -> str:
+        """The recipe's name, and what was set otherwise: "default", "tost", "default ghost_skips=identity".
+
+        How the mask changes and tickets are superposed is told too: "tost dynamic=rigl superpose=caa".
+        """
+        base = dataclasses.asdict(RECIPES[self.recipe_name])
+        own = dataclasses.asdict(self.recipe)
+        # By default an epoch of the learning rate's schedule; without ghosts it means nothing.
+        base["ghost_end_epoch"] = _ghost_end(self.training, self.superpose) if own["ghost_end_epoch"] != -1 else None
+        if not self.recipe.has_ghosts:
+            own["ghost_end_epoch"] = base["ghost_end_epoch"]
+        base |= dataclasses.asdict(DynamicConfig()) | dataclasses.asdict(SuperposeConfig())
+        own |= dataclasses.asdict(self.dynamic) | dataclasses.asdict(self.superpose)
+        changed = [f"{name}={value}" for name, value in own.items() if value != base[name]]
+        return " ".join([self.recipe_name, *changed])
+
+    @property
+    def cycle_growth(self) -> Growth | None:
+        """How weights grow where a cycle starts, `None` if the masks stay."""
+        name = self.superpose.cycle_growth
+        if not self.superpose.is_on or name == "none":
+            return None
+        if name == "auto" and self.dynamic.is_on:
+            return self.dynamic.method.growth
+        return GROWTHS["gradient" if name == "auto" else name]
+
+    @property
+    def keeps_gradients(self) -> bool:
+        """Whether weights grow by the gradient of a step, so that the optimizer has to keep it."""
+        if self.dynamic.is_on and self.dynamic.method.growth.needs_gradient:
+            return True
+        growth = self.cycle_growth
+        return self.superpose.cycles(self.training.epochs) > 0 and growth is not None and growth.needs_gradient
+
+    def options(self) -> dict[str, Any]:
+        """All options by name, as `RunConfig.make` takes them."""
+        flat = {"recipe": self.recipe_name}
+        for group in (*(getattr(self, name) for name in GROUPS), *self.methods):
+            flat |= dataclasses.asdict(group)
+        return flat
+
+
+GROUPS = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "mask": MaskConfig,
+    "recipe": Recipe,
+    "training": TrainingConfig,
+    "dynamic": DynamicConfig,
+    "superpose": SuperposeConfig,
+    "record": RecordConfig,
+    "machine": MachineConfig,
+}
+
+
+def all_groups() -> dict[str, type]:
+    """The dataclasses of all options by name: those of `GROUPS`, and those that methods of finding a mask have."""
+    kinds = {MASKS[name].options for name in MASKS} - {None}
+    return GROUPS | {kind.__name__: kind for kind in sorted(kinds, key=lambda kind: kind.__name__)}
+
+
+def _check_effects(config: RunConfig) -> None:
+    """Raises `TostError` for an option that has no effect with the others."""
+    values = config.options()
+    defaults = dataclasses.asdict(RECIPES[config.recipe_name])
+    fields = []
+    for group in all_groups().values():
+        fields += dataclasses.fields(group)
+        defaults = dataclasses.asdict(group()) | defaults if group is not Recipe else defaults
+    check_effects(fields, values, defaults)
+    for kind in {type(group) for group in config.methods}:
+        names = tuple(name for name in MASKS if MASKS[name].options is kind)
+        needs = {"mask": one_of(*names), "mask_file": one_of("")}
+        check_effects(dataclasses.fields(kind), values, defaults, needs)
+
+
+def _completed(config: RunConfig) -> RunConfig:
+    """Fills in the defaults that depend on other options."""
+    data, mask, training, recipe, machine = config.data, config.mask, config.training, config.recipe, config.machine
+    if data.augment is None:
+        data = dataclasses.replace(data, augment=base_name(data.dataset) not in NOT_AUGMENTED)
+    if config.model.model.endswith(MODEL_SUFFIXES):
+        model = dataclasses.replace(config.model, model=os.path.expanduser(config.model.model))
+        config = dataclasses.replace(config, model=model)
+    mask = dataclasses.replace(
+        mask,
+        mask_file=_filled_in(mask.mask_file, mask.sparsity),
+        initial_weights=_filled_in(mask.initial_weights, mask.sparsity),
+        sparsity=MaskConfig.sparsity if mask.mask_file else mask.sparsity,  # the file decides
+    )
+    machine = dataclasses.replace(machine, run_dir=os.path.expanduser(machine.run_dir))
+    recipe = dataclasses.replace(recipe, teacher=os.path.expanduser(recipe.teacher))
+    if training.lr_drop_epochs is None:
+        # The released code of Sup-tickets drops at 1/2 and 3/4 of the epochs before its cycles.
+        drops = default_drops(config.superpose.ordinary_epochs(training.epochs))
+        training = dataclasses.replace(training, lr_drop_epochs=drops)
+    if recipe.ghost_end_epoch is None and recipe.has_ghosts:
+        recipe = dataclasses.replace(recipe, ghost_end_epoch=_ghost_end(training, config.superpose))
+    if not machine.run_dir:
+        found = mask.mask if mask.mask == NO_MASK else f"{mask.mask}{100 * mask.sparsity:g}"
+        mask_name = Path(mask.mask_file).stem if mask.mask_file else found
+        completed = dataclasses.replace(config, training=training, recipe=recipe)
+        parts = (Path(config.model.model).stem, data.dataset, mask_name, completed.recipe_label, f"seed{training.seed}")
+        name = "_".join(re.sub(r"[^\w.=-]+", "_", part) for part in parts)
+        machine = dataclasses.replace(machine, run_dir=f"runs/{name}")
+    return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
+
+
+def _filled_in(path: str, sparsity: float) -> str:
+    """The path with the user's folder for ~ and the percentage, 98 or 97.5, for {sparsity}."""
+    return os.path.expanduser(path).replace("{sparsity}", f"{100 * sparsity:g}")
+
+
+def _ghost_end(training: TrainingConfig, superpose: SuperposeConfig) -> int:
+    """Where ghosts end by default: the first drop of the learning rate."""
+    return min(training.lr_drop_epochs, default=max(1, superpose.ordinary_epochs(training.epochs) // 2))

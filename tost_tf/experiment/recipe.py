@@ -1,0 +1,84 @@
+"""The training recipe: every tweak of the paper as data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tost_tf.ghost import NO_GHOST
+from tost_tf.options import none_of, one_of, option
+from tost_tf.registry import GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS
+
+IF_NEURONS = {"ghost_neurons": none_of(NO_GHOST)}
+IF_GHOSTS = IF_NEURONS | {"ghost_skips": none_of(NO_GHOST)}
+IF_TEACHER = {"teacher": none_of("")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The tweaks of "Training Your Sparse Neural Network Better with Any Mask", all off by default.
+
+    The paper gives the tweaks and when ghosts are gone, but neither the shape of the schedule, nor the last β,
+    nor the smoothing ratio. Linear is the plainest schedule; at β = 20 PSwish is within 0.014 of ReLU
+    everywhere (0.2785 / β), so that the change to ReLU goes unnoticed; the ratio 0.1 and the constant
+    initialisation of the skips are those of the authors' released code, as are the settings of the rescaled
+    initialisation. Of distillation the abstract says "soft labels instead of the hard labels"; Hinton et al. 2015 found
+    "a considerably lower weight" on the hard ones best: hence w = 0.9, and T = 4, which is customary for images.
+    """
+
+    ghost_neurons: str = option(
+        NO_GHOST, "soft neurons in place of ReLU while ghosts last", names=GHOST_NEURONS, also=(NO_GHOST,)
+    )
+    ghost_skips: str = option(NO_GHOST, "extra skip connections while ghosts last", names=GHOST_SKIPS, also=(NO_GHOST,))
+    ghost_skip_initializer: str = option(
+        "constant",
+        "start of the projection skips: constant 1e-4 as in the authors' code, or he_normal",
+        names=("constant", "he_normal"),
+        only_with={"ghost_skips": none_of(NO_GHOST, "identity")},
+    )
+    ghost_schedule: str = option(
+        "linear",
+        "how ghosts fade; constant means they are removed abruptly",
+        names=GHOST_SCHEDULES,
+        only_with_one=IF_GHOSTS,
+    )
+    ghost_end_epoch: int | None = option(
+        None,
+        "epoch from which no ghost is left (by default the first learning-rate drop); -1 keeps them to the end",
+        minimum=-1,
+        only_with_one=IF_GHOSTS,
+    )
+    beta_start: float = option(1.0, "β of the ghost neurons at the start", minimum=0, only_with=IF_NEURONS)
+    beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0, only_with=IF_NEURONS)
+    rescale_init: bool = option(False, "rescale the initial weights layer by layer (LRsI) before training")
+    rescale_steps: int = option(180, "iterations of that", minimum=1, only_with={"rescale_init": one_of(True)})
+    label_smoothing: float = option(0.0, "smooth ratio a of the labels y(1-a) + a/K", minimum=0, below=1)
+    teacher: str = option("", "learn from the soft labels of this SavedModel or finished run too (a KD ticket)")
+    distill_weight: float = option(
+        0.9, "weight w of the teacher in (1-w)·CE + w·T²·KL", minimum=0, maximum=1, only_with=IF_TEACHER
+    )
+    distill_temperature: float = option(4.0, "temperature T of that", above=0, only_with=IF_TEACHER)
+
+    @property
+    def has_ghosts(self) -> bool:
+        return self.ghost_neurons != NO_GHOST or self.ghost_skips != NO_GHOST
+
+    @property
+    def last_ghost_epoch(self) -> int:
+        """`ghost_end_epoch`, or any number where there are no ghosts."""
+        return 1 if self.ghost_end_epoch is None else self.ghost_end_epoch
+
+    @property
+    def keeps_ghosts(self) -> bool:
+        """Whether ghosts are never removed (Figure 6 of the paper), so that they are exported too."""
+        return self.has_ghosts and self.ghost_end_epoch == -1
+
+    @property
+    def passing_ghost_epochs(self) -> int:
+        """How many epochs are trained with ghosts that are removed later."""
+        return self.ghost_end_epoch if self.has_ghosts and not self.keeps_ghosts else 0
+
+
+RECIPES = {
+    "default": Recipe(),
+    "tost": Recipe(ghost_neurons="pswish", ghost_skips="projection", rescale_init=True, label_smoothing=0.1),
+}

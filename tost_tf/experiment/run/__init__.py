@@ -1,0 +1,3 @@
+"""One running process and its folder."""
+
+from __future__ import annotations

@@ -1,0 +1,127 @@
+"""What happens around the steps of a run: stopping on a bad loss, the table of epochs, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from tost_tf.compat import keras
+from tost_tf.experiment.run.checkpoints import Checkpoints
+from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.graph.kernels import prunable_weights
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The loss, or a weight, is no longer a finite number.
+
+    Attributes:
+      epoch: in which epoch, counted from 1.
+      step: at which step of it, counted from 1.
+      value: what it is.
+    """
+
+    def __init__(self, epoch: int, step: int, value: float, what: str = "the loss"):
+        super().__init__(f"{what} is {value} in epoch {epoch}, step {step}")
+        self.epoch, self.step, self.value = epoch, step, value
+
+
+class StopOnNonFiniteLoss(keras.callbacks.TerminateOnNaN):
+    """Raises `NonFiniteLoss` at the step it happens, so that nothing of that epoch is kept.
+
+    The last step's update shows in no training loss of the epoch, but in that of validation; an infinite variance of
+    BatchNormalization in neither, so that the weights are looked at too before an epoch counts as done.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise NonFiniteLoss(self._epoch + 1, batch + 1, loss)
+        self._steps = batch + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss = float(logs.get("val_loss", logs["loss"]))
+        if not math.isfinite(loss):
+            raise NonFiniteLoss(epoch + 1, self._steps, loss)
+        for weight, value in zip(self.model.weights, self.model.get_weights(), strict=True):
+            bad = value[~np.isfinite(value)]
+            if bad.size:
+                raise NonFiniteLoss(epoch + 1, self._steps, float(bad[0]), weight.name.removesuffix(":0"))
+
+
+class EpochTable(keras.callbacks.Callback):
+    """Writes a row of `metrics.csv` after every epoch, and says how long the rest will take.
+
+    Args:
+      directory: of the run.
+      plain: the model without ghosts, whose sparsity is measured.
+      epochs: how many there are in all.
+      seconds_before: what was spent on the first epoch before the run was stopped in it.
+    """
+
+    def __init__(self, directory: RunDirectory, plain: keras.Model, epochs: int, seconds_before: float = 0.0):
+        super().__init__()
+        self._seconds_before = seconds_before
+        self.directory, self.plain, self.epochs = directory, plain, epochs
+        self._durations: list[float] = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self._durations:
+            # Rows of epochs after the checkpoint the run goes on from: they are trained again.
+            self.directory.write_metrics([row for row in self.directory.read_metrics() if row["epoch"] <= epoch])
+        self._start = time.perf_counter() - self._seconds_before
+        self._seconds_before = 0.0
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self._start
+        names = ("loss", "accuracy", "val_loss", "val_accuracy", "alpha", "beta")
+        row = {name: float(logs[name]) for name in names}
+        row |= {
+            "epoch": epoch + 1,
+            "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
+            "sparsity": measured_sparsity(self.plain),
+            "seconds": round(seconds, 3),
+        }
+        self.directory.write_metrics([*self.directory.read_metrics(), row])
+        self._durations.append(seconds)
+        left = self.epochs - epoch - 1
+        if left:
+            # The first epoch includes tracing: it is left out as soon as there is another.
+            typical = float(np.median(self._durations[1:] or self._durations))
+            print(f"  {epoch + 1} of {self.epochs} epochs, about {duration_text(left * typical)} left", flush=True)
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Writes a checkpoint after every epoch.
+
+    Args:
+      checkpoints: where to.
+      may_be_best: whether the weights after an epoch (counted from 1) may be exported.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, may_be_best: Callable[[int], bool]):
+        super().__init__()
+        self.checkpoints, self.may_be_best = checkpoints, may_be_best
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.checkpoints.save(epoch + 1, float(logs["val_accuracy"]), self.may_be_best(epoch + 1))
+
+
+def measured_sparsity(model: keras.Model) -> float:
+    """The fraction of the prunable weights of `model` that are zero now; 0 if it has none."""
+    kernels = [weight.numpy() for weight in prunable_weights(model).values()]
+    size = sum(kernel.size for kernel in kernels)
+    return 1 - sum(np.count_nonzero(kernel) for kernel in kernels) / size if size else 0.0
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as people say them: "8 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

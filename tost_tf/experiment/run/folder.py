@@ -1,0 +1,204 @@
+"""The folder of a run: what lies where, and whose it is."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tost_tf.errors import TostError
+from tost_tf.experiment.flags import differences, read_config, to_flagfile
+from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.run.workers import Workers
+from tost_tf.files import require_writable, sweep_folder, write_text
+
+METRICS = (
+    "epoch",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "alpha",
+    "beta",
+    "sparsity",
+    "seconds",
+)
+
+
+class RunDirectory:
+    """A run's folder. Nothing in it is ever written in place: a reader sees a whole old file or a whole new one.
+
+    Args:
+      path: the folder; made by `claim`.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self.config = self.path / "config.flags"
+        self.mask = self.path / "mask.npz"
+        self.mask_report = self.path / "mask.json"
+        self.ticket_weights = self.path / "ticket_weights.npz"
+        self.scales = self.path / "scales.json"
+        self.rescaled_weights = self.path / "rescaled_weights.npz"
+        self.tickets = self.path / "tickets"
+        self.superposed_weights = self.path / "superposed_weights.npz"
+        self.final_mask = self.path / "final_mask.npz"
+        self.lottery = self.path / "lottery"
+        self.metrics = self.path / "metrics.csv"
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+        self.result = self.path / "result.json"
+        self.figures = self.path / "figures"
+        self.analysis = self.path / "analysis"
+        self.export = self.path / "export"
+        self._lock: io.TextIOBase | None = None
+
+    def claim(self, config: RunConfig) -> None:
+        """Makes the folder for a new run, or takes it over to go on with the run in it.
+
+        Raises:
+          TostError: it cannot be written, belongs to other options, is not a run's folder, or another process is
+            training in it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # Released by the system when the process ends, however it ends.
+            self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 (held for as long as the run)
+        except OSError as error:
+            raise TostError(f"the run directory {str(self.path)!r} cannot be written: {error.strerror}") from None
+        try:
+            self._take(config)
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self, config: RunConfig) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TostError(f"another process is training in {str(self.path)!r}: give this one a --run_dir") from None
+        except OSError:
+            logging.warning("%s is on a file system without locks: see that only one process trains there", self.path)
+        self._require_folders()
+        self._sweep()
+        if self.config.exists() and self._has_begun():
+            self._require_same(config)
+        elif not self.config.exists() and any(entry.name != ".lock" for entry in self.path.iterdir()):
+            raise TostError(
+                f"{str(self.path)!r} holds files but no config.flags, so it is no run's folder: "
+                "choose another --run_dir"
+            )
+        else:
+            write_text(self.config, to_flagfile(config))
+
+    def _require_folders(self) -> None:
+        for folder in (self.checkpoints, self.tickets, self.tensorboard, self.figures, self.analysis, self.export):
+            require_writable(folder, "what a run ends with")
+
+    def _has_begun(self) -> bool:
+        """Whether anything that depends on the options is there: a launch that failed before that binds nobody."""
+        return any(entry.name not in (".lock", self.config.name) for entry in self.path.iterdir())
+
+    def _sweep(self) -> None:
+        """Removes what a killed process had not finished writing."""
+        for pattern in ("*_temp", "*.tempstate*", "checkpoint.tmp*"):  # TensorFlow's names
+            for entry in self.checkpoints.glob(pattern):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        export = (self.export, self.export / "compact")
+        for folder in (self.path, self.tickets, self.figures, *export, self.lottery, self.analysis):
+            sweep_folder(folder)
+
+    def release(self) -> None:
+        """Lets other processes have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _require_same(self, config: RunConfig) -> None:
+        if not config.training.resume:
+            raise TostError(
+                f"{str(self.path)!r} holds a run already and --noresume was given: choose another --run_dir"
+            )
+        self.require_options(config)
+
+    def require_options(self, config: RunConfig) -> None:
+        """Raises `TostError` unless the folder is of a run with the same options, but for those that do not count."""
+        try:
+            old = read_config(self.config)
+        except TostError as error:
+            raise TostError(f"{str(self.config)!r} cannot be understood: {error}") from None
+        changed = differences(old, config)
+        if changed:
+            raise TostError(
+                f"{str(self.path)!r} belongs to a run with other options ({'; '.join(changed)}): launch it with those, "
+                "or choose another --run_dir"
+            )
+
+    def read_result(self) -> dict[str, Any] | None:
+        """`result.json` of a finished run, `None` if it is not finished or its result or export is damaged."""
+        result = read_json(self.result)
+        whole = "versions" in result and (self.export / "saved_model" / "saved_model.pb").exists()
+        if not whole and self.result.exists():
+            logging.warning("the result or the export in %s is not whole: they are made again", self.path)
+        return result if whole else None
+
+    def read_mask_seconds(self) -> float:
+        """How long the mask was searched for, 0 if that is not known any more."""
+        return float(read_json(self.mask_report).get("mask_seconds", 0.0))
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """The rows of `metrics.csv`, one an epoch, all numbers."""
+        if not self.metrics.exists():
+            return []
+        with open(self.metrics, newline="") as file:
+            rows = list(csv.DictReader(file))
+        try:
+            return [{name: float(row[name]) for name in METRICS} | {"epoch": int(row["epoch"])} for row in rows]
+        except (KeyError, TypeError, ValueError):
+            logging.warning("%s cannot be read, its rows so far are lost", self.metrics)
+            return []
+
+    def write_metrics(self, rows: list[dict[str, float]]) -> None:
+        """Writes `metrics.csv` anew."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, METRICS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.metrics, text.getvalue())
+
+
+@contextlib.contextmanager
+def written_folder(directory: RunDirectory, workers: Workers) -> Iterator[RunDirectory]:
+    """What a worker writes to while it trains: the chief to the run's folder, others to one that is removed.
+
+    All of them have to go through the same motions, since reading BatchNormalization's statistics takes all.
+    """
+    if workers.is_chief:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="tost_worker_") as scratch:
+        yield RunDirectory(scratch)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, an empty one if there is none or it cannot be read."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON that people can read, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")

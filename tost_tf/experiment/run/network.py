@@ -1,0 +1,93 @@
+"""The network of a run: built, masked, haunted and compiled, all from its config."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tost_tf import models
+from tost_tf.compat import keras, tf
+from tost_tf.data.images import ImageData
+from tost_tf.errors import TostError
+from tost_tf.experiment.options import RunConfig
+from tost_tf.ghost.model import GhostModel
+from tost_tf.graph.copy import copy_layer
+from tost_tf.graph.precision import in_precision
+from tost_tf.graph.rebuild import rebuild
+from tost_tf.graph.weights import load_weights
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.sparsify import sparsify, with_dense_gradients
+from tost_tf.seeds import derive_seed
+from tost_tf.training.distill import DistilledModel
+from tost_tf.training.losses import Distillation, cross_entropy
+from tost_tf.training.optimizer import CoupledSGD
+from tost_tf.training.teacher import Teacher
+
+
+def build_model(config: RunConfig, data: ImageData) -> keras.Model:
+    """The dense network of the run, with the weights its seed or `--initial_weights` give.
+
+    Raises:
+      TostError: the weights file cannot be read or is of another model.
+    """
+    if config.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(derive_seed(config.training.seed, "weights"))
+    model = models.build(config.model.model, data.image_shape, data.num_classes, config.model.width_multiplier)
+    if config.mask.initial_weights:
+        load_weights(model, config.mask.initial_weights)
+    return model
+
+
+def in_full_precision(config: RunConfig) -> RunConfig:
+    """The same run computed in float32, for what is done with its weights after training."""
+    return dataclasses.replace(
+        config, machine=dataclasses.replace(config.machine, mixed_precision="none", jit_compile=False)
+    )
+
+
+def training_loss(config: RunConfig) -> keras.losses.Loss:
+    """What the run minimises; with a teacher it takes the teacher's logits beside the labels."""
+    recipe = config.recipe
+    if recipe.teacher:
+        return Distillation(recipe.distill_weight, recipe.distill_temperature, recipe.label_smoothing)
+    return cross_entropy(recipe.label_smoothing)
+
+
+def haunt(config: RunConfig, model: keras.Model, masks: Masks | None, teacher: Teacher | None = None) -> GhostModel:
+    """A sparse copy of the model, with the ghosts of the run's recipe as they start, and its teacher if it has one.
+
+    Raises:
+      TostError: no ghost fits the model.
+    """
+    recipe = config.recipe
+    # The ghosts' own weights are the same whether or not something random was drawn before.
+    keras.utils.set_random_seed(derive_seed(config.training.seed, "ghosts"))
+    sparse = rebuild(model, copy_layer) if masks is None else sparsify(model, masks)
+    ghosts = (recipe.ghost_neurons, recipe.ghost_skips, recipe.ghost_skip_initializer, recipe.beta_start)
+    haunted = DistilledModel(sparse, *ghosts, teacher=teacher) if teacher else GhostModel(sparse, *ghosts)
+    if recipe.has_ghosts and not haunted.ghosts:
+        raise TostError(
+            f"{model.name} has no ReLU and no spatial convolution behind another layer, so no ghost fits it: "
+            "use --recipe=default"
+        )
+    return haunted
+
+
+def haunt_and_compile(
+    config: RunConfig, model: keras.Model, masks: Masks | None, teacher: Teacher | None = None
+) -> GhostModel:
+    """As `haunt`, compiled, its optimizer built for every weight it will ever train.
+
+    To be called in the scope of the run's distribution strategy: the model itself is made outside it, where its mask
+    is found, and copied here.
+    """
+    training, machine = config.training, config.machine
+    haunted = haunt(config, in_precision(model, machine.mixed_precision), masks, teacher)
+    optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
+    if config.keeps_gradients:
+        optimizer.keep_gradients(with_dense_gradients(haunted.plain))
+    if machine.mixed_precision == "float16":
+        optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
+    haunted.compile(optimizer, training_loss(config), metrics=["accuracy"], jit_compile=machine.jit_compile or None)
+    optimizer.build(haunted.trainable_weights)
+    return haunted

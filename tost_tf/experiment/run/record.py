@@ -1,0 +1,102 @@
+"""What is measured while a run trains, for `tost-analyze`: gradient flow and the Hessian's largest eigenvalues."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tost_tf.analysis.gradient_flow import gradient_flow
+from tost_tf.analysis.hessian import MaskedHessian, top_eigenvalues
+from tost_tf.compat import keras
+from tost_tf.experiment.machine import RecordConfig
+from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.experiment.run.rows import RecordedRows, read_rows, write_rows
+
+EIGENVALUES = 3
+LANCZOS_STEPS = 15
+
+
+class RecordGradientFlow(keras.callbacks.Callback):
+    """Measures the average gradient flow of the view in use, every so many steps, after the step.
+
+    Each measurement costs one more gradient, on the same images every time; where the recording is off, the callback
+    is not there. Rows of `step` (from 1 over all epochs), `epoch` and `flow` are written as they are measured; a run
+    that goes on drops those of steps that are trained again.
+
+    Args:
+      directory: of the run.
+      batch: images and one-hot labels.
+      loss: of labels and logits.
+      every: steps between measurements.
+      steps_per_epoch: steps in an epoch.
+    """
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        batch: tuple[np.ndarray, np.ndarray],
+        loss: keras.losses.Loss,
+        every: int,
+        steps_per_epoch: int,
+    ):
+        super().__init__()
+        self.batch, self.loss, self.every, self.steps_per_epoch = batch, loss, every, steps_per_epoch
+        self._rows = RecordedRows(directory.analysis, "gradient_flow")
+        self._newest: dict = {}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self._epoch * self.steps_per_epoch + batch + 1
+        if step % self.every == 0:
+            flow = gradient_flow(self.model, *self.batch, self.loss)
+            self._newest = {"step": step, "epoch": self._epoch + 1, "flow": flow}
+            self._rows.add(self._newest)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None and self._newest.get("epoch") == epoch + 1:
+            logs["gradient_flow"] = self._newest["flow"]  # for TensorBoard
+
+
+class RecordHessian(keras.callbacks.Callback):
+    """Measures the Hessian's largest eigenvalues of the view in use after every so many epochs, and after the first.
+
+    Rows of `epoch`, `index`, `eigenvalue` and `residual` are written each time.
+
+    Args:
+      directory: of the run.
+      batch: images and one-hot labels.
+      every: epochs between measurements.
+    """
+
+    def __init__(self, directory: RunDirectory, batch: tuple[np.ndarray, np.ndarray], every: int):
+        super().__init__()
+        self.folder, self.batch, self.every = directory.analysis, batch, every
+        self._hessians: dict[bool, MaskedHessian] = {}  # by view: tracing takes longer than measuring
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch and (epoch + 1) % self.every:
+            return
+        active = self.model.ghosts_active
+        if active not in self._hessians:
+            self._hessians = {active: MaskedHessian(self.model, *self.batch)}
+        self._hessians[active].weights.read_masks()
+        measured, _ = top_eigenvalues(self._hessians[active], EIGENVALUES, LANCZOS_STEPS)
+        earlier = [row for row in read_rows(self.folder, "trajectory") if row["epoch"] <= epoch]
+        write_rows(self.folder, "trajectory", [*earlier, *({"epoch": epoch + 1, **row} for row in measured)])
+
+
+def recorders(
+    config: RecordConfig,
+    directory: RunDirectory,
+    batch: tuple[np.ndarray, np.ndarray],
+    loss: keras.losses.Loss,
+    steps_per_epoch: int,
+) -> list[keras.callbacks.Callback]:
+    """The callbacks for what is asked to be recorded; none, by default."""
+    callbacks = []
+    if config.gradient_flow_every:
+        callbacks.append(RecordGradientFlow(directory, batch, loss, config.gradient_flow_every, steps_per_epoch))
+    if config.hessian_every:
+        callbacks.append(RecordHessian(directory, batch, config.hessian_every))
+    return callbacks

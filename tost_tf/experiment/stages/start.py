@@ -1,0 +1,74 @@
+"""What a run needs after its last epoch, tried before anything long."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from tost_tf.compat import keras
+from tost_tf.data.images import ImageData
+from tost_tf.data.pipeline import first_examples, steps_per_epoch
+from tost_tf.errors import TostError
+from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.experiment.run.network import haunt_and_compile
+from tost_tf.experiment.stages.change_masks import last_update, mask_callbacks
+from tost_tf.export.to_saved_model import saved_model
+from tost_tf.graph.batch_norm import normalisations
+from tost_tf.graph.kernels import ranked_weights
+from tost_tf.masks.allocate import require_room
+from tost_tf.masks.random import random
+from tost_tf.models import MODEL_SUFFIXES
+from tost_tf.registry import MODELS
+from tost_tf.report.figures import require_drawing
+from tost_tf.training.teacher import Teacher, saved_model_folder
+
+
+def require_before_data(config: RunConfig) -> None:
+    """What can be known before the data are there. Raises `TostError` if the run would fail at its end."""
+    require_drawing()
+    if config.recipe.teacher:
+        saved_model_folder(config.recipe.teacher)
+
+
+def require_end(
+    config: RunConfig, data: ImageData, dense: keras.Model, teacher: Teacher | None, directory: RunDirectory
+) -> None:
+    """What can be known of the network and the data before a mask is looked for.
+
+    Raises:
+      TostError: masks cannot change as they are to, the network cannot be exported, the teacher does not work, or
+        the last step of a search could not be taken.
+    """
+    mask, steps = config.mask, steps_per_epoch(len(data.train), config.training.batch_size)
+    last_update(config, steps)
+    if teacher:
+        teacher.try_out(*first_examples(data, data.train, 2))
+    if config.dynamic.prunes:
+        sizes = {path: weight.shape.num_elements() for path, weight in ranked_weights(dense, mask.dense_layers).items()}
+        require_room(sizes, mask.sparsity, "global")
+    if config.superpose.is_on:
+        normalisations(dense)
+    if _is_own(config.model.model):
+        _try_export(dense, data)
+    if mask.mask == "lottery" and not mask.mask_file and not directory.mask.exists():
+        # It takes many times the training itself: that is tried before, with a mask that keeps everything.
+        everything = random(dense, sparsity=0.0)
+        model = haunt_and_compile(config, dense, everything, teacher)
+        mask_callbacks(config, model, everything, steps, directory)
+
+
+def _is_own(model: str) -> bool:
+    """Whether a network is the user's, so that nobody has tried yet whether it can be exported."""
+    if model.endswith(MODEL_SUFFIXES):
+        return True
+    return model in MODELS and not MODELS[model].__module__.startswith("tost_tf.")
+
+
+def _try_export(model: keras.Model, data: ImageData) -> None:
+    with tempfile.TemporaryDirectory(prefix="tost_export_") as scratch:
+        try:
+            saved_model(model, Path(scratch) / "saved_model", data.mean, data.deviation)
+        except Exception as error:  # of many kinds, TensorFlow's own among them
+            told = " ".join(str(error).split())[:300]
+            raise TostError(f"the model {model.name!r} cannot be exported as a SavedModel: {told}") from error

@@ -1,1 +1,0 @@
-"""Layer-wise rescaled initialisation (LRsI)."""

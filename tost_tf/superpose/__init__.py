@@ -1,1 +1,0 @@
-"""Sup-tickets: cheap tickets, superposed into one."""

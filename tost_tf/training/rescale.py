@@ -1,0 +1,197 @@
+"""LRsI: one scalar for each parameter tensor, learned so that the first step of training lowers the loss most.
+
+ToST, Section 2.3, after GradInit (Zhu et al. 2021), whose settings the authors' released code uses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable
+
+import numpy as np
+from tqdm import tqdm
+
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+from tost_tf.ghost.model import GhostModel
+from tost_tf.graph.batch_norm import statistics_kept
+from tost_tf.graph.finite import first_not_finite
+from tost_tf.graph.noise import noise_off
+from tost_tf.graph.parameter_paths import parameter_paths
+from tost_tf.graph.second_derivatives import twice_differentiable
+from tost_tf.training.rescale_adam import ScaleAdam
+
+WEIGHT_BOUND, BIAS_BOUND = 0.01, 0.0
+BIAS_NAMES = ("bias", "beta")
+
+Half = tuple[tf.Tensor, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class RescaleStep:
+    """What one iteration did: its kind ("loss" or "norm"), the loss and the gradient norm before it."""
+
+    kind: str
+    loss: float
+    gradient_norm: float
+
+
+class GradInit:
+    """The search for scales.
+
+    The parameters that are scaled are those of the masked network: kernels, BatchNormalization's gamma and beta, and
+    biases. With a `GhostModel` the loss is that of the view in use, so ghosts are there as the run starts with them;
+    their own weights are neither scaled nor counted. Pruned weights have no gradient: with those of pruned weights,
+    as in the released code, the norm would mostly be theirs, and `gamma` mean something else. BatchNormalization uses
+    the statistics of the batch; dropout and everything else that is left to chance in training is off, as there.
+
+    Args:
+      model: a model made by `sparsify`, a `GhostModel`, or a dense functional model.
+      loss: of labels and logits.
+      eta: size of the first step.
+      gamma: gradient norm above which the norm itself is lowered.
+      normalise: whether the first step has length `eta`, or is `eta` times the gradient.
+      learning_rate, clip: of Adam on the scales.
+
+    Attributes:
+      names: the paths of the scaled tensors, as `parameter_paths` gives them.
+      scales: what they are scaled by, all 1 at the start.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        loss: keras.losses.Loss,
+        eta: float = 0.1,
+        gamma: float = 1.0,
+        normalise: bool = True,
+        learning_rate: float = 1e-2,
+        clip: float = 1.0,
+    ):
+        self.model, self.loss, self.eta, self.gamma, self.normalise = model, loss, eta, gamma, normalise
+        network = model.plain if isinstance(model, GhostModel) else model
+        by_path = parameter_paths(network)
+        self.names: list[str] = list(by_path)
+        self.parameters: list[tf.Variable] = list(by_path.values())
+        self._original = [parameter.numpy() for parameter in self.parameters]
+        bounds = [BIAS_BOUND if name.partition(" #")[0].endswith(BIAS_NAMES) else WEIGHT_BOUND for name in self.names]
+        self._adam = ScaleAdam(np.array(bounds), learning_rate, clip)
+        # A tensor that is all zero is the same at any scale.
+        self._movable = np.array([bool(np.any(original)) for original in self._original])
+        self._gradients = tf.function(self._loss_and_gradients, reduce_retracing=True)
+        self._norm_gradients = twice_differentiable(self._gradients_of_the_norm, model, self.parameters)
+
+    @property
+    def scales(self) -> np.ndarray:
+        return np.where(self._movable, self._adam.scales, 1.0)
+
+    def iterate(self, first: Half, second: Half, fresh: Half) -> RescaleStep:
+        """One iteration: the gradient on `first` and `second`, the loss after a step on `first` and `fresh`.
+
+        Raises:
+          TostError: the loss or a gradient is no longer finite.
+        """
+        images, labels = _joined(first, second)
+        loss, gradients = self._finite_gradients(images, labels)
+        norm = float(tf.linalg.global_norm(gradients))
+        if norm > self.gamma:
+            of_norm = self._norm_gradients(images, labels)
+            self._require_finite(of_norm, "a gradient of the gradient norm", loss)
+            self._update(of_norm, "norm")
+            return RescaleStep("norm", loss, norm)
+        length = self.eta / norm if self.normalise and norm > 0 else self.eta
+        before = [parameter.numpy() for parameter in self.parameters]
+        try:
+            for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                parameter.assign_sub(length * gradient)
+            _, after_step = self._finite_gradients(*_joined(first, fresh))
+        finally:
+            for parameter, value in zip(self.parameters, before, strict=True):
+                parameter.assign(value)
+        self._update([gradient / self.eta for gradient in after_step], "loss")
+        return RescaleStep("loss", loss, norm)
+
+    def _finite_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[float, list[tf.Tensor]]:
+        """The loss and its gradients by the parameters, those of pruned weights zero."""
+        loss, gradients = self._gradients(images, labels)
+        if not np.isfinite(loss):
+            view = self.model.view if isinstance(self.model, GhostModel) else self.model
+            cause = first_not_finite(view, images) or "the loss itself"
+            raise TostError(f"rescaling the initialisation gives loss {float(loss)}, because of {cause}")
+        self._require_finite(gradients, "a gradient", float(loss))
+        return float(loss), gradients
+
+    def _require_finite(self, gradients: list[tf.Tensor], what: str, loss: float) -> None:
+        # What is wrong with one gradient is wrong with those of all layers before: the last is where it starts.
+        for name, gradient in reversed(list(zip(self.names, gradients, strict=True))):
+            if not np.isfinite(gradient).all():
+                raise TostError(f"rescaling the initialisation, {what} is not finite by {name} (at loss {loss})")
+
+    def _loss_and_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape, noise_off(self.model):
+            tape.watch(self.parameters)
+            loss = self.loss(labels, self.model(images, training=True))
+        gradients = tape.gradient(loss, self.parameters, unconnected_gradients="zero")
+        return loss, gradients
+
+    def _gradients_of_the_norm(self, images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.parameters)
+            norm = tf.linalg.global_norm(self._loss_and_gradients(images, labels)[1])
+        return tape.gradient(norm, self.parameters, unconnected_gradients="zero")
+
+    def _update(self, gradients: list[tf.Tensor], kind: str) -> None:
+        # The parameter is original·scale (minus a constant step), so a scale's derivative is the inner product.
+        products = [
+            float(np.sum(gradient.numpy() * original))
+            for gradient, original in zip(gradients, self._original, strict=True)
+        ]
+        self._adam.step(np.where(self._movable, products, 0.0), kind)
+        for parameter, original, scale in zip(self.parameters, self._original, self.scales, strict=True):
+            parameter.assign(original * scale.astype(original.dtype))
+
+
+def rescale_init(
+    model: keras.Model,
+    dataset: Iterable[Half],
+    *,
+    steps: int = 180,
+    loss: keras.losses.Loss | None = None,
+    eta: float = 0.1,
+    gamma: float = 1.0,
+    normalise: bool = True,
+    learning_rate: float = 1e-2,
+) -> dict[str, float]:
+    """Rescales the initial weights of `model` in place; directions and masks stay as they are.
+
+    Args:
+      model: a model made by `sparsify`, a `GhostModel`, or a dense functional model, freshly initialised.
+      dataset: batches of images and one-hot labels, each taken as half of a batch; gone through again when it ends.
+      steps: iterations.
+      loss: cross-entropy of logits by default.
+      eta, gamma, normalise, learning_rate: as in `GradInit`.
+
+    Returns:
+      Path ("stage1_block1_conv1/kernel", as in masks; "stage1_block1_bn1/gamma") -> scale, of each parameter tensor.
+
+    Raises:
+      TostError: the dataset is empty or `steps` below 1, the loss or a gradient is no longer finite (what is to
+        blame is named), or the network has no second derivative.
+    """
+    if steps < 1:
+        raise TostError(f"steps is {steps}, it must be at least 1")
+    search = GradInit(
+        model, loss or keras.losses.CategoricalCrossentropy(from_logits=True), eta, gamma, normalise, learning_rate
+    )
+    halves = itertools.chain.from_iterable(itertools.repeat(dataset))
+    if next(iter(dataset), None) is None:
+        raise TostError("the dataset to rescale the initialisation with is empty")
+    with statistics_kept(model):
+        for _ in tqdm(range(steps), "rescaling the initialisation", leave=False, disable=None):
+            search.iterate(next(halves), next(halves), next(halves))
+    return dict(zip(search.names, search.scales.tolist(), strict=True))
+
+
+def _joined(one: Half, other: Half) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.concat([one[0], other[0]], axis=0), tf.concat([one[1], other[1]], axis=0)
