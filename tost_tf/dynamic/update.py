@@ -37,8 +37,10 @@ class MaskUpdater:
 
     A weight that grows starts at zero, and so does its momentum. One that is dropped and grows in the same update stays
     as it is, with its momentum, as in the released code of RigL; one that is pruned before (see `update`) and grows
-    starts anew, as in the released code of GraNet. Everything is computed in NumPy from values that are
-    the same on every replica and every worker, with a seed for each layer and step, so that the masks are too.
+    starts anew, as in the released code of GraNet.
+
+    Everything is computed in NumPy from values that are the same on every replica and every worker, with a seed for
+    each layer and step, so that the masks are too.
 
     Args:
       plain: a model made by `sparsify`.
