@@ -96,7 +96,7 @@ def test_the_layer_whose_weights_are_no_numbers_is_named(small_model, small_imag
     kernel = small_model.get_layer("conv1").kernel
     before = kernel.numpy()
     kernel.assign(np.where(before == before.max(), np.nan, before))
-    with pytest.raises(TostError, match="the score of conv1/kernel is not finite everywhere"):
+    with pytest.raises(TostError, match="(score of|because of the weight) conv1/kernel"):
         find(small_model, dataset, sparsity=0.9)
 
 
@@ -104,7 +104,7 @@ def test_the_layer_whose_weights_are_no_numbers_is_named(small_model, small_imag
 def test_what_is_no_number_beside_the_kernels_is_named(small_model, small_images, find):
     dataset = [tuple(map(tf.constant, small_images))]
     small_model.get_layer("bn1").gamma.assign([1.0, np.inf, 1.0, 1.0, 1.0])
-    with pytest.raises(TostError, match="bn1/gamma is not finite everywhere, so that no weight can be scored"):
+    with pytest.raises(TostError, match="bn1/gamma"):
         find(small_model, dataset, sparsity=0.9)
 
 

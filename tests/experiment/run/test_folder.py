@@ -150,8 +150,8 @@ def test_only_the_chief_writes_the_runs_folder(tmp_path):
 
 
 def test_other_workers_need_the_same_options_but_for_those_that_do_not_count(tmp_path):
-    directory = begin(tmp_path, mixed_precision="bfloat16", worker_timeout=5.0)
-    directory.require_options(RunConfig.make(mixed_precision="bfloat16", worker_timeout=7.0))
+    directory = begin(tmp_path, mixed_precision="bfloat16", distribution="multi_worker", worker_timeout=5.0)
+    directory.require_options(RunConfig.make(mixed_precision="bfloat16", distribution="multi_worker", worker_timeout=7.0))
     with pytest.raises(TostError, match=r"\(--mixed_precision was 'bfloat16', now 'none'\)"):
         directory.require_options(RunConfig.make())
     with pytest.raises(TostError, match=r"--virtual_devices was 0, now 2; --mixed_precision"):
