@@ -151,10 +151,12 @@ def test_only_the_chief_writes_the_runs_folder(tmp_path):
 
 def test_other_workers_need_the_same_options_but_for_those_that_do_not_count(tmp_path):
     directory = begin(tmp_path, mixed_precision="bfloat16", distribution="multi_worker", worker_timeout=5.0)
-    directory.require_options(RunConfig.make(mixed_precision="bfloat16", distribution="multi_worker", worker_timeout=7.0))
+    directory.require_options(
+        RunConfig.make(mixed_precision="bfloat16", distribution="multi_worker", worker_timeout=7.0)
+    )
     with pytest.raises(TostError, match=r"\(--mixed_precision was 'bfloat16', now 'none'\)"):
-        directory.require_options(RunConfig.make())
-    with pytest.raises(TostError, match=r"--virtual_devices was 0, now 2; --mixed_precision"):
+        directory.require_options(RunConfig.make(distribution="multi_worker"))
+    with pytest.raises(TostError, match=r"now 'auto'; --virtual_devices was 0, now 2; --mixed_precision"):
         directory.require_options(RunConfig.make(virtual_devices=2))
     assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.flags", "mask.npz"}
 
