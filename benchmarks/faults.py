@@ -40,8 +40,10 @@ from tost_tf.files import read_arrays
 EPOCHS = 6
 OPTIONS = (
     *("--dataset=digits", "--train_examples=240", "--batch_size=16", f"--epochs={EPOCHS}", "--lr_drop_epochs=3,5"),
-    *("--mask=lottery", "--sparsity=0.5", "--lottery_epochs=3", "--lottery_fraction=0.3", "--rewind_epoch=1"),
-    *("--rescale_steps=4", "--deterministic"),
+    *("--sparsity=0.5", "--deterministic"),
+)
+SEARCHED = (
+    *("--mask=lottery", "--lottery_epochs=3", "--lottery_fraction=0.3", "--rewind_epoch=1", "--rescale_steps=4"),
 )
 INFINITE = ("--learning_rate=10", "--weight_decay=0.4", "--mask=random", "--recipe=default")
 TIMES = ("train_seconds", "mask_seconds", "images_per_second")
@@ -67,16 +69,9 @@ def network() -> keras.Model:
     return keras.Model(image, layers.Dense(10, name="logits")(x), name="little")
 
 
-def start(model: Path, run: Path, *more: str) -> subprocess.Popen:
-    command = [
-        sys.executable,
-        "-m",
-        "tost_tf.experiment.commands.train",
-        *OPTIONS,
-        f"--model={model}",
-        f"--run_dir={run}",
-        *more,
-    ]
+def start(model: Path, run: Path, options: tuple[str, ...] = SEARCHED) -> subprocess.Popen:
+    own = (*OPTIONS, *options, f"--model={model}", f"--run_dir={run}")
+    command = [sys.executable, "-m", "tost_tf", "train", *own]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -208,7 +203,7 @@ def fill_the_disk(folder: Path, model: Path, kilobytes: int, expected: dict) -> 
 def make_the_weights_grow(folder: Path, model: Path) -> dict:
     """A run whose L2 penalty makes its weights grow without end: the last finite checkpoint must stay."""
     run, start_time = folder / "infinite", time.perf_counter()
-    process = start(model, run, *INFINITE)
+    process = start(model, run, INFINITE)
     _, errors = process.communicate()
     last = last_checkpoint(run / "checkpoints")
     finite = last is None or all(np.isfinite(value).all() for value in _floats(last))

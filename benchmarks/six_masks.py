@@ -17,8 +17,9 @@ from pathlib import Path
 MASKS = ("random", "erk", "magnitude", "snip", "grasp", "synflow", "lottery")
 FLAGS = (
     "--dataset=cifar10 --model=resnet32 --sparsity=0.98 --recipe=default --train_examples=3000 --epochs=3 "
-    "--lottery_epochs=1 --dense_layers=^logits$"
+    "--dense_layers=^logits$"
 )
+LOTTERY = ("--lottery_epochs=1",)
 
 
 def main() -> None:
@@ -31,6 +32,7 @@ def main() -> None:
     for mask in MASKS:
         folder = arguments.runs / mask
         command = ["tost-train", *shlex.split(arguments.flags), f"--mask={mask}", f"--run_dir={folder}"]
+        command += LOTTERY if mask == "lottery" else ()
         subprocess.run(command, check=True)
         results[mask] = json.loads((folder / "result.json").read_text())
     with open(arguments.out, "w", newline="") as file:
