@@ -15,7 +15,7 @@ from tost_tf.data.images import ImageData
 from tost_tf.data.load import load
 from tost_tf.data.pipeline import training_batches
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.run.network import build_model, haunt_and_compile, training_loss
+from tost_tf.experiment.run.network import add_ghosts_and_compile, build_model, training_loss
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.masks.random import random
@@ -63,8 +63,8 @@ def main() -> None:
         data = load(config.data)
         dense = build_model(config, data)
         masks = random(dense, sparsity=arguments.sparsity, seed=derive_seed(seed, "mask"), dense_layers="^logits$")
-        before, plain = losses(config, haunt_and_compile(config, dense, masks), data)
-        model = haunt_and_compile(config, dense, masks)
+        before, plain = losses(config, add_ghosts_and_compile(config, dense, masks), data)
+        model = add_ghosts_and_compile(config, dense, masks)
         halves = training_batches(data, HALF_BATCH, derive_seed(seed, "rescale"), 1)
         rescale_init(model, halves, steps=config.recipe.rescale_steps, loss=training_loss(config))
         rescaled_before, rescaled = losses(config, model, data)

@@ -61,7 +61,7 @@ def measure(case: Case, steps: int) -> dict[str, object]:
     from tost_tf.experiment.options import RunConfig
     from tost_tf.experiment.run.collectives import collective_operations
     from tost_tf.experiment.run.devices import distribution_strategy, split_cpu
-    from tost_tf.experiment.run.network import haunt_and_compile
+    from tost_tf.experiment.run.network import add_ghosts_and_compile
 
     config = RunConfig.make(recipe="default", **dict(case.options))
     split_cpu(config.machine.virtual_devices)
@@ -79,7 +79,7 @@ def measure(case: Case, steps: int) -> dict[str, object]:
 
     def model(masks, strategy):
         with strategy.scope():
-            return haunt_and_compile(config, dense, masks)
+            return add_ghosts_and_compile(config, dense, masks)
 
     def one_step(model):
         function = model.make_train_function()

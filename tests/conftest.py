@@ -51,7 +51,7 @@ def pytest_terminal_summary(terminalreporter):
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
     rows = [row for report in reports for name, row in report.user_properties if name == "application"]
     if rows:
-        terminalreporter.section("keras.applications, haunted and stripped")
+        terminalreporter.section("keras.applications, ghosted and stripped")
         terminalreporter.write_line(f"{'':20} neurons  skips     prunable      faded   stripped")
         for row in rows:
             terminalreporter.write_line(row)

@@ -40,7 +40,7 @@ def test_applications(application, record_property):
         if isinstance(layer, tost.GhostActivation):
             layer.beta.assign(1e20)  # random deep networks give any size of activations
     plain = ghosted.plain(images)
-    faded = largest_difference(ghosted.haunted(images), plain)
+    faded = largest_difference(ghosted.ghosted(images), plain)
 
     final = tost.strip(ghosted)
     assert [layer.name for layer in final.layers] == [layer.name for layer in model.layers]

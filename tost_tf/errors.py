@@ -9,7 +9,7 @@ MOST_SHOWN = 24  # names in a message
 
 
 class TostError(ValueError):
-    """A bad input or a failed run, told in one sentence: the thing, its value and what would be right.
+    """A bad input or a failed run, explained in one sentence: the thing, its value and what would be right.
 
     The command line prints the sentence alone and exits with a non-zero code; Python callers may catch it
     as a `ValueError`.

@@ -59,7 +59,7 @@ def require_writable(folder: str | os.PathLike, whose: str) -> None:
     folder = Path(folder)
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not nearest.is_dir():
-        raise TostError(f"{whose} cannot be written: {str(nearest)!r} is no folder")
+        raise TostError(f"{whose} cannot be written: {str(nearest)!r} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise TostError(f"{whose} cannot be written: the folder {str(nearest)!r} is not writable")
 
@@ -109,7 +109,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
                 raise ValueError(str(error)) from None
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):
-                raise ValueError("it is no whole .npz archive")
+                raise ValueError("it is not a whole .npz archive")
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:

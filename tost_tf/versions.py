@@ -19,7 +19,7 @@ PACKAGES = {
 
 
 def versions() -> dict[str, str]:
-    """Name -> version of Python, of this project (installed or not) and of `PACKAGES`; "unknown" where none is told."""
+    """Name -> version, of Python, this project (installed or not) and `PACKAGES`; "unknown" where there is none."""
     own = {"python": platform.python_version(), "tost_tf": tost_tf.__version__}
     return own | {name: _version(name, module) for name, module in PACKAGES.items()}
 

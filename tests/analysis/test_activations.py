@@ -29,7 +29,7 @@ def test_shares_by_hand():
 def test_ghost_neurons_are_nowhere_exactly_zero(small_model, small_images):
     ghosted = tost.GhostModel(small_model, "pswish", "none")
     plain = activation_sparsity(ghosted.plain, small_images[0])
-    soft = activation_sparsity(ghosted.haunted, small_images[0])
+    soft = activation_sparsity(ghosted.ghosted, small_images[0])
     assert [row["layer"] for row in plain] == [row["layer"] for row in soft] == ["stem_relu", "relu1", "relu2"]
     assert all(row["zero"] > 0.2 for row in plain)
     assert all(row["zero"] == 0 for row in soft)

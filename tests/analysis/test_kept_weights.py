@@ -28,7 +28,7 @@ def pair(small_model):
 
 
 ANALYSES = {
-    "activations": lambda model, *data: activations.activation_sparsity(model.haunted, data[0]),
+    "activations": lambda model, *data: activations.activation_sparsity(model.ghosted, data[0]),
     "gradient flow": lambda model, *data: [{"flow": gradient_flow.gradient_flow(model, *data, LOSS)}],
     "hessian": lambda model, *data: [
         {"eigenvalue": row["eigenvalue"]}

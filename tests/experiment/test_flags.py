@@ -84,8 +84,8 @@ def test_differences_name_the_options_that_change_a_run():
         (["--epochs=many"], "--epochs=many"),
         (["--lr_drop_epochs=3,x"], "--lr_drop_epochs=3,x must be whole numbers"),
         (["--deterministic=perhaps"], "--deterministic=perhaps"),
-        (["--flagfile=/no/such.flags"], "there is no flagfile '/no/such.flags'"),
-        (["digits"], "'digits' is no flag"),
+        (["--flagfile=/no/such.flags"], "there is not a flagfile '/no/such.flags'"),
+        (["digits"], "'digits' is not a flag"),
         (["--sparsity=1.5"], "--sparsity is 1.5"),
     ],
 )

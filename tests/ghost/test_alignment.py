@@ -69,11 +69,11 @@ def twice_the_convolution(model: keras.Model, name: str, inputs: np.ndarray) -> 
     layer = model.get_layer(name)
     depthwise = "Depthwise" in type(layer).__name__
     layer.set_weights([impulse(layer.weights[0].shape, depthwise)])
-    skip = ghosted.haunted.get_layer(f"{name}_ghost_skip")
+    skip = ghosted.ghosted.get_layer(f"{name}_ghost_skip")
     skip.branch[0].set_weights([impulse(skip.branch[0].kernel.shape, False)])
-    plain, haunted = ghosted.plain(inputs, training=False), ghosted.haunted(inputs, training=False)
+    plain, ghosted = ghosted.plain(inputs, training=False), ghosted.ghosted(inputs, training=False)
     # BatchNormalization divides by the root of 1 + 1e-5 at first.
-    np.testing.assert_allclose(haunted, plain * (1 + (1 + 1e-5) ** -0.5), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ghosted, plain * (1 + (1 + 1e-5) ** -0.5), rtol=1e-5, atol=1e-6)
 
 
 def behind_a_stem(shape: tuple[int | None, ...], *parts: keras.layers.Layer) -> keras.Model:
@@ -137,15 +137,15 @@ def test_skip_of_a_convolution_that_a_layer_pads(size):
 def test_shared_convolution_on_images_of_two_sizes():
     conv = layers.Conv2D(2, 3, 2, "same", use_bias=False, name="conv")
     model = behind_a_stem((12, 12, 2), conv, conv)  # 12, whose centres begin at 1, and 6
-    twice = tost.GhostModel(model, neurons="none").haunted.get_layer("conv_ghost_skip")
+    twice = tost.GhostModel(model, neurons="none").ghosted.get_layer("conv_ghost_skip")
     assert len(twice._inbound_nodes) == 2
     odd = behind_a_stem((10, 10, 2), conv, conv)  # 10 and 5, whose centres begin at 0
     ghosted = tost.GhostModel(odd, neurons="none", skips="projection")
     conv.set_weights([impulse((3, 3, 2, 2), False)])
-    branch = ghosted.haunted.get_layer("conv_ghost_skip").branch[0]
+    branch = ghosted.ghosted.get_layer("conv_ghost_skip").branch[0]
     branch.set_weights([impulse((1, 1, 2, 2), False)])
     x = GENERATOR.normal(size=(2, 10, 10, 2)).astype(np.float32)
-    np.testing.assert_allclose(ghosted.haunted(x), 4 * x[:, 1::4, 1::4], rtol=1e-4)
+    np.testing.assert_allclose(ghosted.ghosted(x), 4 * x[:, 1::4, 1::4], rtol=1e-4)
 
 
 def identity_skip(x: np.ndarray, outputs: int, **options) -> np.ndarray:
@@ -174,10 +174,10 @@ def test_identity_skips_leave_padding_out_of_the_average():
 def test_networks_of_this_project_read_every_other_pixel():
     model = tost.models.build("resnet8", (8, 8, 3), 10, 0.2)
     ghosted = tost.GhostModel(model, neurons="none")
-    skip = ghosted.haunted.get_layer("stage2_block1_conv1_ghost_skip")
+    skip = ghosted.ghosted.get_layer("stage2_block1_conv1_ghost_skip")
     skip.branch[0].kernel.assign(tf.ones_like(skip.branch[0].kernel))
-    before, block = (ghosted.haunted.get_layer(name).output for name in ("stage1_block1_relu2", "stage2_block1_bn1"))
-    part = keras.Model(ghosted.haunted.input, [before, block, skip.output])
+    before, block = (ghosted.ghosted.get_layer(name).output for name in ("stage1_block1_relu2", "stage2_block1_bn1"))
+    part = keras.Model(ghosted.ghosted.input, [before, block, skip.output])
     x, block, result = part(GENERATOR.normal(size=(2, 8, 8, 3)).astype(np.float32))
     expected = x.numpy()[:, ::2, ::2].sum(-1, keepdims=True)
     np.testing.assert_allclose(

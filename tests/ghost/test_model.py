@@ -20,7 +20,7 @@ def set_ghosts(model, alpha, beta):
             layer.beta.assign(beta)
 
 
-def test_what_is_haunted(small_model):
+def test_what_is_ghosted(small_model):
     ghosted = tost.GhostModel(sparse_copy(small_model), skips="projection")
     placed = [(ghost.layer, ghost.kind, ghost.shape, ghost.extra_parameters) for ghost in ghosted.ghosts]
     # No skip for the stem and the 1x1 shortcut. A projection has kernel, gamma and beta: 3·5 + 10 and 5·5 + 10.
@@ -38,11 +38,11 @@ def test_skip_is_added_after_the_normalization_and_before_the_activation(small_m
     ghosted = tost.GhostModel(sparse_copy(small_model), neurons="none", skips="identity")
     inbound = {
         layer.name: [tensor._keras_history.layer.name for tensor in tf.nest.flatten(layer.input)]
-        for layer in ghosted.haunted.layers
+        for layer in ghosted.ghosted.layers
         if isinstance(layer, tost.GhostSkip)
     }
     assert inbound == {"conv1_ghost_skip": ["stem_relu", "bn1"], "conv2_ghost_skip": ["relu1", "fixed_mask_conv2"]}
-    readers = [node.layer.name for node in ghosted.haunted.get_layer("conv1_ghost_skip")._outbound_nodes]
+    readers = [node.layer.name for node in ghosted.ghosted.get_layer("conv1_ghost_skip")._outbound_nodes]
     assert readers == ["relu1"]
 
 
@@ -51,12 +51,12 @@ def test_skip_is_added_after_the_normalization_and_before_the_activation(small_m
 def test_faded_ghosts_compute_what_the_plain_view_does(small_model, small_images, neurons, skips):
     ghosted = tost.GhostModel(sparse_copy(small_model), neurons, skips, "he_normal")
     set_ghosts(ghosted, 1.0, 1.0)
-    assert np.abs(ghosted.haunted(small_images[0]) - ghosted.plain(small_images[0])).max() > 0.01
+    assert np.abs(ghosted.ghosted(small_images[0]) - ghosted.plain(small_images[0])).max() > 0.01
     set_ghosts(ghosted, 0.0, 1e6)
-    np.testing.assert_allclose(ghosted.haunted(small_images[0]), ghosted.plain(small_images[0]), atol=1e-5)
+    np.testing.assert_allclose(ghosted.ghosted(small_images[0]), ghosted.plain(small_images[0]), atol=1e-5)
 
 
-def test_haunted_view_by_hand(small_images):
+def test_ghosted_view_by_hand(small_images):
     image = keras.Input((6, 6, 2))
     hidden = keras.layers.ReLU(max_value=6.0)(keras.layers.Dense(3, name="d", use_bias=False)(image))
     model = keras.Model(image, hidden)
@@ -86,15 +86,15 @@ def test_both_views_train_the_same_weights_and_masks_hold(small_model, small_ima
 def test_plain_view_is_used_after_removal_and_has_no_ghost_weights(small_model, small_images):
     ghosted = tost.GhostModel(sparse_copy(small_model), skip_initializer="he_normal")
     ghosted.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
-    haunted = ghosted.predict(small_images[0], verbose=0)
+    ghosted = ghosted.predict(small_images[0], verbose=0)
     count = len(ghosted.trainable_weights)
     ghosted.remove_ghosts()
     plain = ghosted.predict(small_images[0], verbose=0)
     np.testing.assert_allclose(plain, ghosted.plain(small_images[0]), atol=1e-6)
-    assert np.abs(plain - haunted).max() > 0.01
+    assert np.abs(plain - ghosted).max() > 0.01
     assert len(ghosted.trainable_weights) == len(ghosted.plain.trainable_weights) == count - 6
     ghosted.restore_ghosts()
-    np.testing.assert_allclose(ghosted.predict(small_images[0], verbose=0), haunted, atol=1e-6)
+    np.testing.assert_allclose(ghosted.predict(small_images[0], verbose=0), ghosted, atol=1e-6)
 
 
 def test_after_removal_the_step_has_no_ghost_operation(small_model, small_images):
@@ -132,7 +132,7 @@ def test_nested_and_sequential_models_and_valid_convolutions():
     assert sorted(ghost.kind for ghost in ghosted.ghosts) == ["projection", "pswish"]
     set_ghosts(ghosted, 0.0, 1e6)
     pixels = tf.random.normal((2, 8, 8, 3))
-    np.testing.assert_allclose(ghosted.haunted(pixels), ghosted.plain(pixels), atol=1e-5)
+    np.testing.assert_allclose(ghosted.ghosted(pixels), ghosted.plain(pixels), atol=1e-5)
     # The nested model is one layer of the plain view still.
     assert [layer.name for layer in tost.strip(ghosted).layers] == [layer.name for layer in model.layers]
 
@@ -153,7 +153,7 @@ def test_activation_layers_that_are_no_relu_are_left_alone():
 def test_relu_operations_become_ghosts(function, cap):
     image = keras.Input((3,))
     ghosted = tost.GhostModel(keras.Model(image, function(keras.layers.Dense(2)(image))))
-    assert [layer.max_value for layer in ghosted.haunted.layers if isinstance(layer, tost.GhostActivation)] == [cap]
+    assert [layer.max_value for layer in ghosted.ghosted.layers if isinstance(layer, tost.GhostActivation)] == [cap]
 
 
 def test_no_ghosts_on_request(small_model, small_images):
@@ -184,12 +184,12 @@ def test_activations_inside_layers_are_split_off():
         *(("dense", "pswish"), ("inner", "identity"), ("inner", "pswish"), ("other", "identity")),
         *(("stem", "pswish"), ("tf.nn.relu", "pswish")),
     ]
-    skip = ghosted.haunted.get_layer("inner_ghost_skip")
+    skip = ghosted.ghosted.get_layer("inner_ghost_skip")
     assert [node.layer.name for node in skip._outbound_nodes] == ["inner_ghost"]
     pixels = tf.random.normal((2, 6, 6, 2))
-    assert np.abs(ghosted.haunted(pixels) - ghosted.plain(pixels)).max() > 1e-3
+    assert np.abs(ghosted.ghosted(pixels) - ghosted.plain(pixels)).max() > 1e-3
     set_ghosts(ghosted, 0.0, 1e6)
-    np.testing.assert_allclose(ghosted.haunted(pixels), ghosted.plain(pixels), atol=1e-5)
+    np.testing.assert_allclose(ghosted.ghosted(pixels), ghosted.plain(pixels), atol=1e-5)
     ghosted.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
     before = ghosted.plain.get_layer("fixed_mask_inner").kernel.numpy()
     ghosted.fit(pixels, np.eye(2), verbose=0)
@@ -211,15 +211,15 @@ def test_nested_models_may_use_the_same_names():
     assert [(ghost.layer, ghost.kind) for ghost in ghosted.ghosts].count(("conv", "identity")) == 1  # not the stem
     set_ghosts(ghosted, 0.0, 1e6)
     pixels = tf.random.normal((2, 6, 6, 3))
-    np.testing.assert_allclose(ghosted.haunted(pixels), ghosted.plain(pixels), atol=1e-5)
+    np.testing.assert_allclose(ghosted.ghosted(pixels), ghosted.plain(pixels), atol=1e-5)
 
 
 def faded_view_equals_plain_one(model, pixels, skips="projection"):
     ghosted = tost.GhostModel(sparse_copy(model), skips=skips, skip_initializer="he_normal")
     set_ghosts(ghosted, 1.0, 1.0)
-    assert np.abs(ghosted.haunted(pixels) - ghosted.plain(pixels)).max() > 1e-4
+    assert np.abs(ghosted.ghosted(pixels) - ghosted.plain(pixels)).max() > 1e-4
     set_ghosts(ghosted, 0.0, 1e6)
-    np.testing.assert_allclose(ghosted.haunted(pixels), ghosted.plain(pixels), atol=1e-5)
+    np.testing.assert_allclose(ghosted.ghosted(pixels), ghosted.plain(pixels), atol=1e-5)
     assert tost.strip(ghosted).get_config() == model.get_config()
     return ghosted
 
@@ -266,7 +266,7 @@ def test_transposed_convolutions_are_left_alone():
     assert [(ghost.layer, ghost.kind) for ghost in ghosted.ghosts] == [("up", "pswish")]
 
 
-def test_channels_first_is_haunted_as_channels_last_is():
+def test_channels_first_is_ghosted_as_channels_last_is():
     # A CPU has no channels_first convolutions, but the skip itself can be compared anywhere.
     x, block = tf.random.normal((4, 6, 5, 3)), tf.random.normal((4, 3, 3, 7))
     last = tost.GhostSkip("projection", 2)([x, block], training=True)
@@ -281,7 +281,7 @@ def test_channels_first_is_haunted_as_channels_last_is():
         y = keras.layers.Conv2D(3, 3, padding="same", data_format="channels_first", name=f"conv{_}")(y)
     ghosted = tost.GhostModel(keras.Model(image, y))
     assert [(ghost.layer, ghost.shape) for ghost in ghosted.ghosts] == [("conv1", (3, 6, 6))]
-    assert ghosted.haunted.output_shape == (None, 3, 6, 6)
+    assert ghosted.ghosted.output_shape == (None, 3, 6, 6)
 
 
 def test_shared_layers_several_inputs_and_outputs():
@@ -297,7 +297,7 @@ def test_shared_layers_several_inputs_and_outputs():
     assert sorted(ghost.layer for ghost in ghosted.ghosts) == ["relu", "shared"]
     inputs = {"one": tf.random.normal((4, 6, 6, 3)), "two": tf.random.normal((4, 6, 6, 3))}
     set_ghosts(ghosted, 0.0, 1e6)
-    for faded, plain in zip(ghosted.haunted(inputs), ghosted.plain(inputs), strict=True):
+    for faded, plain in zip(ghosted.ghosted(inputs), ghosted.plain(inputs), strict=True):
         np.testing.assert_allclose(faded, plain, atol=1e-5)
     ghosted.compile("sgd", "mse")
     zeros = {path: weight.numpy() == 0 for path, weight in prunable_weights(ghosted.plain).items()}
@@ -317,7 +317,7 @@ def test_activations_left_alone_are_named():
     kinds = {name: kind for name, kind in ghosted.left_alone.items() if "silu" not in name}
     assert kinds == {"leaky": "LeakyReLU", "fused": "tanh", "gelu": "gelu", "sloped": "ReLU"}
     assert list(ghosted.left_alone.values()).count("nn.silu") == 1 and len(ghosted.left_alone) == 5
-    assert "left alone, as they are no ReLU: leaky (LeakyReLU), gelu (gelu)" in ghosted.describe()
+    assert "left alone, as they are not ReLU: leaky (LeakyReLU), gelu (gelu)" in ghosted.describe()
     assert tost.GhostModel(keras.Model(image, image)).left_alone == {}
 
 
@@ -332,5 +332,5 @@ def test_nested_models_keep_how_they_are_called():
         set_ghosts(ghosted, 0.0, 1e6)
         pixels = 3 + tf.random.normal((4, 6, 6, 3))
         frozen = ghosted.plain(pixels, training=True)
-        np.testing.assert_allclose(ghosted.haunted(pixels, training=True), frozen, atol=1e-5)
+        np.testing.assert_allclose(ghosted.ghosted(pixels, training=True), frozen, atol=1e-5)
         np.testing.assert_allclose(ghosted.plain(pixels, training=False), frozen, atol=1e-6)

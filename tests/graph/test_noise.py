@@ -102,7 +102,7 @@ def test_both_views_of_a_ghost_model(small_model, small_images):
     x = layers.Conv2D(5, 3, name="behind")(x)
     model = keras.Model(image, layers.Dense(4)(layers.Flatten()(x)))
     ghosted = tost.GhostModel(tost.sparsify(model, tost.masks.random(model, sparsity=0.3)), skips="projection")
-    for view in (ghosted.haunted, ghosted.plain):
+    for view in (ghosted.ghosted, ghosted.plain):
         assert ghosted.view is view
         with noise_off(ghosted):
             one, other = (ghosted(small_images[0], training=True).numpy() for _ in range(2))

@@ -5,7 +5,7 @@ import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.checkpoints import Checkpoints
-from tost_tf.experiment.run.network import haunt_and_compile, in_full_precision
+from tost_tf.experiment.run.network import add_ghosts_and_compile, in_full_precision
 from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.graph.precision import in_precision
@@ -40,7 +40,7 @@ def test_what_comes_after_the_last_weights_is_float32_too(small_model):
 def run(small_model, small_images, precision, skips, **options):
     config = RunConfig.make(dataset="digits", epochs=4, mixed_precision=precision, ghost_skips=skips, **options)
     masks = tost.masks.random(small_model, sparsity=0.6)
-    model = haunt_and_compile(config, small_model, masks)
+    model = add_ghosts_and_compile(config, small_model, masks)
     seen = []
 
     class Watch(keras.callbacks.Callback):
@@ -79,7 +79,7 @@ def test_loss_is_scaled_for_float16_only(small_model):
     scaled = {}
     for precision in ("none", "float16", "bfloat16"):
         config = RunConfig.make(dataset="digits", epochs=4, mixed_precision=precision)
-        optimizer = haunt_and_compile(config, small_model, None).optimizer
+        optimizer = add_ghosts_and_compile(config, small_model, None).optimizer
         scaled[precision] = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
     assert scaled == {"none": False, "float16": True, "bfloat16": False}
 
@@ -87,11 +87,11 @@ def test_loss_is_scaled_for_float16_only(small_model):
 def test_checkpoint_of_scaled_losses_is_read_in_either_precision(small_model, small_images, tmp_path):
     config, masks, model, *_ = run(small_model, small_images, "float16", "projection")
     Checkpoints(tmp_path, model, model.optimizer).save(3, 0.5, True)
-    again = haunt_and_compile(config, small_model, masks)
+    again = add_ghosts_and_compile(config, small_model, masks)
     assert Checkpoints(tmp_path, again, again.optimizer).restore_latest() == 3
     assert int(again.optimizer.dynamic_counter) == int(model.optimizer.dynamic_counter) > 0
     assert int(again.optimizer.iterations) == int(model.optimizer.iterations) > 0
-    exact = haunt_and_compile(in_full_precision(config), small_model, masks)
+    exact = add_ghosts_and_compile(in_full_precision(config), small_model, masks)
     assert Checkpoints(tmp_path, exact, exact.optimizer).restore_latest() == 3
     for copy in (again, exact):
         for mine, theirs in zip(copy.plain.get_weights(), model.plain.get_weights(), strict=True):

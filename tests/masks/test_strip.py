@@ -6,11 +6,11 @@ from tost_tf.compat import keras
 from tost_tf.errors import TostError
 
 
-@pytest.mark.parametrize("haunted", [True, False])
-def test_exactly_masked_plain_model(small_model, small_images, haunted):
+@pytest.mark.parametrize("ghosted", [True, False])
+def test_exactly_masked_plain_model(small_model, small_images, ghosted):
     masks = tost.masks.random(small_model, sparsity=0.8)
     sparse = tost.sparsify(small_model, masks)
-    model = tost.GhostModel(sparse) if haunted else sparse
+    model = tost.GhostModel(sparse) if ghosted else sparse
     model.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
     model.fit(*small_images, epochs=2, verbose=0)
     final = tost.strip(model)

@@ -126,3 +126,31 @@ def test_layers_that_cannot_be_masked_are_refused():
     built.build((None, 3))
     with pytest.raises(TostError, match="'d' is built already"):
         FixedMask(built)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+        lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1),
+        lambda: keras.optimizers.Adam(0.01, amsgrad=True, global_clipnorm=1.0),
+        lambda: keras.optimizers.legacy.Adam(0.01),
+        lambda: keras.mixed_precision.LossScaleOptimizer(keras.optimizers.SGD(0.1, momentum=0.9)),
+        lambda: keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=3),
+    ],
+    ids=["sgd", "adamw", "adam", "legacy adam", "loss scaling", "averaged"],
+)
+def test_nothing_of_an_optimizer_knows_of_pruned_weights(make):
+    wrapper = masked_dense()
+    model = keras.Sequential([keras.Input((3,)), wrapper])
+    optimizer = make()
+    model.compile(optimizer, "mse")
+    rng = np.random.default_rng(4)
+    pruned = wrapper.mask.numpy() == 0
+    for _ in range(5):
+        model.train_on_batch(rng.normal(size=(8, 3)), rng.normal(size=(8, 2)))
+        assert not wrapper.kernel.numpy()[pruned].any() and wrapper.kernel.numpy()[~pruned].all()
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    variables = inner.variables() if callable(inner.variables) else inner.variables
+    slots = [slot.numpy() for slot in variables if tuple(slot.shape) == pruned.shape]
+    assert slots and all(not slot[pruned].any() for slot in slots)

@@ -10,7 +10,7 @@ from tost_tf.data.pipeline import first_examples
 from tost_tf.dynamic.tickets import ticket_path
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.folder import RunDirectory
-from tost_tf.experiment.run.network import haunt_and_compile
+from tost_tf.experiment.run.network import add_ghosts_and_compile
 from tost_tf.experiment.stages.superpose import superpose
 from tost_tf.graph.weights import save_weights
 from tost_tf.masks.masks import Masks
@@ -76,7 +76,7 @@ def test_weights_masks_statistics_and_logits(data, tmp_path, variant, shares):
         for number in range(TICKETS):
             save_weights(keras_network(*ticket(number)), ticket_path(directory.tickets, number))
         masks = reference.initial_masks(0, 0.5) | {"logits/kernel": np.ones(reference.KERNELS["logits/kernel"])}
-        model = haunt_and_compile(config, keras_network(*ticket(TICKETS - 1)), Masks(masks))
+        model = add_ghosts_and_compile(config, keras_network(*ticket(TICKETS - 1)), Masks(masks))
         done = superpose(config, data, directory, model)
         found = arrays_of(done.model)
     images, _ = first_examples(data, data.train, 11)

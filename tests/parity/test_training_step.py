@@ -7,7 +7,7 @@ import tost_tf as tost
 from tests.parity import masked_network as reference
 from tests.parity.masked_keras_network import arrays_of, assert_near, double_precision, keras_network
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.run.network import haunt_and_compile
+from tost_tf.experiment.run.network import add_ghosts_and_compile
 from tost_tf.graph.kernels import prunable_layers
 from tost_tf.masks.masks import Masks
 
@@ -35,7 +35,7 @@ def trained():
     with double_precision():
         dense = keras_network(*reference.initial_weights(SEED))
         config = RunConfig.make(dataset="digits", recipe="default", learning_rate=RATES[0], **OPTIONS)
-        model = haunt_and_compile(config, dense, Masks(reference.initial_masks(SEED, 0.6)))
+        model = add_ghosts_and_compile(config, dense, Masks(reference.initial_masks(SEED, 0.6)))
         losses = []
         for step, rate in enumerate(RATES):
             model.optimizer.learning_rate = rate

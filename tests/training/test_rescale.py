@@ -175,7 +175,7 @@ def test_ghosts_are_there_and_are_not_scaled(small_model, small_images):
     dataset = tf.data.Dataset.from_tensor_slices(small_images).batch(10)
     search = GradInit(ghosted, LOSS)
     batch = tuple(map(tf.constant, small_images))
-    expected = LOSS(small_images[1], ghosted.haunted(small_images[0], training=True))
+    expected = LOSS(small_images[1], ghosted.ghosted(small_images[0], training=True))
     assert search.iterate(batch, batch, batch).loss == pytest.approx(float(expected), rel=1e-5)
     scales = tost.rescale_init(ghosted, dataset, steps=4)
     assert len(scales) == len(ghosted.plain.trainable_weights) and len(ghosts) == 6

@@ -41,7 +41,7 @@ class Weighted(Rule):
         return safe_taps_of(self.layer, self.inputs[0])
 
     def _stuck(self, constant: Constants) -> np.ndarray:
-        """What an output channel reads that is no constant which a bias can stand for, [in, out]."""
+        """What an output channel reads that is not a constant which a bias can replace, [in, out]."""
         absorbed = (constant == 0)[:, None] | (~np.isnan(constant)[:, None] & ~self.reads_unsafely)
         return self.reads & ~absorbed
 

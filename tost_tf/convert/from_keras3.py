@@ -22,7 +22,7 @@ def from_keras3(model: Any) -> keras.Model:
       model: a Keras 3 model; nested models and layers that are called several times are kept as they are.
 
     Raises:
-      TostError: it is no such model, or a layer or operation has no counterpart in tf_keras.
+      TostError: it is not such a model, or a layer or operation has no counterpart in tf_keras.
     """
     keras_3 = keras3()
     direction = Direction(keras_3, keras, to_keras3=False)

@@ -12,7 +12,7 @@ from tost_tf.errors import TostError
 
 # Options with another name, by class: tf_keras -> Keras 3.
 RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
-# Told to every layer, or of no meaning for what it computes.
+# Given to every layer, or of no meaning for what it computes.
 GENERAL = {"name", "trainable", "dtype"}
 # Activations of the same name that are another function there (slope 0.2 in tf_keras, 1/6 in Keras 3).
 OTHER_FUNCTION = {"hard_sigmoid"}
@@ -100,7 +100,7 @@ class Direction:
         if not isinstance(value, dict):
             return value
         if part is None:
-            raise TostError(f"the option {key}={value!r} of a layer cannot be told to {self.target_name}")
+            raise TostError(f"the option {key}={value!r} of a layer cannot be given to {self.target_name}")
         new_class = getattr(getattr(self.target, f"{part}s"), str(value.get("class_name")), None)
         if new_class is None:
             # The weights come from the layer itself: what they were drawn from does not matter any more.

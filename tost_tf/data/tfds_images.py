@@ -23,7 +23,7 @@ def load_tfds(config: DataConfig) -> ImageData:
     The test part is the published `test` split, or `validation` where there is no `test`.
 
     Raises:
-      TostError: it is not there and cannot be downloaded, is no image-classification dataset, has images of
+      TostError: it is not there and cannot be downloaded, is not an image-classification dataset, has images of
         many sizes and no `--image_size`, or does not fit into memory.
     """
     import tensorflow_datasets as tfds
@@ -54,7 +54,7 @@ def _image_and_label(tfds: Any, name: str, info: Any) -> tuple[str, str]:
     """The names of the image and its class: those of supervised training, else "image" and "label", else the only ones.
 
     Raises:
-      TostError: the dataset does not give one image of bytes and its class; its features are told.
+      TostError: the dataset does not give one image of bytes and its class; its features are named.
     """
     features = dict(info.features.items()) if isinstance(info.features, tfds.features.FeaturesDict) else {}
     images = [key for key, feature in features.items() if _is_image(tfds, feature) and feature.np_dtype == np.uint8]
@@ -63,10 +63,10 @@ def _image_and_label(tfds: Any, name: str, info: Any) -> tuple[str, str]:
     for pair in (supervised[:2], ["image", "label"], [*images, *labels]):
         if len(pair) == 2 and pair[0] in images and pair[1] in labels:
             return tuple(pair)
-    told = [f"{key} ({_kind(tfds, feature)})" for key, feature in sorted(features.items())]
+    features_text = [f"{key} ({_kind(tfds, feature)})" for key, feature in sorted(features.items())]
     raise TostError(
-        f"{name} is no image-classification dataset: an image of bytes and its class are needed, its features are "
-        f"{', '.join(told) or type(info.features).__name__}"
+        f"{name} is not an image-classification dataset: an image of bytes and its class are needed, its features are "
+        f"{', '.join(features_text) or type(info.features).__name__}"
     )
 
 

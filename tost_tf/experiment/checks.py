@@ -37,7 +37,7 @@ def _check_mask(mask: MaskConfig) -> None:
     try:
         re.compile(mask.dense_layers)
     except re.error as error:
-        raise TostError(f"--dense_layers={mask.dense_layers!r} is no regular expression: {error}") from None
+        raise TostError(f"--dense_layers={mask.dense_layers!r} is not a regular expression: {error}") from None
     if mask.mask_shuffle and mask.mask == "lottery" and not mask.mask_file:
         raise TostError(
             "--mask_shuffle would move the mask of --mask=lottery to weights the ticket has set to zero: find it "

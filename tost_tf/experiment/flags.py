@@ -64,7 +64,7 @@ def _given(arguments: Sequence[str], more: Sequence[type]) -> dict[str, Any]:
     """The options that are given, by name, with values of their types."""
     given, rest = _read(arguments, _groups(more))
     if rest:
-        raise TostError(f"{rest[0]!r} is no flag: flags are written --name=value")
+        raise TostError(f"{rest[0]!r} is not a flag: flags are written --name=value")
     return given
 
 
@@ -216,7 +216,7 @@ def _expanded(arguments: Sequence[str], folder: Path, depth: int = 0) -> list[st
         name = match[1] or (rest.pop(0) if match[1] is None and rest else "")
         path = next((file for file in (folder / name, Path(name)) if name and file.is_file()), None)
         if path is None:
-            raise TostError(f"there is no flagfile {name!r}")
+            raise TostError(f"there is not a flagfile {name!r}")
         try:
             lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, UnicodeDecodeError) as error:

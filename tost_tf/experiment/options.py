@@ -149,7 +149,7 @@ class RunConfig:
     def recipe_label(self) -> str:
         """The recipe's name, and what was set otherwise: "default", "tost", "default ghost_skips=identity".
 
-        How the mask changes and tickets are superposed is told too: "tost dynamic=rigl superpose=caa".
+        How the mask changes and tickets are superposed is in it too: "tost dynamic=rigl superpose=caa".
         """
         base = dataclasses.asdict(RECIPES[self.recipe_name])
         own = dataclasses.asdict(self.recipe)

@@ -22,7 +22,7 @@ def keras3(model: keras.Model, path: str | os.PathLike) -> None:
       TostError: another suffix, or a layer has no counterpart in Keras 3.
     """
     if Path(path).suffix != ".keras":
-        raise TostError(f"the path {str(path)!r} must end with .keras: Keras 3 tells formats apart by it")
+        raise TostError(f"the path {str(path)!r} must end with .keras: Keras 3 knows the format by it")
     converted = to_keras3(model)
     with replaced_file(path) as temporary:
         converted.save(temporary)

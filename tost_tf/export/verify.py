@@ -78,7 +78,7 @@ def run_elsewhere(kind: str, path: str | os.PathLike, images: np.ndarray) -> Els
 
 
 def largest_difference(found: Elsewhere, expected: np.ndarray) -> float:
-    """The largest |difference| of logits, those of bytes too; NaN or infinite if some are no finite numbers."""
+    """The largest |difference| of logits, those of bytes too; NaN or infinite if some are not finite."""
     difference = np.max(np.abs(found.logits - expected))
     if found.logits_of_bytes is not None:
         of_bytes = found.logits_of_bytes
@@ -97,7 +97,7 @@ def complaints(
     wrong = []
     infinite = int(np.sum(~np.isfinite(found.logits)))
     if infinite:
-        wrong.append(f"the {NAMES[kind]} {str(path)!r} gives {infinite} logits that are no finite numbers")
+        wrong.append(f"the {NAMES[kind]} {str(path)!r} gives {infinite} logits that are not finite")
     difference = largest_difference(found, expected)
     if allowed is not None and not difference <= allowed:
         wrong.append(

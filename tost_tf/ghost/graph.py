@@ -26,11 +26,11 @@ CONVOLUTIONS = (
 )
 TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 WEIGHTED = (*CONVOLUTIONS, keras.layers.Dense)
-# Layers that are an activation and no ReLU.
+# Layers that are an activation and not a ReLU.
 OTHER_ACTIVATIONS = (keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU, keras.layers.ThresholdedReLU)
 # What is a ReLU, and its cap: functions, and the symbols of TensorFlow's operations in a graph.
 RELUS = {keras.activations.relu: None, tf.nn.relu: None, tf.nn.relu6: 6.0, "nn.relu": None, "nn.relu6": 6.0}
-# Operations that are an activation and no ReLU.
+# Operations that are an activation and not a ReLU.
 OTHER_SYMBOLS = {f"nn.{name}" for name in ("elu", "gelu", "leaky_relu", "selu", "silu", "swish")} | {"math.tanh"}
 NOT_OF_INTEREST = (keras.activations.linear, keras.activations.softmax, keras.activations.sigmoid)
 
@@ -82,7 +82,7 @@ class BeforeActivation(keras.layers.Layer):
         return cls(**(config | {"layer": keras.layers.deserialize(config["layer"])}))
 
 
-class HauntedGraph(Replay):
+class GhostGraph(Replay):
     """Builds the ghosted view of a functional or Sequential model.
 
     Each ReLU becomes a `GhostActivation`. Each spatial convolution (kernel of at least 2) gets a `GhostSkip` from its
@@ -100,7 +100,7 @@ class HauntedGraph(Replay):
     Attributes:
       view: the ghosted model, from the same inputs to outputs of the same shape.
       ghosts: what was put in, in the order of the graph.
-      left_alone: name of a layer -> the activation it has, for activations that are no ReLU and stay as they are.
+      left_alone: name of a layer -> the activation it has, for activations that are not ReLU and stay as they are.
     """
 
     def __init__(self, model: keras.Model, neurons: str, skips: str, skip_initializer: str, beta: float):
@@ -115,7 +115,7 @@ class HauntedGraph(Replay):
         self.view = self.model(model)
 
     def name(self, model: keras.Model) -> str:
-        return f"{model.name}_haunted" if model is self._plain else model.name
+        return f"{model.name}_ghosted" if model is self._plain else model.name
 
     def inputs(self, model: keras.Model) -> Any:
         # Those of the plain view: what one layer gives in it can be compared with what another gives here.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tost_tf.compat import keras, require_graph_model, tf
 from tost_tf.ghost import NO_GHOST
-from tost_tf.ghost.graph import Ghost, HauntedGraph
+from tost_tf.ghost.graph import Ghost, GhostGraph
 from tost_tf.ghost.share import share_of_batch
 from tost_tf.registry import GHOST_NEURONS, GHOST_SKIPS
 
@@ -25,9 +25,9 @@ class GhostModel(keras.Model):
 
     Attributes:
       plain: the plain view, `sparse` itself.
-      haunted: the ghosted view.
+      ghosted: the ghosted view.
       ghosts: what was put where, a list of `Ghost`.
-      left_alone: layer -> activation, for activations that are no ReLU and stay as they are.
+      left_alone: layer -> activation, for activations that are not ReLU and stay as they are.
 
     Raises:
       TostError: `sparse` is a subclassed or Keras 3 model, or a kind is unknown.
@@ -47,9 +47,9 @@ class GhostModel(keras.Model):
             if kind != NO_GHOST:
                 registry.check(kind)
         super().__init__(name=kwargs.pop("name", f"{sparse.name}_with_ghosts"), **kwargs)
-        graph = HauntedGraph(sparse, neurons, skips, skip_initializer, beta)
+        graph = GhostGraph(sparse, neurons, skips, skip_initializer, beta)
         self.plain = sparse
-        self.haunted = graph.view
+        self.ghosted = graph.view
         self._ghosts = tuple(graph.ghosts)
         self._left_alone = tuple(graph.left_alone.items())
         self._ghosts_active = bool(graph.ghosts)
@@ -70,7 +70,7 @@ class GhostModel(keras.Model):
     @property
     def view(self) -> keras.Model:
         """The view in use."""
-        return self.haunted if self._ghosts_active else self.plain
+        return self.ghosted if self._ghosts_active else self.plain
 
     def remove_ghosts(self) -> None:
         """Goes over to the plain view, also in the middle of `fit`: from the next step on."""
@@ -134,5 +134,5 @@ class GhostModel(keras.Model):
         lines.append(f"{f'{len(self._ghosts)} ghosts':74} {total:10,}")
         if self._left_alone:
             alone = ", ".join(f"{layer} ({activation})" for layer, activation in self._left_alone)
-            lines.append(f"left alone, as they are no ReLU: {alone}")
+            lines.append(f"left alone, as they are not ReLU: {alone}")
         return "\n".join(lines)

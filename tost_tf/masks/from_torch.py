@@ -29,7 +29,7 @@ def from_torch(
     Args:
       arrays: PyTorch name ("layer1.0.conv1.weight_mask") -> array in PyTorch's layout.
       shapes: weight path -> shape of this model's prunable weights, in the order of its layers.
-      names: PyTorch name -> weight path, for what cannot be told by order and shape.
+      names: PyTorch name -> weight path, for what order and shape do not decide.
 
     Raises:
       TostError: a name in `names` is unknown, a shape does not fit, or the match is ambiguous; all are shown.
@@ -75,7 +75,7 @@ def _converted(name: str, array: np.ndarray, path: str, shape: tuple[int, ...]) 
 
 
 def _kernel_shape(array: np.ndarray) -> tuple[int, ...]:
-    """The shape a PyTorch kernel has here, if it is no depthwise one."""
+    """The shape a PyTorch kernel has here, if it is not a depthwise one."""
     outputs, inputs, *size = array.shape
     return (*size, inputs, outputs)
 

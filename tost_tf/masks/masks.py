@@ -107,7 +107,7 @@ class Masks(Mapping[str, np.ndarray]):
 
     def shuffled(self, seed: int) -> Masks:
         """The same number of weights in each layer, at random places: the sanity check of Su et al. and Frankle et
-        al. (both 2020), which tells what a mask owes to more than its densities.
+        al. (both 2020), which shows what a mask owes to more than its densities.
         """
         return Masks(
             {

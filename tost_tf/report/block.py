@@ -47,10 +47,10 @@ def draw_block(model: GhostModel, prefix: str, path: str | os.PathLike) -> None:
     """
     panels = {
         "before: the sparse network": model.plain,
-        "while ghosts last: α from 1 to 0, β up": model.haunted,
+        "while ghosts last: α from 1 to 0, β up": model.ghosted,
         "after: the sparse network again": model.plain,
     }
-    ghosts = {layer.name for layer in model.haunted.layers if isinstance(layer, GhostActivation | GhostSkip)}
+    ghosts = {layer.name for layer in model.ghosted.layers if isinstance(layer, GhostActivation | GhostSkip)}
     figure = Figure(figsize=(11, 7), layout="constrained")
     for axes, (title, view) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         _draw(axes, block_graph(view, prefix), prefix, ghosts)

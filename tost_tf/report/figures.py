@@ -118,9 +118,9 @@ def require_drawing() -> None:
     try:
         figure.savefig(io.BytesIO(), format="png")
     except Exception as error:  # of many kinds, by what it is set to
-        told = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise TostError(
-            f"matplotlib cannot draw the figures of a run ({told}): its settings are in {matplotlib_fname()}"
+            f"matplotlib cannot draw the figures of a run ({reason}): its settings are in {matplotlib_fname()}"
         ) from error
 
 

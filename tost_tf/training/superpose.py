@@ -38,7 +38,7 @@ def superposed(
       prunable: the names of the weights that are ranked; the others are averaged only.
 
     Raises:
-      TostError: a weight that is ranked is not finite; its name is told.
+      TostError: a weight that is ranked is not finite; it is named.
     """
     average = {
         name: (array.astype(np.float64) * (1 - share) + ticket[name].astype(np.float64) * share).astype(array.dtype)

@@ -53,7 +53,7 @@ class Teacher:
             )
         if not logits.shape.is_compatible_with([None, data.num_classes]):
             raise TostError(
-                f"the teacher {str(self.path)!r} tells {logits.shape[-1]} classes apart, "
+                f"the teacher {str(self.path)!r} distinguishes {logits.shape[-1]} classes, "
                 f"the dataset has {data.num_classes}"
             )
         self._pixel_type = image.dtype
@@ -67,8 +67,8 @@ class Teacher:
         try:
             logits = self(images).numpy()
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            told = " ".join(str(error).split())[:300]
-            raise TostError(f"the teacher {str(self.path)!r} cannot be run on {len(images)} images: {told}") from None
+            reason = " ".join(str(error).split())[:300]
+            raise TostError(f"the teacher {str(self.path)!r} cannot be run on {len(images)} images: {reason}") from None
         if logits.shape != labels.shape or not np.isfinite(logits).all():
             raise TostError(
                 f"the teacher {str(self.path)!r} gives logits of shape {list(logits.shape)} for {len(images)} images, "

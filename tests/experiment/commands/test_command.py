@@ -24,7 +24,7 @@ def file(tmp_path):
 
 
 def test_a_mask_that_could_not_be_written_is_not_looked_for(file, tmp_path):
-    with pytest.raises(TostError, match=r"--out='.*/file/deep/mask.npz' cannot be written: '.*/file' is no folder"):
+    with pytest.raises(TostError, match=r"--out='.*/file/deep/mask.npz' cannot be written: '.*/file' is not a folder"):
         mask.main(["--dataset=digits", "--mask=erk", f"--out={file}/deep/mask.npz"])
     (tmp_path / "mask.npz").mkdir()
     with pytest.raises(TostError, match=r"--out='.*/mask.npz' is a folder, it must name the .npz file to write"):
@@ -40,16 +40,16 @@ def run(tmp_path):
 
 
 def test_an_export_that_could_not_be_written_is_not_begun(file, run):
-    with pytest.raises(TostError, match=r"--out='.*/file/x' cannot be written: '.*/file' is no folder"):
+    with pytest.raises(TostError, match=r"--out='.*/file/x' cannot be written: '.*/file' is not a folder"):
         export.main([f"--run_dir={run}", f"--out={file}/x"])
     (run / "export").write_text("")
-    with pytest.raises(TostError, match=r"the export cannot be written: '.*/run/export' is no folder"):
+    with pytest.raises(TostError, match=r"the export cannot be written: '.*/run/export' is not a folder"):
         export.main([f"--run_dir={run}"])
 
 
 def test_an_analysis_that_could_not_be_written_is_not_begun(file, run):
-    with pytest.raises(TostError, match=r"--out='.*/file' cannot be written: '.*/file' is no folder"):
+    with pytest.raises(TostError, match=r"--out='.*/file' cannot be written: '.*/file' is not a folder"):
         analyze.main(["--compare", str(run), str(run), f"--out={file}"])
     (run / "analysis").write_text("")
-    with pytest.raises(TostError, match=r"what is measured of '.*/run' cannot be written: '.*/analysis' is no folder"):
+    with pytest.raises(TostError, match=r"measured of '.*/run' cannot be written: '.*/analysis' is not a folder"):
         analyze.main([f"--run_dir={run}"])

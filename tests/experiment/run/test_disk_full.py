@@ -6,12 +6,12 @@ from tests.experiment.run.test_checkpoints import cut, save
 from tost_tf.compat import tf
 from tost_tf.errors import TostError
 from tost_tf.experiment.run.checkpoints import last_checkpoint
-from tost_tf.experiment.run.disk_full import disk_full_told
+from tost_tf.experiment.run.disk_full import explain_full_disk
 from tost_tf.experiment.run.folder import RunDirectory
 
 
 def told(directory, error):
-    with pytest.raises(TostError) as told, disk_full_told(directory):
+    with pytest.raises(TostError) as told, explain_full_disk(directory):
         raise error
     return str(told.value)
 
@@ -30,7 +30,7 @@ def test_full_disk_is_told_with_the_last_good_checkpoint(tmp_path):
 def test_other_errors_pass(tmp_path):
     directory = RunDirectory(tmp_path)
     for error in (FileNotFoundError(errno.ENOENT, "x"), tf.errors.ResourceExhaustedError(None, None, "OOM on GPU")):
-        with pytest.raises(type(error)), disk_full_told(directory):
+        with pytest.raises(type(error)), explain_full_disk(directory):
             raise error
 
 

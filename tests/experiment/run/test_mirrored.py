@@ -10,7 +10,7 @@ from tost_tf.data.digits import load_digits
 from tost_tf.data.pipeline import training_batches
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.collectives import collective_operations
-from tost_tf.experiment.run.network import haunt_and_compile
+from tost_tf.experiment.run.network import add_ghosts_and_compile
 from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.training.optimizer import CoupledSGD
@@ -40,7 +40,7 @@ def fifty_steps(two_replicas):
     results = []
     for strategy in (tf.distribute.get_strategy(), two_replicas):
         with strategy.scope():
-            model = haunt_and_compile(CONFIG, dense, masks)
+            model = add_ghosts_and_compile(CONFIG, dense, masks)
         batches = training_batches(data, 24, 0, 18, augment=False)
         schedule = GhostSchedule(
             27, 1

@@ -7,7 +7,7 @@ import tost_tf as tost
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.run.network import build_model, haunt, haunt_and_compile
+from tost_tf.experiment.run.network import add_ghosts, add_ghosts_and_compile, build_model
 
 
 def make(**options):
@@ -16,7 +16,7 @@ def make(**options):
 
 def test_optimizer_and_loss_are_those_of_the_options(small_model):
     config = make(momentum=0.7, weight_decay=0.03, learning_rate=0.2, label_smoothing=0.25)
-    model = haunt_and_compile(config, small_model, tost.masks.random(small_model, sparsity=0.5))
+    model = add_ghosts_and_compile(config, small_model, tost.masks.random(small_model, sparsity=0.5))
     optimizer = model.optimizer
     assert (optimizer.momentum, optimizer.coupled_weight_decay) == (0.7, 0.03)
     assert float(optimizer.learning_rate) == pytest.approx(0.2)
@@ -26,25 +26,25 @@ def test_optimizer_and_loss_are_those_of_the_options(small_model):
 
 def test_ghosts_are_those_of_the_options(small_model):
     config = make(ghost_neurons="mish", ghost_skips="projection", ghost_skip_initializer="he_normal", beta_start=1.5)
-    model = haunt(config, small_model, None)
+    model = add_ghosts(config, small_model, None)
     skips = [layer for layer in model.submodules if isinstance(layer, tost.GhostSkip)]
     neurons = [layer for layer in model.submodules if isinstance(layer, tost.GhostActivation)]
     assert {(skip.kind, skip.kernel_initializer) for skip in skips} == {("projection", "he_normal")}
     assert {(neuron.kind, float(neuron.beta)) for neuron in neurons} == {("mish", 1.5)}
-    assert haunt(make(recipe="default"), small_model, None).ghosts == []
+    assert add_ghosts(make(recipe="default"), small_model, None).ghosts == []
 
 
 def test_ghosts_start_the_same_whatever_was_drawn_before(small_model):
     config = make(ghost_skip_initializer="he_normal")
-    first = haunt(config, small_model, None).get_weights()
+    first = add_ghosts(config, small_model, None).get_weights()
     np.random.default_rng().random()
     keras.layers.Dense(3).build((None, 4))
-    for one, other in zip(first, haunt(config, small_model, None).get_weights(), strict=True):
+    for one, other in zip(first, add_ghosts(config, small_model, None).get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_dense_model_is_copied(small_model):
-    model = haunt(make(mask="none"), small_model, None)
+    model = add_ghosts(make(mask="none"), small_model, None)
     assert not {id(weight) for weight in model.plain.weights} & {id(weight) for weight in small_model.weights}
     for one, other in zip(model.plain.get_weights(), small_model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -53,7 +53,7 @@ def test_dense_model_is_copied(small_model):
 def test_model_no_ghost_fits_is_refused():
     model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,))])
     with pytest.raises(TostError, match="so no ghost fits it: use --recipe=default"):
-        haunt(make(), model, None)
+        add_ghosts(make(), model, None)
 
 
 def test_weights_follow_the_seed_or_the_file(small_data, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from tost_tf.compat import tf
 from tost_tf.errors import TostError
-from tost_tf.experiment.run.agreement import asked_to_stop, lost_worker_told, require_same
+from tost_tf.experiment.run.agreement import asked_to_stop, explain_lost_worker, require_same
 from tost_tf.experiment.run.workers import Workers
 
 
@@ -107,9 +107,9 @@ def test_lost_worker_is_named_by_what_tensorflow_says_or_by_its_silence():
     with socket.create_server(("", second)):
         assert two.lost("who knows") == "another worker"
     gone = r"worker 2 \(c:3\) is gone or does not answer, so worker 0"
-    with pytest.raises(TostError, match=gone), lost_worker_told(workers):
+    with pytest.raises(TostError, match=gone), explain_lost_worker(workers):
         raise tf.errors.UnavailableError(None, None, said)
-    with pytest.raises(tf.errors.UnavailableError), lost_worker_told(Workers()):
+    with pytest.raises(tf.errors.UnavailableError), explain_lost_worker(Workers()):
         raise tf.errors.UnavailableError(None, None, said)
 
 

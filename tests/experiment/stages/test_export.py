@@ -147,7 +147,7 @@ def swapped_zeros(weights: list[np.ndarray]) -> list[np.ndarray]:
 WRONG = {
     "saved_model": "ValueError: the converter cannot",
     "keras3": "zeros in stage1_block1_conv",
-    "tflite float32": "logits that are no finite numbers",
+    "tflite float32": "logits that are not finite",
     "tflite float16": "gives other logits than the model",
     "tflite int8": "(root mean square)",
 }
@@ -204,10 +204,10 @@ def test_keras_3_that_is_not_installed_is_told_before_anything_is_loaded(monkeyp
 
 def test_requests_that_cannot_be_met(run, tmp_path):
     for arguments, message in (
-        (["--run_dir=/no/run"], "is no run's folder"),
+        (["--run_dir=/no/run"], "is not a run folder"),
         ([f"--run_dir={run}", "--formats=onnx"], "unknown --formats 'onnx'"),
         ([f"--run_dir={run}", "--precisions=int4"], "unknown --precisions 'int4'"),
-        ([f"--run_dir={run}", "more"], "'more' is no flag"),
+        ([f"--run_dir={run}", "more"], "'more' is not a flag"),
     ):
         with pytest.raises(TostError, match=message):
             main(arguments)

@@ -129,7 +129,7 @@ def test_rescaled_initialisation_is_written_drawn_and_found_again(tmp_path, monk
         weights.append(dense.get_weights())
         raise Stopped
 
-    monkeypatch.setattr(train, "haunt_and_compile", stop)
+    monkeypatch.setattr(train, "add_ghosts_and_compile", stop)
     for _ in range(2):
         with pytest.raises(Stopped):
             tost.launch(config)
@@ -184,14 +184,14 @@ def test_student_learns_from_an_earlier_run(tmp_path, monkeypatch):
     teacher = tmp_path / "teacher"
     tost.launch(RunConfig.make(**(SMALL | {"mask": "none", "recipe": "default"}), run_dir=str(teacher)))
     losses = {}
-    original = train.haunt_and_compile
+    original = train.add_ghosts_and_compile
 
     def spy(*arguments):
         model = original(*arguments)
         losses[model.loss.name] = model.loss.get_config()
         return model
 
-    monkeypatch.setattr(train, "haunt_and_compile", spy)
+    monkeypatch.setattr(train, "add_ghosts_and_compile", spy)
     options = SMALL | {"rescale_init": True, "rescale_steps": 2, "distill_weight": 0.3, "distill_temperature": 7.0}
     config = RunConfig.make(**options, teacher=str(teacher), run_dir=str(tmp_path / "student"))
     result = tost.launch(config)

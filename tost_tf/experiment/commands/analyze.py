@@ -50,12 +50,12 @@ def _runs(options: AnalyzeOptions, more: list[str]) -> tuple[str, ...]:
         raise TostError("give either --run_dir=RUN, or --compare RUN_A RUN_B")
     runs = (*options.compare.split(","), *more) if options.compare else (options.run_dir,)
     if not options.compare and more:
-        raise TostError(f"{more[0]!r} is no flag: flags are written --name=value")
+        raise TostError(f"{more[0]!r} is not a flag: flags are written --name=value")
     if options.compare and len(runs) < 2:
         raise TostError(f"--compare {runs[0]} needs another run to compare it with")
     for run in runs:
         if not (Path(run) / "config.flags").is_file():
-            raise TostError(f"{run!r} is no run's folder: it has no config.flags")
+            raise TostError(f"{run!r} is not a run folder: it has no config.flags")
     return runs
 
 

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     options, rest = flags.parse_own(arguments, ExportOptions)
     if rest:
-        raise TostError(f"{rest[0]!r} is no flag: flags are written --name=value")
+        raise TostError(f"{rest[0]!r} is not a flag: flags are written --name=value")
     formats = tuple(options.formats.split(","))
     for flag, given, known in (
         ("--formats", formats, FORMATS),
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
             if name not in known:
                 raise unknown_name(flag, name, known)
     if not (Path(options.run_dir) / "config.flags").is_file():
-        raise TostError(f"--run_dir={options.run_dir!r} is no run's folder: it has no config.flags")
+        raise TostError(f"--run_dir={options.run_dir!r} is not a run folder: it has no config.flags")
     require_writable(options.folder(options.run_dir), f"--out={options.out!r}" if options.out else "the export")
 
     from tost_tf.experiment.stages.export import export_run

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
         raise TostError(f"--out={options.out!r} is a folder, it must name the .npz file to write")
     require_writable(out.parent, f"--out={options.out!r}")
     if config.mask.mask == "none" and not options.from_torch:
-        raise TostError("--mask=none is no mask: choose how to find one")
+        raise TostError("--mask=none is not a mask: choose how to find one")
 
     from tost_tf.report.figures import require_drawing, sparsity_by_layer
     from tost_tf.report.mask_table import mask_table
@@ -98,7 +98,7 @@ def _name_map(path: str) -> dict[str, str]:
     try:
         names = json.loads(Path(path).read_text())
         if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-            raise ValueError("it is no object of strings")
+            raise ValueError("it is not an object of strings")
     except (OSError, ValueError) as error:
         raise TostError(f"--name_map={path!r} cannot be read as JSON of the form {{name: path}}: {error}") from None
     return names

@@ -1,4 +1,4 @@
-"""What the workers of a run must be of one mind about."""
+"""What the workers of a run must agree on."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def asked_to_stop(
 
 
 @contextlib.contextmanager
-def lost_worker_told(workers: Workers) -> Iterator[None]:
+def explain_lost_worker(workers: Workers) -> Iterator[None]:
     """Raises `TostError` that names the worker in place of TensorFlow's error about a collective operation."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""A full disk, told in one sentence."""
+"""A full disk, explained in one sentence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ERRORS = {errno.ENOSPC: "No space left on device", errno.EDQUOT: "Disk quota exc
 
 
 @contextlib.contextmanager
-def disk_full_told(directory: RunDirectory) -> Iterator[None]:
+def explain_full_disk(directory: RunDirectory) -> Iterator[None]:
     """Raises `TostError` in place of the many errors that mean a full disk; any other passes.
 
     Whatever was being written is gone, or left under a temporary name that the next launch removes; what was whole

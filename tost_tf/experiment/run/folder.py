@@ -95,7 +95,7 @@ class RunDirectory:
             self._require_same(config)
         elif not self.config.exists() and any(entry.name != ".lock" for entry in self.path.iterdir()):
             raise TostError(
-                f"{str(self.path)!r} holds files but no config.flags, so it is no run's folder: "
+                f"{str(self.path)!r} holds files but no config.flags, so it is not a run folder: "
                 "choose another --run_dir"
             )
         else:

@@ -1,4 +1,4 @@
-"""The network of a run: built, masked, haunted and compiled, all from its config."""
+"""The network of a run: built, masked, ghosted and compiled, all from its config."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def training_loss(config: RunConfig) -> keras.losses.Loss:
     return cross_entropy(recipe.label_smoothing)
 
 
-def haunt(config: RunConfig, model: keras.Model, masks: Masks | None, teacher: Teacher | None = None) -> GhostModel:
+def add_ghosts(
+    config: RunConfig, model: keras.Model, masks: Masks | None, teacher: Teacher | None = None
+) -> GhostModel:
     """A sparse copy of the model, with the ghosts of the run's recipe as they start, and its teacher if it has one.
 
     Raises:
@@ -64,30 +66,30 @@ def haunt(config: RunConfig, model: keras.Model, masks: Masks | None, teacher: T
     keras.utils.set_random_seed(derive_seed(config.training.seed, "ghosts"))
     sparse = rebuild(model, copy_layer) if masks is None else sparsify(model, masks)
     ghosts = (recipe.ghost_neurons, recipe.ghost_skips, recipe.ghost_skip_initializer, recipe.beta_start)
-    haunted = DistilledModel(sparse, *ghosts, teacher=teacher) if teacher else GhostModel(sparse, *ghosts)
-    if recipe.has_ghosts and not haunted.ghosts:
+    ghosted = DistilledModel(sparse, *ghosts, teacher=teacher) if teacher else GhostModel(sparse, *ghosts)
+    if recipe.has_ghosts and not ghosted.ghosts:
         raise TostError(
             f"{model.name} has no ReLU and no spatial convolution behind another layer, so no ghost fits it: "
             "use --recipe=default"
         )
-    return haunted
+    return ghosted
 
 
-def haunt_and_compile(
+def add_ghosts_and_compile(
     config: RunConfig, model: keras.Model, masks: Masks | None, teacher: Teacher | None = None
 ) -> GhostModel:
-    """As `haunt`, compiled, its optimizer built for every weight it will ever train.
+    """As `add_ghosts`, compiled, its optimizer built for every weight it will ever train.
 
     To be called in the scope of the run's distribution strategy: the model itself is made outside it, where its mask
     is found, and copied here.
     """
     training, machine = config.training, config.machine
-    haunted = haunt(config, in_precision(model, machine.mixed_precision), masks, teacher)
+    ghosted = add_ghosts(config, in_precision(model, machine.mixed_precision), masks, teacher)
     optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
     if config.keeps_gradients:
-        optimizer.keep_gradients(with_dense_gradients(haunted.plain))
+        optimizer.keep_gradients(with_dense_gradients(ghosted.plain))
     if machine.mixed_precision == "float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
-    haunted.compile(optimizer, training_loss(config), metrics=["accuracy"], jit_compile=machine.jit_compile or None)
-    optimizer.build(haunted.trainable_weights)
-    return haunted
+    ghosted.compile(optimizer, training_loss(config), metrics=["accuracy"], jit_compile=machine.jit_compile or None)
+    optimizer.build(ghosted.trainable_weights)
+    return ghosted

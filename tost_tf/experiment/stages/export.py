@@ -78,8 +78,8 @@ def export_run(run_dir: str | Path, formats: tuple[str, ...], options: ExportOpt
         try:
             entry = _entry(source, export, out)
         except Exception as error:
-            told = str(error) if isinstance(error, TostError) else f"{type(error).__name__}: {error}"
-            entry = {"format": export.kind, "file": export.file, "failed": " ".join(told.split())}
+            reason = str(error) if isinstance(error, TostError) else f"{type(error).__name__}: {error}"
+            entry = {"format": export.kind, "file": export.file, "failed": " ".join(reason.split())}
         manifest[export.name] = entry
         write_json(path, manifest)
         if "failed" in entry:
@@ -92,7 +92,7 @@ def export_run(run_dir: str | Path, formats: tuple[str, ...], options: ExportOpt
 
 def _source(run: LoadedRun, compacted: bool) -> Source:
     if not compacted:
-        network = run.model.haunted if run.model.ghosts_active else strip(run.model)
+        network = run.model.ghosted if run.model.ghosts_active else strip(run.model)
         return Source(run, network, network, None)
     if run.model.ghosts_active:
         raise TostError(
@@ -149,8 +149,8 @@ def _entry(source: Source, export: Export, out: Path) -> dict[str, Any]:
 
 
 def _line(name: str, entry: dict[str, Any]) -> str:
-    told = entry.get("failed") or (
+    found = entry.get("failed") or (
         f"{100 * entry['test_accuracy']:.2f}%, logits differ by {entry['largest_difference']:.1g}, "
         f"{entry['bytes']:,} bytes ({entry['gzip_bytes']:,} gzipped; bound {entry['information_bound_bytes']:,})"
     )
-    return f"{name:16} {entry['file']:22} {told}"
+    return f"{name:16} {entry['file']:22} {found}"

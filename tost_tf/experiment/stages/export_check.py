@@ -70,8 +70,8 @@ def check_file(
     except TostError as error:
         return stated | {"failed": str(error)}
     accuracy, in_memory = (float(np.mean(logits.argmax(1) == labels.argmax(1))) for logits in (found.logits, expected))
-    zeros, told = _zeros(kind, path, written, found)
-    wrong = [*_wrong_logits(tolerance, kind, path, found, expected), *told]
+    zeros, problems = _zeros(kind, path, written, found)
+    wrong = [*_wrong_logits(tolerance, kind, path, found, expected), *problems]
     allowed = max(tolerance.accuracy, 1 / len(labels))
     if abs(accuracy - in_memory) > allowed + 1e-9:
         wrong.append(

@@ -51,7 +51,7 @@ def finish(
     else:
         best_epoch = checkpoints.restore_best()
         # Ghosts that are never removed are part of what was trained, and are exported with it.
-        final = model.haunted if config.recipe.keeps_ghosts else strip(model)
+        final = model.ghosted if config.recipe.keeps_ghosts else strip(model)
         masks = masks_of(model.plain) if config.dynamic.is_on else None
     if masks is not None:
         masks.save(directory.final_mask)
@@ -128,8 +128,8 @@ def _result(
 
 
 def _draw(config: RunConfig, directory: RunDirectory, result: dict[str, Any]) -> None:
-    told = f"{result['model']} on {result['dataset']}, {result['mask']} mask, {result['recipe']} recipe"
-    title = textwrap.fill(told, TITLE_WIDTH)
+    description = f"{result['model']} on {result['dataset']}, {result['mask']} mask, {result['recipe']} recipe"
+    title = textwrap.fill(description, TITLE_WIDTH)
     ghost_epochs = config.training.epochs if config.recipe.keeps_ghosts else config.recipe.passing_ghost_epochs
     learning_curves(directory.read_metrics(), ghost_epochs, directory.figures / "learning_curves.png", title)
     updates = read_rows(directory.path, ROWS)

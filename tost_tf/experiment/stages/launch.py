@@ -9,12 +9,12 @@ from tost_tf.data.images import ImageData
 from tost_tf.data.load import load
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.run.agreement import asked_to_stop, lost_worker_told, require_same, starting_point
+from tost_tf.experiment.run.agreement import asked_to_stop, explain_lost_worker, require_same, starting_point
 from tost_tf.experiment.run.checkpoints import Checkpoints
 from tost_tf.experiment.run.devices import distribution_strategy, split_cpu
-from tost_tf.experiment.run.disk_full import disk_full_told
+from tost_tf.experiment.run.disk_full import explain_full_disk
 from tost_tf.experiment.run.folder import RunDirectory, written_folder
-from tost_tf.experiment.run.network import build_model, haunt_and_compile, in_full_precision
+from tost_tf.experiment.run.network import add_ghosts_and_compile, build_model, in_full_precision
 from tost_tf.experiment.run.stop import StopSignals
 from tost_tf.experiment.run.workers import Workers
 from tost_tf.experiment.stages.find_mask import find_mask
@@ -28,7 +28,7 @@ from tost_tf.training.teacher import Teacher
 
 
 def launch(config: RunConfig) -> dict[str, Any]:
-    """Trains the network of `config` in its run directory and exports it, or goes on with the run found there.
+    """Trains the network of `config` in its run directory and exports it, or resumes the run found there.
 
     Returns:
       The content of `result.json`.
@@ -42,7 +42,7 @@ def launch(config: RunConfig) -> dict[str, Any]:
     several = config.machine.distribution == "multi_worker"
     workers = Workers.of_environment(config.machine.worker_timeout) if several else Workers()
     directory = RunDirectory(config.machine.run_dir)
-    with StopSignals() as stop, disk_full_told(directory), lost_worker_told(workers):
+    with StopSignals() as stop, explain_full_disk(directory), explain_lost_worker(workers):
         if workers.is_chief:
             directory.claim(config)
         try:
@@ -74,7 +74,7 @@ def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals, workers:
         print(f"training on {replicas} devices, batches of {config.training.batch_size} split over them", flush=True)
     with strategy.scope(), written_folder(directory, workers) as own:
         # Loaded again: its variables must be on every replica.
-        model = haunt_and_compile(config, dense, found.masks, _teacher(config, data))
+        model = add_ghosts_and_compile(config, dense, found.masks, _teacher(config, data))
         checkpoints = Checkpoints(own.checkpoints, model, model.optimizer)
         done = checkpoints.restore_latest(directory.checkpoints)
         if done < config.training.epochs:
@@ -104,7 +104,7 @@ def _on_one_device(
     config: RunConfig, dense: keras.Model, masks: Masks | None, directory: RunDirectory
 ) -> tuple[GhostModel, Checkpoints]:
     """The trained network again, of one device and in float32: what is scored and exported."""
-    model = haunt_and_compile(in_full_precision(config), dense, masks)
+    model = add_ghosts_and_compile(in_full_precision(config), dense, masks)
     checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)
     checkpoints.restore_latest()
     if not config.recipe.keeps_ghosts:

@@ -12,7 +12,7 @@ from tost_tf.experiment.flags import read_config
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.checkpoints import Checkpoints
 from tost_tf.experiment.run.folder import RunDirectory
-from tost_tf.experiment.run.network import build_model, haunt_and_compile, in_full_precision
+from tost_tf.experiment.run.network import add_ghosts_and_compile, build_model, in_full_precision
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.weights import load_weights
 from tost_tf.masks.masks import Masks
@@ -40,11 +40,11 @@ def load_run(path: str | os.PathLike) -> LoadedRun:
     No weight in the folder is changed. To be called on a run that is not training just now.
 
     Raises:
-      TostError: it is no run's folder, or has no checkpoint yet.
+      TostError: it is not a run folder, or has no checkpoint yet.
     """
     directory = RunDirectory(path)
     if not directory.config.is_file():
-        raise TostError(f"{str(path)!r} is no run's folder: it has no config.flags")
+        raise TostError(f"{str(path)!r} is not a run folder: it has no config.flags")
     try:
         config = read_config(directory.config)
     except TostError as error:
@@ -58,7 +58,7 @@ def load_run(path: str | os.PathLike) -> LoadedRun:
     if directory.superposed_weights.exists():
         return _superposed(directory, config, data)
     masks = Masks.load(directory.mask) if directory.mask.exists() else None
-    model = haunt_and_compile(config, build_model(config, data), masks)
+    model = add_ghosts_and_compile(config, build_model(config, data), masks)
     checkpoints = Checkpoints(directory.checkpoints, model, model.optimizer)
     epoch = checkpoints.restore_latest()
     if int(checkpoints.best_epoch.numpy()):
@@ -74,6 +74,6 @@ def _superposed(directory: RunDirectory, config: RunConfig, data: ImageData) -> 
     dense = build_model(config, data)
     load_weights(dense, directory.superposed_weights)
     masks = masks_of_zeros(dense)
-    model = haunt_and_compile(config, dense, masks)
+    model = add_ghosts_and_compile(config, dense, masks)
     model.remove_ghosts()
     return LoadedRun(directory, config, data, model, masks, config.training.epochs)

@@ -9,7 +9,7 @@ from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import steps_per_epoch, training_batches
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.folder import RunDirectory, write_json
-from tost_tf.experiment.run.network import haunt, training_loss
+from tost_tf.experiment.run.network import add_ghosts, training_loss
 from tost_tf.graph.weights import load_weights, save_weights
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.sparsify import strip
@@ -49,9 +49,9 @@ def rescale(
     halves = training_batches(data, half, derive_seed(training.seed, "rescale"), epochs, augment=config.data.augment)
     if teacher:
         halves = halves.map(lambda images, labels: (images, with_soft_labels(images, labels, teacher)))
-    haunted = haunt(config, model, masks)
-    scales = rescale_init(haunted, halves, steps=recipe.rescale_steps, loss=training_loss(config))
-    model.set_weights(strip(haunted.plain).get_weights())
+    ghosted = add_ghosts(config, model, masks)
+    scales = rescale_init(ghosted, halves, steps=recipe.rescale_steps, loss=training_loss(config))
+    model.set_weights(strip(ghosted.plain).get_weights())
     save_weights(model, directory.rescaled_weights)
     scales_by_tensor(scales, directory.figures / "scales.png", "scales of the initialisation")
     # Last: where the scales are, the weights are.

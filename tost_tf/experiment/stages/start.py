@@ -11,7 +11,7 @@ from tost_tf.data.pipeline import first_examples, steps_per_epoch
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.folder import RunDirectory
-from tost_tf.experiment.run.network import haunt_and_compile
+from tost_tf.experiment.run.network import add_ghosts_and_compile
 from tost_tf.experiment.stages.change_masks import last_update, mask_callbacks
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.graph.batch_norm import normalisations
@@ -54,7 +54,7 @@ def require_end(
     if mask.mask == "lottery" and not mask.mask_file and not directory.mask.exists():
         # It takes many times the training itself: that is tried before, with a mask that keeps everything.
         everything = random(dense, sparsity=0.0)
-        model = haunt_and_compile(config, dense, everything, teacher)
+        model = add_ghosts_and_compile(config, dense, everything, teacher)
         mask_callbacks(config, model, everything, steps, directory)
 
 
@@ -70,5 +70,5 @@ def _try_export(model: keras.Model, data: ImageData) -> None:
         try:
             saved_model(model, Path(scratch) / "saved_model", data.mean, data.deviation)
         except Exception as error:  # of many kinds, TensorFlow's own among them
-            told = " ".join(str(error).split())[:300]
-            raise TostError(f"the model {model.name!r} cannot be exported as a SavedModel: {told}") from error
+            reason = " ".join(str(error).split())[:300]
+            raise TostError(f"the model {model.name!r} cannot be exported as a SavedModel: {reason}") from error
