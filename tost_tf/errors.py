@@ -20,6 +20,14 @@ class NotFinite(TostError):
     """A weight or a score is NaN or infinite."""
 
 
+class NoEffect(TostError):
+    """An option has no effect with the others; `option` is its name."""
+
+    def __init__(self, message: str, option: str):
+        super().__init__(message)
+        self.option = option
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> TostError:
     """The error for a name that is not among the `known` ones, with the nearest one if any is near."""
     known = sorted(known)

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tost_tf.errors import TostError, unknown_name
+from tost_tf.errors import NoEffect, TostError, unknown_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ def check_effects(
     defaults: Mapping[str, Any],
     needs: Mapping[str, Condition] | None = None,
 ) -> None:
-    """Raises `TostError` for an option that has no effect with the others, in one sentence that names both.
+    """Raises `NoEffect` for an option that has no effect with the others, in one sentence that names both.
 
     An option counts as given where it differs from its default, since a run's resolved options list them all.
 
@@ -147,9 +147,10 @@ def check_effects(
         if missing:
             name = missing[0][0]
             needed = " or ".join(f"--{other}={wanted.text}" for other, wanted in missing)
-            raise TostError(
+            raise NoEffect(
                 f"--{field.name}={_shown(values[field.name])} has no effect with --{name}={_shown(values[name])}: "
-                f"leave it out, or use {needed}"
+                f"leave it out, or use {needed}",
+                field.name,
             )
 
 

@@ -16,7 +16,7 @@ from tost_tf.compat import keras
 from tost_tf.experiment.run.folder import RunDirectory
 
 EPOCHS = 10
-BUILD_NOTES = Path(__file__).parents[2] / "BUILD.md"
+BUILD_NOTES = Path(__file__).parents[3] / "BUILD.md"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from tost_tf.errors import TostError
+from tost_tf.errors import NoEffect
 from tost_tf.experiment import flags
 from tost_tf.experiment.commands.command import asks_for_help, run_command
 from tost_tf.experiment.options import RunConfig
@@ -32,15 +32,22 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _suggest(config: RunConfig, arguments: Sequence[str]) -> None:
-    """The command that trains the same by the other recipe, where no option of this one is of the recipe alone."""
+    """Prints the command that trains the same by the other recipe, without the options that it has no use for."""
     other = "default" if config.recipe_name == "tost" else "tost"
     kept = [argument for argument in arguments if not argument.startswith(("--recipe=", "--run_dir="))]
     options = [*kept, f"--recipe={other}", f"--run_dir={config.machine.run_dir}_{other}"]
+    while unused := _unused(options):
+        options = [option for option in options if option.partition("=")[0] not in unused]
+    print(f"\nnext: compare with the {other} recipe:\n  {shlex.join(['tost-train', *options])}")
+
+
+def _unused(options: Sequence[str]) -> tuple[str, ...]:
+    """The spellings of an option that has no effect with the others, none if there is none."""
     try:
         flags.parse(options)
-    except TostError:
-        return
-    print(f"\nnext: compare with the {other} recipe:\n  {shlex.join(['tost-train', *options])}")
+    except NoEffect as error:
+        return (f"--{error.option}", f"--no{error.option}")
+    return ()
 
 
 def run() -> None:
