@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from tost_tf.errors import NoEffect
+from tost_tf.errors import NoEffect, TostError
 from tost_tf.experiment import flags
 from tost_tf.experiment.commands.command import asks_for_help, run_command
 from tost_tf.experiment.options import RunConfig
@@ -32,22 +32,25 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _suggest(config: RunConfig, arguments: Sequence[str]) -> None:
-    """Prints the command that trains the same by the other recipe, without the options that it has no use for."""
+    """Prints the command that trains the same by the other recipe, if there is one."""
     other = "default" if config.recipe_name == "tost" else "tost"
     kept = [argument for argument in arguments if not argument.startswith(("--recipe=", "--run_dir="))]
-    options = [*kept, f"--recipe={other}", f"--run_dir={config.machine.run_dir}_{other}"]
-    while unused := _unused(options):
-        options = [option for option in options if option.partition("=")[0] not in unused]
-    print(f"\nnext: compare with the {other} recipe:\n  {shlex.join(['tost-train', *options])}")
+    options = _that_go_together([*kept, f"--recipe={other}", f"--run_dir={config.machine.run_dir}_{other}"])
+    if options:
+        print(f"\nnext: compare with the {other} recipe:\n  {shlex.join(['tost-train', *options])}")
 
 
-def _unused(options: Sequence[str]) -> tuple[str, ...]:
-    """The spellings of an option that has no effect with the others, none if there is none."""
+def _that_go_together(options: list[str]) -> list[str]:
+    """The options without those that have no effect with the others; none where that is not all that is wrong."""
     try:
         flags.parse(options)
     except NoEffect as error:
-        return (f"--{error.option}", f"--no{error.option}")
-    return ()
+        spellings = (f"--{error.option}", f"--no{error.option}")
+        fewer = [option for option in options if option.partition("=")[0] not in spellings]
+        return _that_go_together(fewer) if len(fewer) < len(options) else []
+    except TostError:
+        return []
+    return options
 
 
 def run() -> None:
