@@ -61,7 +61,7 @@ def test_teachers_that_do_not_fit_are_refused(small_data, tmp_path):
     with pytest.raises(TostError, match=r"takes images of shape \(8, 8, 1\), the dataset has \(6, 5, 3\)"):
         Teacher(tmp_path / "other", small_data)
     tost.export.saved_model(network((6, 5, 3), 7), tmp_path / "other")
-    with pytest.raises(TostError, match="tells 7 classes apart, the dataset has 4"):
+    with pytest.raises(TostError, match="distinguishes 7 classes, the dataset has 4"):
         Teacher(tmp_path / "other", small_data)
     tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
     with pytest.raises(TostError, match="from image to logits, it has none to none"):
