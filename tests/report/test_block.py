@@ -15,13 +15,13 @@ def ghosted():
 
 def test_graph_of_a_block_with_and_without_ghosts(ghosted):
     block = "stage2_block1_"
-    plain, ghosted = block_graph(ghosted.plain, block), block_graph(ghosted.ghosted, block)
+    plain, graph = block_graph(ghosted.plain, block), block_graph(ghosted.ghosted, block)
     assert plain[f"{block}conv1_pad"] == ["input"] and plain[f"{block}conv1"] == [f"{block}conv1_pad"]
     assert plain[f"{block}conv2"] == [f"{block}relu1"]
     assert plain[f"{block}add"] == [f"{block}bn2", f"{block}shortcut_bn"]
-    assert ghosted[f"{block}conv1_ghost_skip"] == [f"{block}conv1_pad", f"{block}bn1"]
-    assert ghosted[f"{block}relu1_ghost"] == [f"{block}conv1_ghost_skip"]
-    assert set(ghosted) - set(plain) == {
+    assert graph[f"{block}conv1_ghost_skip"] == [f"{block}conv1_pad", f"{block}bn1"]
+    assert graph[f"{block}relu1_ghost"] == [f"{block}conv1_ghost_skip"]
+    assert set(graph) - set(plain) == {
         f"{block}{ghost}" for ghost in ("conv1_ghost_skip", "conv2_ghost_skip", "relu1_ghost", "relu2_ghost")
     }
     with pytest.raises(TostError, match="has no layer whose name starts with 'stage9'"):
