@@ -16,7 +16,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.finite import first_not_finite
 from tost_tf.graph.second_derivatives import twice_differentiable
-from tost_tf.masks.search import Batch
+from tost_tf.masks.search import Batch, FoundMask, MaskMethod, MaskSearch
 from tost_tf.masks.select import require_finite
 from tost_tf.options import option
 
@@ -28,6 +28,17 @@ class ExamplesOptions:
     """What snip and grasp look at."""
 
     mask_examples_per_class: int = option(10, "training images of each class that snip and grasp look at", minimum=1)
+
+
+def by_gradients(scores: Callable[..., dict[str, np.ndarray]]) -> MaskMethod:
+    """The method that keeps the weights with the highest `scores(model, weights, batches)`."""
+
+    def find(search: MaskSearch, options: ExamplesOptions) -> FoundMask:
+        search.require_one_copy()
+        batches = search.batches(options.mask_examples_per_class)
+        return search.select(scores(search.model, search.weights(), batches))
+
+    return MaskMethod(find, ExamplesOptions)
 
 
 def snip_scores(

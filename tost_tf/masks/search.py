@@ -73,7 +73,7 @@ class MaskSearch:
       folder: where a long search keeps what it has found so far, `None` for nowhere.
 
     Raises:
-      TostError: a value is out of range, or the model is one of a distribution strategy.
+      TostError: a value is out of range.
     """
 
     model: keras.Model

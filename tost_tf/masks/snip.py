@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tost_tf.compat import keras
-from tost_tf.masks.gradient_scores import ExamplesOptions, snip_scores
+from tost_tf.masks.gradient_scores import ExamplesOptions, by_gradients, snip_scores
 from tost_tf.masks.masks import Masks
-from tost_tf.masks.search import Batch, FoundMask, MaskMethod, MaskSearch, first_batches
+from tost_tf.masks.search import Batch, MaskSearch, first_batches
+
+METHOD = by_gradients(snip_scores)
 
 
 def snip(
@@ -21,14 +23,4 @@ def snip(
 ) -> Masks:
     """SNIP (Lee et al. 2019) on the first `batches` batches (all by default) of images and one-hot labels."""
     search = MaskSearch(model, sparsity, scope, dense_layers, examples=first_batches(dataset, batches))
-    return find(search, ExamplesOptions()).masks
-
-
-def find(search: MaskSearch, options: ExamplesOptions) -> FoundMask:
-    """As `snip`."""
-    search.require_one_copy()
-    batches = search.batches(options.mask_examples_per_class)
-    return search.select(snip_scores(search.model, search.weights(), batches))
-
-
-METHOD = MaskMethod(find, ExamplesOptions)
+    return METHOD.find(search, ExamplesOptions()).masks
