@@ -125,12 +125,6 @@ GHOST_SCHEDULES: Registry[Any] = Registry(
     "ghost schedule", _entries("ghost.schedules", "linear cosine exponential constant")
 )
 
-# `Analysis` values.
-ANALYSES: Registry[Any] = Registry("analysis", {})
-
-# `Format` values.
-FORMATS: Registry[Any] = Registry("export format", {})
-
 REGISTRIES: Mapping[str, Registry[Any]] = {
     "model": MODELS,
     "dataset": DATASETS,
@@ -140,8 +134,6 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "ghost_neurons": GHOST_NEURONS,
     "ghost_skips": GHOST_SKIPS,
     "ghost_schedule": GHOST_SCHEDULES,
-    "analysis": ANALYSES,
-    "format": FORMATS,
 }
 
 
@@ -149,8 +141,8 @@ def register(kind: str, name: str, value: Any) -> Any:
     """Makes a thing of one's own known by a name, in Python, and to the commands that a script of one's own starts.
 
     Args:
-      kind: "model", "dataset", "mask", "dynamic", "growth", "ghost_neurons", "ghost_skips", "ghost_schedule",
-        "analysis" or "format"; the registry of the kind says what such a thing is.
+      kind: "model", "dataset", "mask", "dynamic", "growth", "ghost_neurons", "ghost_skips" or
+        "ghost_schedule"; the registry of the kind says what such a thing is.
       name: by which it is asked for; one that is not taken.
       value: the thing.
 
