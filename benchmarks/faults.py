@@ -34,8 +34,8 @@ import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.experiment.run.checkpoints import last_checkpoint
-from tost_tf.experiment.run.folder import RunDirectory, read_json
-from tost_tf.files import read_arrays
+from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.files import read_arrays, read_json
 
 EPOCHS = 6
 OPTIONS = (

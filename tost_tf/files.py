@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,6 +118,20 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise
     except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
         raise ValueError(str(error)) from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, an empty one if there is none or it cannot be read."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON that people can read, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _umask() -> int:

@@ -125,6 +125,18 @@ GHOST_SCHEDULES: Registry[Any] = Registry(
     "ghost schedule", _entries("ghost.schedules", "linear cosine exponential constant")
 )
 
+# `Format`s of exports. A name may have a precision as its second word.
+FORMATS: Registry[Any] = Registry(
+    "format",
+    {
+        "saved_model": "tost_tf.export.to_saved_model:FORMAT",
+        "keras3": "tost_tf.export.to_keras3_file:FORMAT",
+        "tflite float32": "tost_tf.export.to_tflite:FLOAT32",
+        "tflite float16": "tost_tf.export.to_tflite:FLOAT16",
+        "tflite int8": "tost_tf.export.to_tflite:INT8",
+    },
+)
+
 REGISTRIES: Mapping[str, Registry[Any]] = {
     "model": MODELS,
     "dataset": DATASETS,
@@ -134,6 +146,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "ghost_neurons": GHOST_NEURONS,
     "ghost_skips": GHOST_SKIPS,
     "ghost_schedule": GHOST_SCHEDULES,
+    "format": FORMATS,
 }
 
 
@@ -141,8 +154,8 @@ def register(kind: str, name: str, value: Any) -> Any:
     """Makes a thing of one's own known by a name, in Python, and to the commands that a script of one's own starts.
 
     Args:
-      kind: "model", "dataset", "mask", "dynamic", "growth", "ghost_neurons", "ghost_skips" or
-        "ghost_schedule"; the registry of the kind says what such a thing is.
+      kind: "model", "dataset", "mask", "dynamic", "growth", "ghost_neurons", "ghost_skips", "ghost_schedule" or
+        "format"; the registry of the kind says what such a thing is.
       name: by which it is asked for; one that is not taken.
       value: the thing.
 

@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
@@ -7,7 +5,6 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 import tost_tf as tost
 from tost_tf.compat import keras, keras3, tf
 from tost_tf.errors import TostError
-from tost_tf.export.verify import check_saved_model
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (9, 6, 6, 2)).astype(np.uint8)
 MEAN, DEVIATION = (0.1, 0.4), (0.5, 0.3)
@@ -41,52 +38,6 @@ def test_bytes_are_served_too_and_keras_3_loads_it_as_a_layer(final, tmp_path):
     for count in (2, 9):
         outputs = layer(tf.constant(PIXELS[:count], tf.float32))
         np.testing.assert_allclose(outputs["logits"], expected[:count], atol=1e-5)
-
-
-def test_fresh_process_agrees(final, tmp_path):
-    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
-    check = check_saved_model(tmp_path / "model", final, PIXELS, INPUTS)
-    assert check.largest_difference <= 1e-5
-    assert check.size == final.count_params()
-    # Beside the pruned weights, biases, betas and moving means start at zero.
-    assert check.zeros == sum(int(np.sum(weight == 0)) for weight in final.get_weights())
-    assert check.zeros > 0.8 * 269
-
-
-def test_fresh_process_finds_packages_where_only_the_users_settings_lead(final, tmp_path, monkeypatch):
-    """As TensorFlow installed with `pip install --user`, or on PYTHONPATH: a Python that is told nothing has none."""
-    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
-    bare = tmp_path / "python"
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
-    bare.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(bare))
-    assert check_saved_model(tmp_path / "model", final, PIXELS, INPUTS).largest_difference <= 1e-5
-
-
-def test_fresh_process_finds_what_is_wrong(final, tmp_path):
-    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
-    changed = keras.models.clone_model(final)
-    changed.set_weights([weight + 0.01 for weight in final.get_weights()])
-    with pytest.raises(TostError, match="gives other logits than the model: they differ by"):
-        check_saved_model(tmp_path / "model", changed, PIXELS, INPUTS)
-    (tmp_path / "model/saved_model.pb").write_bytes(b"broken")
-    with pytest.raises(TostError, match="does not load in a fresh process"):
-        check_saved_model(tmp_path / "model", final, PIXELS, INPUTS)
-
-
-def test_signature_for_bytes_is_run_too(final, tmp_path):
-    wrong = tf.function(
-        lambda image: {"logits": final(tf.cast(image, tf.float32) / 255)},
-        input_signature=[tf.TensorSpec((None, 6, 6, 2), tf.uint8, name="image")],
-    )
-    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
-    loaded = tf.saved_model.load(str(tmp_path / "model"))
-    signature = loaded.signatures["serving_default"]
-    module = tf.Module()
-    module.network_variables, module.loaded, module.final = list(final.variables), loaded, final
-    tf.saved_model.save(module, str(tmp_path / "other"), {"serving_default": signature, "serving_uint8": wrong})
-    with pytest.raises(TostError, match="gives other logits than the model"):
-        check_saved_model(tmp_path / "other", final, PIXELS, INPUTS)
 
 
 def test_functions_have_the_names_of_the_signatures(final, tmp_path):

@@ -4,7 +4,8 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
-from tost_tf.export.verify import run_elsewhere
+from tost_tf.export.fresh_process import run_in_fresh_process
+from tost_tf.registry import FORMATS
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (9, 6, 6, 2)).astype(np.uint8)
 MEAN, DEVIATION = (0.1, 0.4), (0.5, 0.3)
@@ -21,7 +22,7 @@ def final():
 def test_fresh_process_gets_the_logits_and_the_zeros(final, tmp_path, precision, allowed):
     path = tmp_path / "model.tflite"
     sparse = tost.export.tflite(final, path, MEAN, DEVIATION, precision, PIXELS)
-    found = run_elsewhere("tflite", path, PIXELS)
+    found = run_in_fresh_process(FORMATS[f"tflite {precision}"], path, PIXELS)
     expected = final(INPUTS).numpy()
     assert np.abs(found.logits - expected).max() <= allowed * np.abs(expected).max()
     kernels = [weight.numpy() for weight in final.weights if "kernel" in weight.name]
@@ -39,7 +40,7 @@ def test_sparse_storing_that_changes_what_is_computed_is_not_used(tmp_path):
     final = tost.strip(tost.sparsify(model, tost.masks.random(model, sparsity=0.95, seed=0)))
     for images in (PIXELS, None):
         tost.export.tflite(final, tmp_path / "model.tflite", MEAN, DEVIATION, "float16", images)
-        logits = run_elsewhere("tflite", tmp_path / "model.tflite", PIXELS).logits
+        logits = run_in_fresh_process(FORMATS["tflite float16"], tmp_path / "model.tflite", PIXELS).logits
         assert np.abs(logits - final(INPUTS)).max() <= 2e-3 * np.abs(final(INPUTS)).max()
 
 

@@ -163,6 +163,11 @@ class RunConfig:
         return " ".join([self.recipe_name, *changed])
 
     @property
+    def mask_label(self) -> str:
+        """Where the mask comes from: the name of a method, or of a file."""
+        return self.mask.mask_file or self.mask.mask
+
+    @property
     def cycle_growth(self) -> Growth | None:
         """How weights grow where a cycle starts, `None` if the masks stay."""
         name = self.superpose.cycle_growth

@@ -6,8 +6,11 @@ import os
 from pathlib import Path
 
 from tost_tf.compat import keras
+from tost_tf.compat import keras3 as import_keras3
 from tost_tf.convert.to_keras3 import to_keras3
 from tost_tf.errors import TostError
+from tost_tf.export.format import Format, Preprocessing
+from tost_tf.export.kernels_in_file import by_name
 from tost_tf.files import replaced_file
 
 
@@ -26,3 +29,22 @@ def keras3(model: keras.Model, path: str | os.PathLike) -> None:
     converted = to_keras3(model)
     with replaced_file(path) as temporary:
         converted.save(temporary)
+
+
+def _write(model: keras.Model, path: Path, preprocessing: Preprocessing) -> bool:
+    keras3(model, path)
+    return False
+
+
+def load_keras3(path):
+    import keras
+
+    model = keras.models.load_model(path)
+    numpy = keras.ops.convert_to_numpy
+    functions = {"logits": lambda images: numpy(model(images, training=False))}
+    return functions, [(weight.path, numpy(weight)) for weight in model.weights]
+
+
+FORMAT = Format(
+    "model.keras", "Keras 3 file", False, _write, load_keras3, places_of_kernels=by_name, require=import_keras3
+)

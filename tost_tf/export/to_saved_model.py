@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
+from tost_tf.export.format import Format, Preprocessing
+from tost_tf.export.kernels_in_file import by_order
 from tost_tf.files import replaced_folder
 
 
@@ -66,3 +69,23 @@ def _signatures(
         return serve(tf.cast(image, tf.float32))
 
     return {"serving_default": serve, "serving_uint8": serve_bytes}
+
+
+def _write(model: keras.Model, path: Path, preprocessing: Preprocessing) -> bool:
+    saved_model(model, path, preprocessing.mean, preprocessing.deviation)
+    return False
+
+
+def load_saved_model(path):
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(path)
+    of_numbers, of_bytes = (loaded.signatures[name] for name in ("serving_default", "serving_uint8"))
+    functions = {
+        "logits": lambda images: of_numbers(image=tf.constant(images, tf.float32))["logits"],
+        "logits_of_bytes": lambda images: of_bytes(image=tf.constant(images, tf.uint8))["logits"],
+    }
+    return functions, [(variable.name, variable.numpy()) for variable in loaded.network_variables]
+
+
+FORMAT = Format("saved_model", "SavedModel", True, _write, load_saved_model, places_of_kernels=by_order)

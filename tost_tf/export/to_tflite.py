@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from collections.abc import Sequence
@@ -11,10 +12,11 @@ import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.export.formats import PRECISIONS
+from tost_tf.export.format import Format, Preprocessing, Tolerance
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.files import replaced_file
 
+PRECISIONS = ("float32", "float16", "int8")
 COMPARED = 8
 
 
@@ -83,3 +85,52 @@ def _converted(path: Path, precision: str, images: np.ndarray | None, sparse: bo
         converter.representative_dataset = lambda: ({"image": image[None].astype(np.float32)} for image in images)
     converter.optimizations = optimizations
     return converter.convert()
+
+
+def _write(model: keras.Model, path: Path, preprocessing: Preprocessing, precision: str) -> bool:
+    return tflite(model, path, preprocessing.mean, preprocessing.deviation, precision, preprocessing.images)
+
+
+def load_tflite(path):
+    from pathlib import Path
+
+    import numpy as np
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        from tensorflow import lite
+
+        Interpreter = lite.Interpreter
+    run = Interpreter(path).get_signature_runner("serving_default")
+    types = {
+        schema.TensorType.FLOAT32: np.float32,
+        schema.TensorType.FLOAT16: np.float16,
+        schema.TensorType.INT8: np.int8,
+    }
+    model = schema.ModelT.InitFromPackedBuf(Path(path).read_bytes(), 0)
+    weights = []
+    for tensor in model.subgraphs[0].tensors:
+        data = model.buffers[tensor.buffer].data
+        if data is None or len(data) == 0 or tensor.type not in types:
+            continue
+        stored = np.frombuffer(np.asarray(data, np.uint8).tobytes(), types[tensor.type])
+        # Of a kernel that is stored sparsely, zeros stand for what is not stored (in no order).
+        size = int(np.prod(tensor.shape))
+        whole = np.concatenate([stored, np.zeros(max(0, size - stored.size), stored.dtype)])
+        name = tensor.name.decode() if isinstance(tensor.name, bytes) else str(tensor.name)
+        weights.append((name, whole.reshape(tensor.shape) if whole.size == size else whole))
+    return {"logits": lambda images: run(image=images.astype(np.float32))["logits"]}, weights
+
+
+def _format(precision: str, tolerance: Tolerance) -> Format:
+    # TensorFlow Lite gives constants names and an order of its own: kernels are known by size.
+    write = functools.partial(_write, precision=precision)
+    return Format(f"model_{precision}.tflite", "TensorFlow Lite file", True, write, load_tflite, tolerance=tolerance)
+
+
+# Quantisation makes more zeros, as do constants that hold no kernel.
+FLOAT32 = _format("float32", Tolerance(more_zeros=True))
+FLOAT16 = _format("float16", Tolerance(0.005, 1e-2, more_zeros=True))
+INT8 = _format("int8", Tolerance(0.03, None, 0.5, more_zeros=True))

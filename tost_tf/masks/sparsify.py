@@ -83,7 +83,11 @@ def strip(model: keras.Model) -> keras.Model:
     Raises:
       TostError: `model` is neither, nor a functional or Sequential model.
     """
-    model = getattr(model, "plain", model)
+    return without_wrappers(getattr(model, "plain", model))
+
+
+def without_wrappers(model: keras.Model) -> keras.Model:
+    """A copy of a model made by `sparsify`, or of a view of it, without pruning wrappers, weights exactly masked."""
     plain = rebuild(model, lambda layer: copy_layer(unwrapped_layer(layer), weight_precision(unwrapped_layer(layer))))
     weights = prunable_weights(plain)
     for path, mask in current_masks(model).items():

@@ -1,5 +1,7 @@
 """A small run is trained and exported by the real command; the files are run by fresh processes."""
 
+import contextlib
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,7 +16,10 @@ from tost_tf.experiment.commands.command import run_command
 from tost_tf.experiment.commands.export import main
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.stages import export
+from tost_tf.export.format import Format
+from tost_tf.export.kernels_in_file import by_name
 from tost_tf.export.sizes import sha256_of
+from tost_tf.registry import FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -107,16 +112,16 @@ def test_network_with_its_ghosts_in_it_is_not_compacted(tmp_path):
 
 def test_failed_check_deletes_nothing_and_is_reported(run, tmp_path, monkeypatch):
     main([f"--run_dir={run}", f"--out={tmp_path}", "--formats=saved_model"])
-    original = export.keras3
+    right = FORMATS["keras3"]
 
-    def damaged(model, path):
-        before = model.get_weights()
-        model.set_weights([weight + 0.01 * np.sign(weight) for weight in before])
-        original(model, path)
-        model.set_weights(before)
+    def damaged(model, path, preprocessing):
+        return changed(model, lambda: right.write(model, path, preprocessing), shifted)
 
-    monkeypatch.setattr(export, "keras3", damaged)
-    with pytest.raises(TostError, match="1 of the files failed .* gives other logits than the model"):
+    wrong = dataclasses.replace(right, write=damaged)
+    with (
+        FORMATS.temporarily("keras3", wrong),
+        pytest.raises(TostError, match="1 of the files failed .* gives other logits than the model"),
+    ):
         main([f"--run_dir={run}", f"--out={tmp_path}", "--formats=keras3,tflite", "--precisions=float32"])
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     failed = manifest["keras3"]
@@ -124,6 +129,19 @@ def test_failed_check_deletes_nothing_and_is_reported(run, tmp_path, monkeypatch
     assert 0 < failed["largest_difference"] < 1e3 and failed["zeros"] and failed["test_accuracy"] >= 0
     # What was there before, and what comes after, is as it should be.
     assert manifest["saved_model"]["test_accuracy"] == manifest["tflite float32"]["test_accuracy"]
+
+
+def changed(model, write, change):
+    """What `write` gives while the weights of the model are others."""
+    before = model.get_weights()
+    model.set_weights(change(before))
+    result = write()
+    model.set_weights(before)
+    return result
+
+
+def shifted(weights: list[np.ndarray]) -> list[np.ndarray]:
+    return [weight + 0.01 * np.sign(weight) for weight in weights]
 
 
 def permuted(weight: np.ndarray) -> np.ndarray:
@@ -155,29 +173,29 @@ WRONG = {
 
 def test_each_format_is_held_to_what_it_can_do(run, tmp_path, monkeypatch):
     """Every format goes wrong in another way: each is named, with its numbers, and none stops the next."""
-    tflite, keras3 = export.tflite, export.keras3
-
-    def changed(model, write, change):
-        before = model.get_weights()
-        model.set_weights(change(before))
-        result = write()
-        model.set_weights(before)
-        return result
-
-    def write_tflite(model, path, mean, deviation, precision, images):
-        change = without_number if precision == "float32" else permuted
-        write = lambda: tflite(model, path, mean, deviation, precision, images)  # noqa: E731
-        return changed(model, write, lambda weights: list(map(change, weights)))
 
     def fail(*arguments):
         raise ValueError("the converter\n cannot")
 
-    monkeypatch.setattr(export, "saved_model", fail)
-    monkeypatch.setattr(
-        export, "keras3", lambda model, path: changed(model, lambda: keras3(model, path), swapped_zeros)
-    )
-    monkeypatch.setattr(export, "tflite", write_tflite)
-    assert run_command("tost-export", main, [f"--run_dir={run}", f"--out={tmp_path}", "--calibration_examples=9"]) == 2
+    changes = {
+        "keras3": swapped_zeros,
+        "tflite float32": lambda weights: list(map(without_number, weights)),
+        "tflite float16": lambda weights: list(map(permuted, weights)),
+        "tflite int8": lambda weights: list(map(permuted, weights)),
+    }
+
+    def damaged(name):
+        right = FORMATS[name]
+        write = lambda model, *rest: changed(model, lambda: right.write(model, *rest), changes[name])  # noqa: E731
+        return dataclasses.replace(right, write=write)
+
+    wrong = {name: damaged(name) for name in changes}
+    wrong["saved_model"] = dataclasses.replace(FORMATS["saved_model"], write=fail)
+    with contextlib.ExitStack() as stack:
+        for name, kind in wrong.items():
+            stack.enter_context(FORMATS.temporarily(name, kind))
+        arguments = [f"--run_dir={run}", f"--out={tmp_path}", "--calibration_examples=9"]
+        assert run_command("tost-export", main, arguments) == 2
     text = (tmp_path / "manifest.json").read_text()
     manifest = json.loads(text)
     assert "NaN" not in text and "Infinity" not in text
@@ -196,10 +214,38 @@ def test_keras_3_that_is_not_installed_is_told_before_anything_is_loaded(monkeyp
     def missing():
         raise TostError("Keras 3 is needed for this and cannot be imported: pip install keras")
 
-    monkeypatch.setattr(export, "keras3_package", missing)
     monkeypatch.setattr(export, "load_run", lambda path: pytest.fail("the run was loaded"))
-    with pytest.raises(TostError, match="pip install keras"):
-        export.export_run(tmp_path, ("saved_model", "keras3"), export.ExportOptions())
+    without = dataclasses.replace(FORMATS["keras3"], require=missing)
+    with FORMATS.temporarily("keras3", without), pytest.raises(TostError, match="pip install keras"):
+        export.export_run(tmp_path, export.ExportOptions(formats="saved_model,keras3"))
+
+
+def write_arrays(model, path, preprocessing):
+    np.savez(path, **{f"{place:03}": weight for place, weight in enumerate(model.get_weights())})
+    return False
+
+
+def load_arrays(path):
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as archive:
+        kernel, bias = (archive[name] for name in sorted(archive.files))
+    functions = {"logits": lambda images: images.reshape(len(images), -1) @ kernel + bias}
+    return functions, [("logits/kernel", kernel), ("logits/bias", bias)]
+
+
+def test_format_of_ones_own_is_one_value(tmp_path):
+    """A linear network in a file of NumPy's, loaded by a process that has NumPy only."""
+    layers = [keras.layers.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, name="logits")]
+    keras.Sequential(layers).save(tmp_path / "linear.keras")
+    options = {"dataset": "digits", "train_examples": 60, "model": str(tmp_path / "linear.keras"), "epochs": 1}
+    tost.launch(RunConfig.make(**options, recipe="default", sparsity=0.7, run_dir=str(tmp_path / "run")))
+    kind = Format("weights.npz", "NumPy file", False, write_arrays, load_arrays, places_of_kernels=by_name)
+    with FORMATS.temporarily("npz", kind):
+        main([f"--run_dir={tmp_path / 'run'}", "--formats=npz"])
+    entry = json.loads((tmp_path / "run/export/manifest.json").read_text())["npz"]
+    assert entry["file"] == "weights.npz" and entry["test_accuracy"] == entry["accuracy_in_memory"]
+    assert entry["layer_sparsity"] == pytest.approx({"logits/kernel": 0.7}) and entry["weights"] == 650
 
 
 def test_requests_that_cannot_be_met(run, tmp_path):

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tost_tf.errors import TostError, unknown_name
+from tost_tf.errors import TostError
 from tost_tf.experiment import flags
 from tost_tf.experiment.commands.command import asks_for_help, run_command
-from tost_tf.experiment.export_options import FORMATS, PRECISIONS, ExportOptions
+from tost_tf.experiment.export_options import ExportOptions
 from tost_tf.files import require_writable
 
 SUMMARY = "Exports a trained run in several formats and checks each file in a fresh process on the whole test set."
@@ -23,21 +23,14 @@ def main(arguments: Sequence[str]) -> None:
     options, rest = flags.parse_own(arguments, ExportOptions)
     if rest:
         raise TostError(f"{rest[0]!r} is not a flag: flags are written --name=value")
-    formats = tuple(options.formats.split(","))
-    for flag, given, known in (
-        ("--formats", formats, FORMATS),
-        ("--precisions", options.precisions.split(","), PRECISIONS),
-    ):
-        for name in given:
-            if name not in known:
-                raise unknown_name(flag, name, known)
+    options.names()
     if not (Path(options.run_dir) / "config.flags").is_file():
         raise TostError(f"--run_dir={options.run_dir!r} is not a run folder: it has no config.flags")
     require_writable(options.folder(options.run_dir), f"--out={options.out!r}" if options.out else "the export")
 
     from tost_tf.experiment.stages.export import export_run
 
-    export_run(options.run_dir, formats, options)
+    export_run(options.run_dir, options)
     print(f"manifest         {options.folder(options.run_dir) / 'manifest.json'}")
 
 

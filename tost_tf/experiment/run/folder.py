@@ -6,7 +6,6 @@ import contextlib
 import csv
 import fcntl
 import io
-import json
 import logging
 import os
 import shutil
@@ -19,7 +18,7 @@ from tost_tf.errors import TostError
 from tost_tf.experiment.flags import differences, read_config, to_flagfile
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.workers import Workers
-from tost_tf.files import require_writable, sweep_folder, write_text
+from tost_tf.files import read_json, require_writable, sweep_folder, write_text
 
 METRICS = (
     "epoch",
@@ -188,17 +187,3 @@ def written_folder(directory: RunDirectory, workers: Workers) -> Iterator[RunDir
         return
     with tempfile.TemporaryDirectory(prefix="tost_worker_") as scratch:
         yield RunDirectory(scratch)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, an empty one if there is none or it cannot be read."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON that people can read, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2) + "\n")

@@ -14,7 +14,8 @@ from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.recipe import RECIPES
 from tost_tf.experiment.run.callbacks import NonFiniteLoss, StopOnNonFiniteLoss
-from tost_tf.experiment.run.folder import RunDirectory, write_json
+from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.files import write_json
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.graph.weights import load_weights, save_weights
 from tost_tf.masks.masks import Masks

@@ -10,26 +10,24 @@ import numpy as np
 
 from tost_tf.compat import keras
 from tost_tf.data.images import ImageData
-from tost_tf.data.pipeline import normalise
 from tost_tf.dynamic.callback import ROWS
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.callbacks import measured_sparsity
 from tost_tf.experiment.run.checkpoints import Checkpoints
 from tost_tf.experiment.run.evaluate import Evaluation, evaluate
-from tost_tf.experiment.run.folder import RunDirectory, write_json
+from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.rows import read_rows
+from tost_tf.experiment.stages.export import export_trained, final_network
 from tost_tf.experiment.stages.find_mask import RunMask
 from tost_tf.experiment.stages.superpose import superpose
-from tost_tf.export.to_saved_model import saved_model
-from tost_tf.export.verify import check_saved_model
+from tost_tf.files import write_json
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.kernels import prunable_weights
-from tost_tf.masks.sparsify import masks_of, strip
+from tost_tf.masks.sparsify import masks_of
 from tost_tf.report.figures import learning_curves, sparsity_by_layer
 from tost_tf.report.mask_updates import draw_mask_updates
 from tost_tf.versions import versions
 
-CHECKED_IMAGES = 64
 TITLE_WIDTH = 75
 
 
@@ -51,41 +49,17 @@ def finish(
     else:
         best_epoch = checkpoints.restore_best()
         # Ghosts that are never removed are part of what was trained, and are exported with it.
-        final = model.ghosted if config.recipe.keeps_ghosts else strip(model)
+        final = final_network(model)
         masks = masks_of(model.plain) if config.dynamic.is_on else None
     if masks is not None:
         masks.save(directory.final_mask)
         found = dataclasses.replace(found, masks=masks)
     best = evaluate(final, data, data.test)
-    _export(config, data, directory, final, best)
+    export_trained(config, data, final, best_epoch, directory.export)
     result = _result(config, data, directory, final, found, (best, last), best_epoch) | more
     _draw(config, directory, result)
     write_json(directory.result, result)
     return result
-
-
-def _export(config: RunConfig, data: ImageData, directory: RunDirectory, final: keras.Model, best: Evaluation) -> None:
-    path = directory.export / "saved_model"
-    saved_model(final, path, data.mean, data.deviation)
-    images = data.test.images[:CHECKED_IMAGES]
-    check = check_saved_model(path, final, images, normalise(images, data).numpy())
-    exported = {
-        "format": "SavedModel",
-        "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
-        "sparsity": measured_sparsity(final),
-        "test_accuracy": best.accuracy,
-        "largest_difference": check.largest_difference,
-        "zeros": check.zeros,
-        "weights": check.size,
-        "has_ghosts": config.recipe.keeps_ghosts,
-        "input": "image: float32 [batch, height, width, channels], pixels 0 to 255",
-        "mean": data.mean,
-        "deviation": data.deviation,
-        "mask": mask_name(config),
-        "recipe": config.recipe_label,
-        "versions": versions(),
-    }
-    write_json(directory.export / "manifest.json", {"saved_model": exported})
 
 
 def _result(
@@ -114,7 +88,7 @@ def _result(
         "parameters": parameters,
         "nonzero_parameters": parameters - prunable + sum(nonzero.values()),
         "recipe": config.recipe_label,
-        "mask": mask_name(config),
+        "mask": config.mask_label,
         "model": config.model.model,
         "dataset": config.data.dataset,
         "epochs": config.training.epochs,
@@ -136,7 +110,3 @@ def _draw(config: RunConfig, directory: RunDirectory, result: dict[str, Any]) ->
     if updates:
         draw_mask_updates(updates, directory.figures / "mask_updates.png", title)
     sparsity_by_layer(result["layer_sparsity"], result["sparsity"], directory.figures / "sparsity_by_layer.png", title)
-
-
-def mask_name(config: RunConfig) -> str:
-    return config.mask.mask_file or config.mask.mask

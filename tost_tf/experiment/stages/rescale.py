@@ -8,8 +8,9 @@ from tost_tf.compat import keras
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import steps_per_epoch, training_batches
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.run.folder import RunDirectory, write_json
+from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.network import add_ghosts, training_loss
+from tost_tf.files import write_json
 from tost_tf.graph.weights import load_weights, save_weights
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.sparsify import strip

@@ -1,0 +1,78 @@
+"""Running an export where it will be used: in a fresh process that has never heard of this project."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+import numpy as np
+
+from tost_tf.errors import TostError
+from tost_tf.export.format import Format
+
+SEARCH_PATH = "TOST_SEARCH_PATH"  # fresh_process_program.py, which imports nothing of this project, reads it
+
+
+@dataclasses.dataclass(frozen=True)
+class FreshProcessResult:
+    """What a fresh process found in an export.
+
+    Attributes:
+      logits: of all images.
+      names, sizes, axes, zeros: by variable its name, how many weights and axes it has, and how many weights are zero.
+      logits_of_bytes: what a SavedModel's signature for bytes gives for the first images; `None` for other formats.
+    """
+
+    logits: np.ndarray
+    names: np.ndarray
+    sizes: np.ndarray
+    axes: np.ndarray
+    zeros: np.ndarray
+    logits_of_bytes: np.ndarray | None = None
+
+
+def run_in_fresh_process(kind: Format, path: str | os.PathLike, images: np.ndarray) -> FreshProcessResult:
+    """Runs an export on images in a fresh process.
+
+    Args:
+      kind: the file's format.
+      path: the file.
+      images: as it takes them.
+
+    Raises:
+      TostError: it does not load or run there.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        loader, inputs, outputs = (Path(scratch, name) for name in ("loader.py", "images.npz", "outputs.npz"))
+        loader.write_text(_source(kind))
+        np.savez(inputs, images=images)
+        program = Path(__file__).with_name("fresh_process_program.py")
+        files = (loader, kind.load.__name__, path, inputs, outputs)
+        # -I: neither this folder, nor PYTHONPATH, nor anything loaded here reaches that process.
+        command = [sys.executable, "-I", str(program), *map(str, files)]
+        environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+        # Packages may be where only the user's settings lead to, which -I ignores: they are looked for there last.
+        environment[SEARCH_PATH] = os.pathsep.join(path for path in sys.path if os.path.isabs(path))
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise TostError(f"the {kind.label} {str(path)!r} does not load in a fresh process: {reason}")
+        with np.load(outputs, allow_pickle=False) as answer:
+            return FreshProcessResult(**{name: answer[name] for name in answer.files})
+
+
+def _source(kind: Format) -> str:
+    try:
+        source = textwrap.dedent(inspect.getsource(kind.load))
+    except (OSError, TypeError):
+        raise TostError(
+            f"the code of the function that loads a {kind.label} cannot be read: write it with `def`, in a file or "
+            "a notebook"
+        ) from None
+    return f"from __future__ import annotations\n\n{source}"

@@ -1,0 +1,51 @@
+"""A program of its own: loads an exported file with the packages of its format alone, and runs it.
+
+Usage: python -I fresh_process_program.py LOADER.py FUNCTION FILE INPUT.npz OUTPUT.npz
+LOADER.py has the function that loads the file: the `load` of a `Format`. INPUT.npz holds `images`, as the file takes
+them; OUTPUT.npz gets `logits`, and by variable (or constant) `names`, `sizes`, `axes` and `zeros`. Of a file that takes
+bytes too, and images that are bytes, it gets `logits_of_bytes` of the first images. The variable TOST_SEARCH_PATH may
+name more folders where packages are looked for, after Python's own.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+
+MORE = os.environ.get("TOST_SEARCH_PATH", "").split(os.pathsep)
+sys.path += [path for path in MORE if path and path not in sys.path]
+
+import numpy as np  # noqa: E402 (it may be in one of those folders)
+
+BATCH = 250
+
+
+def run(function, images: np.ndarray) -> np.ndarray:
+    """What a function gives for images, batch by batch."""
+    parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    return np.concatenate([np.asarray(function(part)) for part in parts])
+
+
+def main(loader: str, function: str, path: str, input_file: str, output_file: str) -> None:
+    images = np.load(input_file, allow_pickle=False)["images"]
+    functions, weights = runpy.run_path(loader)[function](path)
+    answers = {"logits": run(functions["logits"], images)}
+    if "logits_of_bytes" in functions and images.dtype == np.uint8:
+        answers["logits_of_bytes"] = run(functions["logits_of_bytes"], images[:BATCH])
+    foreign = sorted({"tost_tf", "tf_keras", "tensorflow_model_optimization"} & set(sys.modules))
+    if foreign:
+        sys.exit(f"the export was meant to load without {', '.join(foreign)}")
+    values = [np.asarray(value) for _, value in weights]
+    np.savez(
+        output_file,
+        names=np.array([name for name, _ in weights], str),
+        sizes=np.array([value.size for value in values], np.int64),
+        axes=np.array([value.ndim for value in values], np.int64),
+        zeros=np.array([value.size - np.count_nonzero(value) for value in values], np.int64),
+        **answers,
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
