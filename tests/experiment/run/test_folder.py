@@ -8,8 +8,7 @@ import pytest
 from tost_tf.errors import TostError
 from tost_tf.experiment.flags import LAST_LINE
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.run.folder import METRICS, RunDirectory, written_folder
-from tost_tf.experiment.run.workers import Workers
+from tost_tf.experiment.run.folder import METRICS, RunDirectory
 
 
 def begin(path, **options) -> RunDirectory:
@@ -58,10 +57,15 @@ def test_damaged_results_count_as_none(tmp_path, caplog):
     assert directory.read_result() is None and not caplog.records
     (tmp_path / "export/saved_model").mkdir(parents=True)
     (tmp_path / "export/saved_model/saved_model.pb").write_text("")
+    (tmp_path / "export/manifest.json").write_text('{"saved_model": {"bytes": 3}}')
     for content in ("", "{", "{}", "[]"):
         directory.result.write_text(content)
         assert directory.read_result() is None
     directory.result.write_text(json.dumps({"versions": {}}))
+    assert directory.read_result() == {"versions": {}}
+    (tmp_path / "export/manifest.json").write_text('{"saved_model": {"failed": "other logits"}}')
+    assert directory.read_result() is None
+    (tmp_path / "export/manifest.json").write_text('{"saved_model": {}}')
     assert directory.read_result() == {"versions": {}}
     (tmp_path / "export/saved_model/saved_model.pb").unlink()
     assert directory.read_result() is None and "are made again" in caplog.text
@@ -136,17 +140,6 @@ def test_metrics_come_back_as_numbers(tmp_path):
     directory.write_metrics(rows)
     assert directory.read_metrics() == rows
     assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join(METRICS)
-
-
-def test_only_the_chief_writes_the_runs_folder(tmp_path):
-    directory = RunDirectory(tmp_path)
-    for workers in (Workers(), Workers(("one:1", "two:2"), 0)):
-        with written_folder(directory, workers) as own:
-            assert own is directory
-    with written_folder(directory, Workers(("one:1", "two:2"), 1)) as own:
-        own.write_metrics([])
-        assert own.metrics.exists() and tmp_path not in own.metrics.parents
-    assert not own.path.exists() and not list(tmp_path.iterdir())
 
 
 def test_other_workers_need_the_same_options_but_for_those_that_do_not_count(tmp_path):

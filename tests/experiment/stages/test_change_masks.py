@@ -1,8 +1,10 @@
 """Runs whose masks change: from the options to the files, stopped in the middle of a cycle and resumed."""
 
 import csv
+import dataclasses
 import json
 import re
+import shutil
 import signal
 
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 
 import tost_tf as tost
 from tost_tf.compat import keras, tf
+from tost_tf.experiment.flags import read_config
 from tost_tf.experiment.run.evaluate import evaluate
 from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.run.stop import Stopped
 from tost_tf.experiment.stages import launch as train
 from tost_tf.experiment.stages.load_run import load_run
@@ -128,7 +132,7 @@ def test_stopped_in_the_middle_of_a_cycle_it_ends_the_same(together, network, tm
         7 * 6 + 1,
     ):  # and where the first begins, by the gradient of the step before
         asked = iter([None] * (step - done - 1) + [signal.SIGTERM])  # once after every step
-        monkeypatch.setattr(train, "asked_to_stop", lambda *_, asked=asked: lambda: next(asked))
+        monkeypatch.setattr(Run, "stop_requested", lambda run, asked=asked: lambda: next(asked))
         with pytest.raises(Stopped, match=f"step {step % 6} of epoch {step // 6 + 1}" if step % 6 else "epoch 4"):
             tost.launch(config)
         done = step
@@ -220,10 +224,11 @@ def test_too_few_steps_for_an_update_are_refused(network, tmp_path):
         tost.launch(tost.RunConfig.make(model=network, **options, run_dir=str(tmp_path / "run")))
 
 
-def test_a_lost_ticket_is_named(network, tmp_path, together, monkeypatch):
-    from tost_tf.experiment.stages import superpose
-
-    run = load_run(together.path)
-    monkeypatch.setattr(superpose, "ticket_path", lambda folder, number: tmp_path / f"{number}.npz")
-    with pytest.raises(tost.TostError, match=r"0\.npz is gone"):
-        superpose.superpose(run.config, run.data, together, run.model)
+def test_a_lost_ticket_is_named(together, tmp_path):
+    shutil.copytree(together.path, tmp_path / "run")
+    (tmp_path / "run/result.json").unlink()
+    (tmp_path / "run/superposition.json").unlink()
+    (tmp_path / "run/tickets/ticket1.npz").unlink()
+    config = dataclasses.replace(read_config(together.config).machine, run_dir=str(tmp_path / "run"))
+    with pytest.raises(tost.TostError, match=r"ticket1\.npz is gone"):
+        tost.launch(dataclasses.replace(read_config(together.config), machine=config))

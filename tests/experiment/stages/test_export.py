@@ -15,7 +15,7 @@ from tost_tf.errors import TostError
 from tost_tf.experiment.commands.command import run_command
 from tost_tf.experiment.commands.export import main
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.stages import export
+from tost_tf.experiment.stages import export_run as export
 from tost_tf.export.format import Format
 from tost_tf.export.kernels_in_file import by_name
 from tost_tf.export.sizes import sha256_of

@@ -11,7 +11,10 @@ from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.network import build_model
-from tost_tf.experiment.stages.find_mask import find_mask, search_mask
+from tost_tf.experiment.run.run import Run
+from tost_tf.experiment.stages import find_mask
+from tost_tf.experiment.stages.find_mask import search_mask
+from tost_tf.experiment.stages.stage import RunNetwork
 from tost_tf.masks.lottery import LotteryOptions
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
 from tost_tf.options import option
@@ -30,8 +33,8 @@ def digits():
     return load_digits(make().data)
 
 
-def search(config, data, folder="unused"):
-    return search_mask(config, build_model(config, data), data, folder).masks
+def search(config, data, folder="unused", model=None):
+    return search_mask(config, model or build_model(config, data), data, folder).masks
 
 
 def test_batch_size_of_training_does_not_matter(digits):
@@ -99,8 +102,11 @@ def test_found_mask_is_kept_with_its_report_and_collapse_is_told(digits, tmp_pat
     directory = RunDirectory(tmp_path)
     model = build_model(config, digits)
     model.get_layer("stage2_block1_conv1").kernel.assign(np.zeros((3, 3, 4, 8)))
-    found = find_mask(config, model, digits, directory)
-    assert found.collapsed_layers and found.collapsed_layers[0] == "stage2_block1_conv1/kernel"
+    run, network = Run(config, digits, directory), RunNetwork(model)
+    assert not find_mask.STAGE.is_done(run) and find_mask.STAGE.is_wanted(config)
+    find_mask.compute(run, network)
+    assert find_mask.STAGE.is_done(run) and directory.read_mask_seconds() > 0
+    find_mask.read(run, network)
+    assert network.masks == search(config, digits, model=model)
+    assert network.masks.collapsed_layers[0] == "stage2_block1_conv1/kernel"
     assert "no weight is left in stage2_block1_conv1/kernel" in caplog.text
-    again = find_mask(config, model, digits, directory)
-    assert again.masks == found.masks and again.seconds == found.seconds

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
         raise TostError(f"--run_dir={options.run_dir!r} is not a run folder: it has no config.flags")
     require_writable(options.folder(options.run_dir), f"--out={options.out!r}" if options.out else "the export")
 
-    from tost_tf.experiment.stages.export import export_run
+    from tost_tf.experiment.stages.export_run import export_run
 
     export_run(options.run_dir, options)
     print(f"manifest         {options.folder(options.run_dir) / 'manifest.json'}")

@@ -112,10 +112,7 @@ class Checkpoints:
         folder = folder or self.folder
         for epoch in _epochs_in(folder):
             path = str(folder / f"epoch-{epoch}")
-            problem = _problem(path)
-            if problem is None:
-                best = _best_epoch(path)
-                problem = _problem(str(folder / f"best-{best}")) if best else None
+            problem = _problem_with_best(path)
             if problem is None:
                 self._state.restore(path).assert_existing_objects_matched().expect_partial()
                 return epoch
@@ -125,6 +122,11 @@ class Checkpoints:
                 f"no checkpoint in {str(folder)!r} can be read: move the folder away to start the run again"
             )
         return 0
+
+    @property
+    def has_best(self) -> bool:
+        """Whether the state that was read names a best epoch."""
+        return int(self.best_epoch.numpy()) > 0
 
     def restore_best(self) -> int:
         """Puts the weights of the best epoch into the model and returns its number."""
@@ -157,6 +159,20 @@ def last_checkpoint(folder: Path) -> Path | None:
     newest_first = sorted(order, key=order.get, reverse=True)
     paths = (folder / name.removesuffix(".index") for name in newest_first)
     return next((path for path in paths if _problem(str(path)) is None), None)
+
+
+def has_epoch(folder: Path, epoch: int) -> bool:
+    """Whether the checkpoint after `epoch` epochs is in a folder and can be read in full, with its best weights."""
+    path = folder / f"epoch-{epoch}"
+    return path.with_name(f"{path.name}.index").exists() and _problem_with_best(str(path)) is None
+
+
+def _problem_with_best(path: str) -> str | None:
+    """As `_problem`, of a checkpoint after an epoch and of the best weights that belong to it."""
+    problem = _problem(path)
+    if problem is None and (best := _best_epoch(path)):
+        problem = _problem(str(Path(path).with_name(f"best-{best}")))
+    return problem
 
 
 def _best_epoch(path: str) -> int:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import fcntl
 import io
 import logging
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tost_tf.errors import TostError
 from tost_tf.experiment.flags import differences, read_config, to_flagfile
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.run.workers import Workers
 from tost_tf.files import read_json, require_writable, sweep_folder, write_text
 
 METRICS = (
@@ -51,6 +47,7 @@ class RunDirectory:
         self.rescaled_weights = self.path / "rescaled_weights.npz"
         self.tickets = self.path / "tickets"
         self.superposed_weights = self.path / "superposed_weights.npz"
+        self.superposition = self.path / "superposition.json"
         self.final_mask = self.path / "final_mask.npz"
         self.lottery = self.path / "lottery"
         self.metrics = self.path / "metrics.csv"
@@ -146,10 +143,15 @@ class RunDirectory:
     def read_result(self) -> dict[str, Any] | None:
         """`result.json` of a finished run, `None` if it is not finished or its result or export is damaged."""
         result = read_json(self.result)
-        whole = "versions" in result and (self.export / "saved_model" / "saved_model.pb").exists()
+        whole = "versions" in result and self.has_export()
         if not whole and self.result.exists():
             logging.warning("the result or the export in %s is not whole: they are made again", self.path)
         return result if whole else None
+
+    def has_export(self) -> bool:
+        """Whether the SavedModel is there, and passed its check."""
+        entry = read_json(self.export / "manifest.json").get("saved_model", {"failed": "there is none"})
+        return "failed" not in entry and (self.export / "saved_model" / "saved_model.pb").exists()
 
     def read_mask_seconds(self) -> float:
         """How long the mask was searched for, 0 if that is not known any more."""
@@ -174,16 +176,3 @@ class RunDirectory:
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.metrics, text.getvalue())
-
-
-@contextlib.contextmanager
-def written_folder(directory: RunDirectory, workers: Workers) -> Iterator[RunDirectory]:
-    """What a worker writes to while it trains: the chief to the run's folder, others to one that is removed.
-
-    All of them have to go through the same motions, since reading BatchNormalization's statistics takes all.
-    """
-    if workers.is_chief:
-        yield directory
-        return
-    with tempfile.TemporaryDirectory(prefix="tost_worker_") as scratch:
-        yield RunDirectory(scratch)

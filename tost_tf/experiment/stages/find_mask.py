@@ -1,4 +1,4 @@
-"""The masks of a run: found before, read from a file, or searched for."""
+"""The stage that finds the masks: reads a file, or searches for them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from tost_tf.compat import keras
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import balanced_batches, evaluation_batches, steps_per_epoch, training_batches
 from tost_tf.errors import TostError
-from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.options import NO_MASK, RunConfig
 from tost_tf.experiment.recipe import RECIPES
 from tost_tf.experiment.run.callbacks import NonFiniteLoss, StopOnNonFiniteLoss
-from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.experiment.run.run import Run
+from tost_tf.experiment.stages.stage import RunNetwork, Stage
 from tost_tf.files import write_json
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.graph.weights import load_weights, save_weights
@@ -26,43 +27,50 @@ from tost_tf.training.losses import cross_entropy
 from tost_tf.training.optimizer import CoupledSGD
 
 
-@dataclasses.dataclass(frozen=True)
-class RunMask:
-    """The masks of a run (`None` for a dense one) and the seconds it took to find them."""
-
-    masks: Masks | None
-    seconds: float
-
-    @property
-    def collapsed_layers(self) -> list[str]:
-        return self.masks.collapsed_layers if self.masks is not None else []
-
-
-def find_mask(config: RunConfig, model: keras.Model, data: ImageData, directory: RunDirectory) -> RunMask:
-    """The run's masks, saved in its directory. The weights a mask belongs to (a ticket's) are put into `model`.
+def compute(run: Run, network: RunNetwork) -> None:
+    """Finds the run's masks, and saves them with the weights they belong to (a ticket's).
 
     Raises:
       TostError: a mask file cannot be read or does not fit the model, or the search fails.
     """
-    if config.mask.mask == "none":
-        return RunMask(None, 0.0)
-    if directory.mask.exists():
-        masks = Masks.load(directory.mask)
-        require_fit(masks, model)
-        if directory.ticket_weights.exists():
-            load_weights(model, directory.ticket_weights)
-        return _warned(RunMask(masks, directory.read_mask_seconds()))
-    start = time.perf_counter()
-    found = search_mask(config, model, data, directory.lottery)
-    seconds, masks = time.perf_counter() - start, found.masks
-    report = {"mask_seconds": seconds, "sparsity": masks.sparsity, "layer_sparsity": masks.layer_sparsity}
+    directory, start = run.directory, time.perf_counter()
+    found = search_mask(run.config, network.dense, run.data, directory.lottery)
+    masks = found.masks
+    report = {"mask_seconds": time.perf_counter() - start, "sparsity": masks.sparsity}
+    report |= {"layer_sparsity": masks.layer_sparsity, "collapsed_layers": masks.collapsed_layers}
     # The mask last: where it is, everything that belongs to it is.
-    write_json(directory.mask_report, report | {"collapsed_layers": masks.collapsed_layers})
+    write_json(directory.mask_report, report)
     if found.weights is not None:
-        model.set_weights(found.weights)
-        save_weights(model, directory.ticket_weights)
+        network.dense.set_weights(found.weights)
+        save_weights(network.dense, directory.ticket_weights)
     masks.save(directory.mask)
-    return _warned(RunMask(masks, seconds))
+
+
+def read(run: Run, network: RunNetwork) -> None:
+    """Reads the masks, and puts the weights they belong to into the network.
+
+    Raises:
+      TostError: they cannot be read or do not fit the model.
+    """
+    masks = Masks.load(run.directory.mask)
+    require_fit(masks, network.dense)
+    if run.directory.ticket_weights.exists():
+        load_weights(network.dense, run.directory.ticket_weights)
+    if masks.collapsed_layers:
+        logging.warning(
+            "no weight is left in %s: a gradient passes there only by a shortcut, if there is one",
+            ", ".join(masks.collapsed_layers),
+        )
+    network.masks = masks
+
+
+STAGE = Stage(
+    "the mask",
+    is_done=lambda run: run.directory.mask.exists(),
+    compute=compute,
+    read=read,
+    is_wanted=lambda config: config.mask.mask != NO_MASK,
+)
 
 
 def search_mask(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> FoundMask:
@@ -120,12 +128,3 @@ def _train_round(config: RunConfig, data: ImageData, sparse: keras.Model, first:
     callbacks = [keras.callbacks.LearningRateScheduler(rate), StopOnNonFiniteLoss()]
     sparse.fit(batches, epochs=last, initial_epoch=first, steps_per_epoch=steps, callbacks=callbacks, verbose=0)
     return sparse.evaluate(evaluation_batches(data, data.validation), verbose=0, return_dict=True)["accuracy"]
-
-
-def _warned(found: RunMask) -> RunMask:
-    if found.collapsed_layers:
-        logging.warning(
-            "no weight is left in %s: a gradient passes there only by a shortcut, if there is one",
-            ", ".join(found.collapsed_layers),
-        )
-    return found

@@ -1,4 +1,4 @@
-"""The epochs of a run: what is called around their steps, and where they start."""
+"""The stage that trains: what is called around the steps, and where they start."""
 
 from __future__ import annotations
 
@@ -7,58 +7,102 @@ import sys
 from collections.abc import Callable
 
 from tost_tf.compat import keras, tf
-from tost_tf.data.images import ImageData
-from tost_tf.data.pipeline import evaluation_batches, first_examples, steps_per_epoch, training_batches
+from tost_tf.data.pipeline import evaluation_batches, first_examples, training_batches
 from tost_tf.errors import NotFinite, TostError
-from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.run.agreement import require_same, starting_point
 from tost_tf.experiment.run.callbacks import EpochTable, NonFiniteLoss, SaveCheckpoints, StopOnNonFiniteLoss
-from tost_tf.experiment.run.checkpoints import Checkpoints, last_checkpoint
+from tost_tf.experiment.run.checkpoints import Checkpoints, has_epoch, last_checkpoint
 from tost_tf.experiment.run.epoch_progress import EpochProgress
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.mask_board import MaskBoard
+from tost_tf.experiment.run.network import add_ghosts_and_compile, in_full_precision
 from tost_tf.experiment.run.record import recorders
+from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.run.within_epoch import WithinEpoch
 from tost_tf.experiment.stages.change_masks import first_eligible_epoch, mask_callbacks
+from tost_tf.experiment.stages.stage import RunNetwork, Stage
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.masks.masks import Masks
+from tost_tf.masks.sparsify import masks_of
 from tost_tf.training.learning_rate import step_drops
 from tost_tf.training.losses import cross_entropy
 
 
+def compute(run: Run, network: RunNetwork) -> None:
+    """Trains the epochs that are left.
+
+    Raises:
+      TostError: the loss is no longer finite, or no mask may change where masks are to.
+      Stopped: the run was asked to stop; there is a checkpoint.
+    """
+    if run.replicas > 1:
+        batch_size = run.config.training.batch_size
+        print(f"training on {run.replicas} devices, batches of {batch_size} split over them", flush=True)
+    with run.strategy.scope(), run.output_folder() as output:
+        model = add_ghosts_and_compile(run.config, network.dense, network.masks, run.teacher())
+        checkpoints = Checkpoints(output.checkpoints, model, model.optimizer)
+        done = checkpoints.restore_latest(run.directory.checkpoints)
+        progress = checkpoints.restore_within(done, run.directory.checkpoints)
+        if run.workers.several:
+            require_same(run.strategy, starting_point(run.data, model, done, progress))
+        training = _Training(run, output, model, network.masks, checkpoints, done, progress, run.stop_requested())
+        with run.stop.noted():
+            training.fit()
+
+
+def read(run: Run, network: RunNetwork) -> None:
+    """Reads the weights of the best epoch; those of the last one as long as no epoch may be exported."""
+    recipe = run.config.recipe
+    model = add_ghosts_and_compile(in_full_precision(run.config), network.dense, network.masks)
+    checkpoints = Checkpoints(run.directory.checkpoints, model, model.optimizer)
+    network.epoch = checkpoints.restore_latest()
+    if checkpoints.has_best:
+        network.epoch = checkpoints.restore_best()
+        if not recipe.keeps_ghosts:
+            model.remove_ghosts()
+    network.fitted, network.checkpoints, network.model = model, checkpoints, model
+    if network.masks is not None:
+        network.masks = masks_of(model.plain)  # they may have changed while training
+
+
+STAGE = Stage(
+    "the last checkpoint",
+    is_done=lambda run: has_epoch(run.directory.checkpoints, run.config.training.epochs),
+    compute=compute,
+    read=read,
+    by_all_workers=True,
+)
+
+
 @dataclasses.dataclass(frozen=True)
-class Training:
+class _Training:
     """The training of a run, from where it was stopped.
 
     Attributes:
-      config, data: of the run.
-      directory: where its files are written.
+      run: the run.
+      output: where its files are written.
       model: compiled, with the weights to start from.
       masks: those training began with, `None` for a dense network.
       checkpoints: of the model.
       done: epochs that are done.
       progress: how far the next one is, `None` for its start.
-      asked: gives the signal that asks to stop, or `None`.
+      stop_requested: gives the signal that asks to stop, or `None`.
     """
 
-    config: RunConfig
-    data: ImageData
-    directory: RunDirectory
+    run: Run
+    output: RunDirectory
     model: GhostModel
     masks: Masks | None
     checkpoints: Checkpoints
     done: int
     progress: EpochProgress | None
-    asked: Callable[[], int | None]
+    stop_requested: Callable[[], int | None]
 
     def fit(self) -> None:
-        """Trains the epochs that are left.
-
-        Raises:
-          TostError: the loss is no longer finite, or no mask may change where masks are to.
-          Stopped: `asked` gave a signal; there is a checkpoint.
-        """
-        epochs = self.config.training.epochs
+        """Trains the epochs that are left."""
+        run = self.run
+        epochs = run.config.training.epochs
         if self.done or self.progress:
             step = f"step {self.progress.step} of epoch {self.done + 1}" if self.progress else ""
             print(f"going on after {step or f'epoch {self.done} of {epochs}'}", flush=True)
@@ -67,51 +111,48 @@ class Training:
                 self._batches(),
                 epochs=epochs,
                 initial_epoch=self.done,
-                steps_per_epoch=self._steps,
-                validation_data=evaluation_batches(self.data, self.data.validation),
+                steps_per_epoch=run.steps_per_epoch,
+                validation_data=evaluation_batches(run.data, run.data.validation),
                 callbacks=self._callbacks(),
                 verbose=1 if sys.stdout.isatty() else 2,
             )
         except (NonFiniteLoss, NotFinite) as error:
-            last = last_checkpoint(self.directory.checkpoints)
+            last = last_checkpoint(self.output.checkpoints)
             kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
             raise TostError(f"training stopped, {error}: {kept}; a lower --learning_rate may help") from None
 
-    @property
-    def _steps(self) -> int:
-        return steps_per_epoch(len(self.data.train), self.config.training.batch_size)
-
     def _batches(self) -> tf.data.Dataset:
-        training = self.config.training
+        training = self.run.config.training
         return training_batches(
-            self.data,
+            self.run.data,
             training.batch_size,
             training.seed,
             training.epochs,
             self.done,
-            self.config.data.augment,
+            self.run.config.data.augment,
             first_step=self.progress.step if self.progress else 0,
         )
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
-        training, recipe, directory, model = self.config.training, self.config.recipe, self.directory, self.model
-        examples = first_examples(self.data, self.data.train, self.config.record.record_examples)
-        eligible = first_eligible_epoch(self.config, self._steps)
+        run, output, model = self.run, self.output, self.model
+        config, steps = run.config, run.steps_per_epoch
+        training, recipe = config.training, config.recipe
+        examples = first_examples(run.data, run.data.train, config.record.record_examples)
+        eligible = first_eligible_epoch(config, steps)
 
         def rate(epoch: int, _: float) -> float:
             return step_drops(epoch, training.learning_rate, training.lr_drop_epochs, training.lr_drop_factor)
 
         return [
             keras.callbacks.LearningRateScheduler(rate),
-            GhostSchedule(
-                recipe.last_ghost_epoch, self._steps, recipe.ghost_schedule, recipe.beta_start, recipe.beta_end
-            ),
+            GhostSchedule(recipe.last_ghost_epoch, steps, recipe.ghost_schedule, recipe.beta_start, recipe.beta_end),
             StopOnNonFiniteLoss(),
-            *mask_callbacks(self.config, model, self.masks, self._steps, directory),
-            EpochTable(directory, model.plain, training.epochs, self.progress.seconds if self.progress else 0.0),
-            *recorders(self.config.record, directory, examples, cross_entropy(recipe.label_smoothing), self._steps),
+            *mask_callbacks(config, model, self.masks, steps, output),
+            EpochTable(output, model.plain, training.epochs, self.progress.seconds if self.progress else 0.0),
+            *recorders(config.record, output, examples, cross_entropy(recipe.label_smoothing), steps),
             SaveCheckpoints(self.checkpoints, lambda epoch: epoch >= eligible),
-            keras.callbacks.TensorBoard(str(directory.tensorboard), write_graph=False, profile_batch=0),
-            MaskBoard(directory.tensorboard / "train", model.plain),
-            WithinEpoch(self.checkpoints, self.asked, self._steps, self.progress),  # last: an epoch is all written
+            keras.callbacks.TensorBoard(str(output.tensorboard), write_graph=False, profile_batch=0),
+            MaskBoard(output.tensorboard / "train", model.plain),
+            # Last: an epoch is all written.
+            WithinEpoch(self.checkpoints, self.stop_requested, steps, self.progress),
         ]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tost_tf.compat import keras
 from tost_tf.data.images import ImageData
-from tost_tf.data.pipeline import first_examples, steps_per_epoch
+from tost_tf.data.pipeline import first_examples
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.network import add_ghosts_and_compile
+from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.stages.change_masks import last_update, mask_callbacks
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.graph.batch_norm import normalisations
@@ -21,7 +21,7 @@ from tost_tf.masks.random import random
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.registry import MODELS
 from tost_tf.report.figures import require_drawing
-from tost_tf.training.teacher import Teacher, saved_model_folder
+from tost_tf.training.teacher import saved_model_folder
 
 
 def require_before_data(config: RunConfig) -> None:
@@ -31,16 +31,15 @@ def require_before_data(config: RunConfig) -> None:
         saved_model_folder(config.recipe.teacher)
 
 
-def require_end(
-    config: RunConfig, data: ImageData, dense: keras.Model, teacher: Teacher | None, directory: RunDirectory
-) -> None:
+def require_end(run: Run, dense: keras.Model) -> None:
     """What can be known of the network and the data before a mask is looked for.
 
     Raises:
       TostError: masks cannot change as they are to, the network cannot be exported, the teacher does not work, or
         the last step of a search could not be taken.
     """
-    mask, steps = config.mask, steps_per_epoch(len(data.train), config.training.batch_size)
+    config, data, directory, teacher = run.config, run.data, run.directory, run.teacher()
+    mask, steps = config.mask, run.steps_per_epoch
     last_update(config, steps)
     if teacher:
         teacher.try_out(*first_examples(data, data.train, 2))

@@ -1,10 +1,8 @@
-"""The superposition of a run's tickets, and how good each is."""
+"""The stage that superposes the tickets of a run, and measures how good each is."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -15,12 +13,13 @@ from tost_tf.dynamic.tickets import ticket_path
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.evaluate import evaluate
-from tost_tf.experiment.run.folder import RunDirectory
-from tost_tf.ghost.model import GhostModel
+from tost_tf.experiment.run.network import add_ghosts_and_compile, in_full_precision
+from tost_tf.experiment.run.run import Run
+from tost_tf.experiment.stages.stage import RunNetwork, Stage
+from tost_tf.files import write_json
 from tost_tf.graph.batch_norm import recalibrate
 from tost_tf.graph.kernels import current_masks, is_ranked, prunable_weights
 from tost_tf.graph.weights import load_weights, named_weights, save_weights
-from tost_tf.masks.masks import Masks
 from tost_tf.masks.sparsify import masks_of_zeros, strip
 from tost_tf.report.tickets import draw_tickets
 from tost_tf.seeds import derive_seed
@@ -30,29 +29,18 @@ from tost_tf.training.superpose import Weights, newest_share, superposed
 Joiner = Callable[[Weights, Weights, float], dict[str, np.ndarray]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Superposition:
-    """The network that is the result, its masks, and the accuracies of the tickets and of each superposition."""
-
-    model: keras.Model
-    masks: Masks
-    report: dict[str, Any]
-
-
-def superpose(config: RunConfig, data: ImageData, directory: RunDirectory, model: GhostModel) -> Superposition:
+def compute(run: Run, network: RunNetwork) -> None:
     """Superposes the tickets in the run's folder, one after the other; nothing is chosen by any accuracy.
 
-    The last superposition is the result, and its weights are saved. With no cycle it is the end of ordinary training.
-
-    Args:
-      config, data, directory: of the run.
-      model: as it is after training; its masks tell how many weights are kept.
+    The last superposition is the result, and its weights are saved with the accuracies of all. With no cycle it is the
+    end of ordinary training. The masks of the network tell how many weights are kept.
 
     Raises:
       TostError: a ticket is not there or cannot be read.
     """
-    final, options = strip(model), config.superpose
-    join = _joiner(config, final, current_masks(model.plain))
+    config, data, directory = run.config, run.data, run.directory
+    final, options = strip(network.fitted), config.superpose
+    join = _joiner(config, final, current_masks(network.fitted.plain))
     tickets, superpositions = [], []
     for number in range(options.cycles(config.training.epochs) + 1):
         path = ticket_path(directory.tickets, number)
@@ -73,8 +61,26 @@ def superpose(config: RunConfig, data: ImageData, directory: RunDirectory, model
     save_weights(final, directory.superposed_weights)
     title = f"{config.model.model}, {options.superpose}"
     draw_tickets(tickets, superpositions, directory.figures / "tickets.png", title)
-    report = {"tickets": tickets, "superpositions": superpositions}
-    return Superposition(final, masks_of_zeros(final), report)
+    # Last: where it is, the weights are.
+    write_json(directory.superposition, {"tickets": tickets, "superpositions": superpositions})
+
+
+def read(run: Run, network: RunNetwork) -> None:
+    """Reads the superposition; its masks are the weights that are not zero."""
+    load_weights(network.dense, run.directory.superposed_weights)
+    network.masks = masks_of_zeros(network.dense)
+    network.model = add_ghosts_and_compile(in_full_precision(run.config), network.dense, network.masks)
+    network.model.remove_ghosts()
+    network.epoch = run.config.training.epochs
+
+
+STAGE = Stage(
+    "the superposition",
+    is_done=lambda run: run.directory.superposition.exists(),
+    compute=compute,
+    read=read,
+    is_wanted=lambda config: config.superpose.is_on,
+)
 
 
 def _joiner(config: RunConfig, final: keras.Model, masks: Mapping[str, np.ndarray]) -> Joiner:
