@@ -55,7 +55,7 @@ def _check_lottery(options: LotteryOptions) -> None:
 
 def _check_schedule(config: RunConfig) -> None:
     training, recipe = config.training, config.recipe
-    late = [epoch for epoch in training.lr_drop_epochs if epoch >= training.epochs]
+    late = [epoch for epoch in training.lr_drop_epochs or () if epoch >= training.epochs]
     if late:
         raise TostError(
             f"--lr_drop_epochs has {late[0]}, but the run ends after --epochs={training.epochs}: "
@@ -111,7 +111,7 @@ def _check_superpose(config: RunConfig) -> None:
             f"--superpose={superpose.superpose} averages networks trained without ghosts, and its cycles begin after "
             f"epoch {ordinary}: --ghost_end_epoch={recipe.ghost_end_epoch} must be below that"
         )
-    late = [epoch for epoch in config.training.lr_drop_epochs if epoch >= ordinary]
+    late = [epoch for epoch in config.training.lr_drop_epochs or () if epoch >= ordinary]
     if late:
         raise TostError(
             f"--lr_drop_epochs has {late[0]}, but from epoch {ordinary} on the cycles of --superpose set the learning "

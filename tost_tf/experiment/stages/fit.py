@@ -16,13 +16,13 @@ from tost_tf.experiment.run.checkpoints import Checkpoints, last_checkpoint
 from tost_tf.experiment.run.epoch_progress import EpochProgress
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.mask_board import MaskBoard
+from tost_tf.experiment.run.optimizer import rate_callback
 from tost_tf.experiment.run.record import recorders
 from tost_tf.experiment.run.within_epoch import WithinEpoch
 from tost_tf.experiment.stages.change_masks import first_eligible_epoch, mask_callbacks
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.masks.masks import Masks
-from tost_tf.training.learning_rate import step_drops
 from tost_tf.training.losses import cross_entropy
 
 
@@ -98,11 +98,9 @@ class Training:
         examples = first_examples(self.data, self.data.train, self.config.record.record_examples)
         eligible = first_eligible_epoch(self.config, self._steps)
 
-        def rate(epoch: int, _: float) -> float:
-            return step_drops(epoch, training.learning_rate, training.lr_drop_epochs, training.lr_drop_factor)
-
+        ordinary = self.config.superpose.ordinary_epochs(training.epochs)
         return [
-            keras.callbacks.LearningRateScheduler(rate),
+            rate_callback(training, ordinary, training.lr_drop_epochs, self._steps),
             GhostSchedule(
                 recipe.last_ghost_epoch, self._steps, recipe.ghost_schedule, recipe.beta_start, recipe.beta_end
             ),
