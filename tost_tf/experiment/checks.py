@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tost_tf.data.names import check_dataset
 from tost_tf.errors import TostError, unknown_name
+from tost_tf.experiment.recipe import NEEDED
 from tost_tf.masks.lottery import LotteryOptions
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.models.applications import PREFIX, require_application
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def check_together(config: RunConfig) -> None:
     """Raises `TostError` for options that are fine alone but not together."""
+    _check_recipe(config)
     _check_model(config.model.model)
     check_dataset(config.data.dataset, config.data.data_dir)
     _check_mask(config.mask)
@@ -29,6 +31,14 @@ def check_together(config: RunConfig) -> None:
     _check_superpose(config)
     _check_run_dir(config.machine.run_dir)
     _check_precision(config)
+
+
+def _check_recipe(config: RunConfig) -> None:
+    needed = NEEDED.get(config.recipe_name)
+    if needed and not config.options()[needed]:
+        raise TostError(
+            f"--recipe={config.recipe_name} needs --{needed}: give it, or take --recipe=tost_plus, which does without"
+        )
 
 
 def _check_mask(mask: MaskConfig) -> None:

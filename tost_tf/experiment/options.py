@@ -171,8 +171,7 @@ class RunConfig:
         for group_name, group in all_groups().items():
             given = {f.name: options[f.name] for f in dataclasses.fields(group) if f.name in options}
             given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-            base = RECIPES[recipe_name] if group is Recipe else group()
-            groups[group_name] = dataclasses.replace(base, **given)
+            groups[group_name] = dataclasses.replace(_of_recipe(group, recipe_name), **given)
             check_values(groups[group_name], "--")
         methods = tuple(groups.pop(name) for name in list(groups) if name not in GROUPS)
         config = cls(recipe_name=recipe_name, methods=methods, **groups)
@@ -192,17 +191,18 @@ class RunConfig:
         How the mask changes, tickets are superposed and steps are taken is in it too: "tost dynamic=rigl",
         "default optimizer=orthogonal schedule=cosine".
         """
-        base = dataclasses.asdict(RECIPES[self.recipe_name])
-        own = dataclasses.asdict(self.recipe)
+        own = self.options()
+        named = {
+            field.name for group in (Recipe, DynamicConfig, SuperposeConfig) for field in dataclasses.fields(group)
+        }
+        base = {
+            name: value for name, value in recipe_defaults(self.recipe_name).items() if name in named | SET_BY_RECIPES
+        }
         # By default an epoch of the learning rate's schedule; without ghosts it means nothing.
         base["ghost_end_epoch"] = _ghost_end(self.training, self.superpose) if own["ghost_end_epoch"] != -1 else None
         if not self.recipe.has_ghosts:
             own["ghost_end_epoch"] = base["ghost_end_epoch"]
-        base |= dataclasses.asdict(DynamicConfig()) | dataclasses.asdict(SuperposeConfig())
-        own |= dataclasses.asdict(self.dynamic) | dataclasses.asdict(self.superpose)
-        for name in ("optimizer", "schedule"):
-            base[name], own[name] = getattr(TrainingConfig, name), getattr(self.training, name)
-        changed = [f"{name}={value}" for name, value in own.items() if value != base[name]]
+        changed = [f"{name}={own[name]}" for name in base if own[name] != base[name]]
         return " ".join([self.recipe_name, *changed])
 
     @property
@@ -250,15 +250,26 @@ def all_groups() -> dict[str, type]:
     return GROUPS | {kind.__name__: kind for kind in sorted(kinds, key=lambda kind: kind.__name__)}
 
 
+# The options that some recipe sets.
+SET_BY_RECIPES = frozenset(name for recipe in RECIPES.values() for name in recipe)
+
+
+def _of_recipe(group: type, recipe_name: str) -> Any:
+    """An instance of a dataclass of options, as a recipe sets them."""
+    recipe = RECIPES[recipe_name]
+    return group(**{field.name: recipe[field.name] for field in dataclasses.fields(group) if field.name in recipe})
+
+
+def recipe_defaults(recipe_name: str) -> dict[str, Any]:
+    """All options by name, as a recipe sets them, before those that depend on others are filled in."""
+    groups = [_of_recipe(group, recipe_name) for group in all_groups().values()]
+    return {name: value for group in groups for name, value in dataclasses.asdict(group).items()}
+
+
 def _check_effects(config: RunConfig) -> None:
     """Raises `TostError` for an option that has no effect with the others."""
-    values = config.options()
-    defaults = dataclasses.asdict(RECIPES[config.recipe_name])
-    fields = []
-    for group in all_groups().values():
-        fields += dataclasses.fields(group)
-        defaults = dataclasses.asdict(group()) | defaults if group is not Recipe else defaults
-    check_effects(fields, values, defaults)
+    values, defaults = config.options(), recipe_defaults(config.recipe_name)
+    check_effects([field for group in all_groups().values() for field in dataclasses.fields(group)], values, defaults)
     for kind in {type(group) for group in config.methods}:
         names = tuple(name for name in MASKS if MASKS[name].options is kind)
         needs = {"mask": one_of(*names), "mask_file": one_of("")}
@@ -282,7 +293,7 @@ def _completed(config: RunConfig) -> RunConfig:
     machine = dataclasses.replace(machine, run_dir=os.path.expanduser(machine.run_dir))
     recipe = dataclasses.replace(recipe, teacher=os.path.expanduser(recipe.teacher))
     if training.learning_rate is None:
-        training = dataclasses.replace(training, learning_rate=OPTIMIZERS[training.optimizer].learning_rate)
+        training = dataclasses.replace(training, learning_rate=own_rate(training))
     if training.lr_drop_epochs is None and training.schedule == STEP_SCHEDULE:
         # The released code of Sup-tickets drops at 1/2 and 3/4 of the epochs before its cycles.
         drops = default_drops(config.superpose.ordinary_epochs(training.epochs))
@@ -297,6 +308,11 @@ def _completed(config: RunConfig) -> RunConfig:
         name = "_".join(re.sub(r"[^\w.=-]+", "_", part) for part in parts)
         machine = dataclasses.replace(machine, run_dir=f"runs/{name}")
     return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
+
+
+def own_rate(training: TrainingConfig) -> float:
+    """The learning rate that the optimizer is used with by default."""
+    return OPTIMIZERS[training.optimizer].learning_rate
 
 
 def _filled_in(path: str, sparsity: float) -> str:

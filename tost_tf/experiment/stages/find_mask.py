@@ -12,7 +12,7 @@ from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import balanced_batches, evaluation_batches, steps_per_epoch, training_batches
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.recipe import RECIPES
+from tost_tf.experiment.recipe import Recipe
 from tost_tf.experiment.run.callbacks import NonFiniteLoss, StopOnNonFiniteLoss
 from tost_tf.experiment.run.folder import RunDirectory, write_json
 from tost_tf.experiment.run.optimizer import make_optimizer, rate_callback
@@ -111,7 +111,7 @@ def _train_round(config: RunConfig, data: ImageData, sparse: keras.Model, first:
     """
     training = config.training
     steps = steps_per_epoch(len(data.train), training.batch_size)
-    sparse.compile(make_optimizer(training), cross_entropy(RECIPES["default"].label_smoothing), metrics=["accuracy"])
+    sparse.compile(make_optimizer(training), cross_entropy(Recipe().label_smoothing), metrics=["accuracy"])
     batches = training_batches(data, training.batch_size, training.seed, last, first, config.data.augment)
     callbacks = [rate_callback(training, epochs, default_drops(epochs), steps), StopOnNonFiniteLoss()]
     sparse.fit(batches, epochs=last, initial_epoch=first, steps_per_epoch=steps, callbacks=callbacks, verbose=0)
