@@ -114,6 +114,12 @@ GROWTHS: Registry[Any] = Registry(
     "growth", {"random": "tost_tf.dynamic.growth:RANDOM", "gradient": "tost_tf.dynamic.growth:GRADIENT"}
 )
 
+# `OptimizerMethod`s.
+OPTIMIZERS: Registry[Any] = Registry("optimizer", _entries("training.optimizer_methods", "sgd orthogonal lars adamw"))
+
+# Progress of the training -> what the learning rate is multiplied by.
+RATE_SCHEDULES: Registry[Any] = Registry("learning-rate schedule", _entries("training.learning_rate", "cosine"))
+
 # (x, β) -> the soft neuron's output.
 GHOST_NEURONS: Registry[Any] = Registry("ghost neuron", _entries("ghost.neurons", "pswish mish"))
 
@@ -143,6 +149,8 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "mask": MASKS,
     "dynamic": DYNAMIC_METHODS,
     "growth": GROWTHS,
+    "optimizer": OPTIMIZERS,
+    "learning_rate_schedule": RATE_SCHEDULES,
     "ghost_neurons": GHOST_NEURONS,
     "ghost_skips": GHOST_SKIPS,
     "ghost_schedule": GHOST_SCHEDULES,
@@ -154,8 +162,8 @@ def register(kind: str, name: str, value: Any) -> Any:
     """Makes a thing of one's own known by a name, in Python, and to the commands that a script of one's own starts.
 
     Args:
-      kind: "model", "dataset", "mask", "dynamic", "growth", "ghost_neurons", "ghost_skips", "ghost_schedule" or
-        "format"; the registry of the kind says what such a thing is.
+      kind: "model", "dataset", "mask", "dynamic", "growth", "optimizer", "learning_rate_schedule", "ghost_neurons",
+        "ghost_skips", "ghost_schedule" or "format"; the registry of the kind says what such a thing is.
       name: by which it is asked for; one that is not taken.
       value: the thing.
 

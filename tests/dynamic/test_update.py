@@ -152,7 +152,7 @@ def test_layers_left_dense_and_dense_layers_do_not_change(small_model):
 
 def test_other_optimizers_and_networks_without_masks_are_refused(small_model):
     sparse = sparsify(small_model, find.random(small_model, sparsity=0.5))
-    with pytest.raises(TostError, match="CoupledSGD only, the optimizer is Adam"):
+    with pytest.raises(TostError, match="such as OrthogonalSGD only, the optimizer is Adam"):
         MaskUpdater(sparse, keras.optimizers.Adam())
     with pytest.raises(TostError, match="has no mask that may change"):
         MaskUpdater(small_model, CoupledSGD())

@@ -30,7 +30,32 @@ def test_recipe_sets_all_tweaks_and_each_can_be_set_alone():
     assert not RunConfig.make(recipe="default").recipe.has_ghosts
     mixed = RunConfig.make(recipe="tost", ghost_skips="none", label_smoothing=0.3).recipe
     assert (mixed.ghost_neurons, mixed.ghost_skips, mixed.label_smoothing) == ("pswish", "none", 0.3)
-    assert RECIPES["tost"].label_smoothing == 0.1
+    assert RECIPES["tost"]["label_smoothing"] == 0.1
+
+
+def test_recipes_set_options_of_any_kind():
+    training = RunConfig.make(recipe="tost_plus").training
+    assert (training.optimizer, training.schedule, training.learning_rate) == ("orthogonal", "cosine", 0.05)
+    assert RunConfig.make(recipe="tost_plus", optimizer="sgd", schedule="step").training == RunConfig.make().training
+    recipe = RunConfig.make(recipe="tost_plus_kd", teacher="t").recipe
+    assert (recipe.distill_weight, recipe.distill_temperature, recipe.has_ghosts) == (0.7, 4.0, False)
+    for name in RECIPES:
+        config = RunConfig.make(recipe=name, teacher="t")
+        assert RunConfig.make(**config.options()) == config
+
+
+def test_learning_rate_is_the_optimizers_own():
+    rates = {"sgd": 0.1, "orthogonal": 0.05, "lars": 0.05, "adamw": 1e-3}
+    for name, rate in rates.items():
+        assert RunConfig.make(optimizer=name).training.learning_rate == rate
+        assert RunConfig.make(optimizer=name, learning_rate=0.3).training.learning_rate == 0.3
+
+
+def test_with_a_cosine_nothing_drops_and_ghosts_end_after_half_of_the_epochs():
+    config = RunConfig.make(schedule="cosine", epochs=14)
+    assert config.training.lr_drop_epochs is None and config.recipe.ghost_end_epoch == 7
+    superposed = RunConfig.make(schedule="cosine", epochs=100, superpose="caa")
+    assert superposed.recipe.ghost_end_epoch == 46
 
 
 def test_augmentation_is_off_for_characters():
@@ -101,6 +126,12 @@ def test_config_cannot_be_changed():
         ({"sparcity": 0.5}, "unknown option 'sparcity': did you mean 'sparsity'?"),
         ({"epochs": 5, "lr_drop_epochs": (2, 5)}, "--lr_drop_epochs has 5, but the run ends after --epochs=5"),
         ({"ghost_end_epoch": 0}, "--ghost_end_epoch is 0"),
+        ({"schedule": "cosine", "lr_drop_epochs": (2,)}, "--lr_drop_epochs=2 has no effect with --schedule=cosine"),
+        ({"recipe": "tost_plus", "lr_drop_factor": 0.3}, "--lr_drop_factor=0.3 has no effect with --schedule=cosine"),
+        ({"optimizer": "adamw", "momentum": 0.5}, "--momentum=0.5 has no effect with --optimizer=adamw"),
+        ({"optimizer": "orthogonl"}, "unknown --optimizer 'orthogonl': did you mean 'orthogonal'?"),
+        ({"schedule": "cosin"}, "unknown --schedule 'cosin': did you mean 'cosine'?"),
+        ({"recipe": "tost_plus_kd"}, "--recipe=tost_plus_kd needs --teacher"),
         ({"mask": "lottery", "mask_shuffle": True}, "--mask_shuffle would move the mask of --mask=lottery"),
         ({"epochs": 1}, "--epochs=1 leaves no epoch after the ghosts: train at least 2"),
         ({"epochs": 10**30}, "--epochs is 1e\\+30, it must be at least 1"),
@@ -156,6 +187,10 @@ def test_recipe_label_says_what_was_set_otherwise():
     label = RunConfig.make(recipe="default", ghost_skips="identity", label_smoothing=0.2).recipe_label
     assert label == "default ghost_skips=identity label_smoothing=0.2"
     assert RunConfig.make(recipe="tost", epochs=8, ghost_end_epoch=3).recipe_label == "tost ghost_end_epoch=3"
+    assert RunConfig.make(recipe="tost_plus", learning_rate=0.2).recipe_label == "tost_plus"
+    assert RunConfig.make(recipe="tost_plus", schedule="step").recipe_label == "tost_plus schedule=step"
+    assert RunConfig.make(recipe="default", optimizer="lars").recipe_label == "default optimizer=lars"
+    assert RunConfig.make(recipe="tost_plus_kd", teacher="t").recipe_label == "tost_plus_kd teacher=t"
     assert RunConfig.make(recipe="tost", ghost_end_epoch=-1).recipe_label == "tost ghost_end_epoch=-1"
 
 

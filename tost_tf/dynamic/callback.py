@@ -17,11 +17,11 @@ ROWS = "mask_updates"
 class DynamicSparsity(keras.callbacks.Callback):
     """Updates the masks after every `update_every` steps, until a share of the training is over.
 
-    The dense gradient by which weights grow is that of the step itself, which the optimizer keeps (see `CoupledSGD`):
-    no second pass is made. What is done depends on the number of the step alone, so that a run that goes on does what
-    an undisturbed one would. Each update gives a row to `record`: `step`, `epoch`, `fraction`,
-    `dropped`, `grown`, `sparsity` (of the layers that are not left dense), and `initial` (the share of the initial
-    masks' weights that is still in).
+    The dense gradient by which weights grow is that of the step itself, which the optimizer keeps (`MaskedOptimizer`
+    says how): no second pass is made. What is done depends on the number of the step alone, so that a run that goes on
+    does what an undisturbed one would. Each update gives a row to `record`: `step`, `epoch`, `fraction`, `dropped`,
+    `grown`, `sparsity` (of the layers that are not left dense), and `initial` (the share of the initial masks' weights
+    that is still in).
 
     Args:
       updater: of the network's masks.

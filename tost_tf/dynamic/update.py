@@ -17,7 +17,7 @@ from tost_tf.masks.select import highest_count_of_all, require_finite, without_p
 from tost_tf.masks.sparsify import mask_layers
 from tost_tf.masks.wrapper import FixedMask
 from tost_tf.seeds import derive_seed
-from tost_tf.training.optimizer import CoupledSGD
+from tost_tf.training.masked_optimizer import MaskedOptimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Update:
 class MaskUpdater:
     """Changes the masks of a sparse network in place, with its optimizer's memory of the weights that grow.
 
-    A weight that grows starts at zero, and so does its momentum. One that is dropped and grows in the same update stays
-    as it is, with its momentum, as in the released code of RigL; one that is pruned before (see `update`) and grows
-    starts anew, as in the released code of GraNet.
+    A weight that grows starts at zero, and so does its momentum (or what else the optimizer has of it). One that is
+    dropped and grows in the same update stays as it is, with its momentum, as in the released code of RigL; one that is
+    pruned before (see `update`) and grows starts anew, as in the released code of GraNet.
 
     Everything is computed in NumPy from values that are the same on every replica and every worker, with a seed for
     each layer and step, so that the masks are too.
@@ -56,8 +56,11 @@ class MaskUpdater:
         self, plain: keras.Model, optimizer: keras.optimizers.Optimizer, dense_layers: str = "", seed: int = 0
     ):
         inner = getattr(optimizer, "inner_optimizer", optimizer)  # that of loss scaling
-        if not isinstance(inner, CoupledSGD):
-            raise TostError(f"masks are changed along with CoupledSGD only, the optimizer is {type(inner).__name__}")
+        if not isinstance(inner, MaskedOptimizer):
+            raise TostError(
+                f"masks are changed along with a MaskedOptimizer such as OrthogonalSGD only, "
+                f"the optimizer is {type(inner).__name__}"
+            )
         self.optimizer, self.seed = inner, seed
         self.layers: dict[str, FixedMask] = {
             path: layer
@@ -105,7 +108,7 @@ class MaskUpdater:
         }
         for path, layer in self.layers.items():
             stays = (after[path] == 1) & (pruned[path] == 1)
-            for variable in (layer.kernel, self.optimizer.momentum_of(layer.kernel)):
+            for variable in (layer.kernel, *self.optimizer.slots_of(layer.kernel)):
                 variable.assign(tf.where(stays, variable, tf.zeros_like(variable)))
             layer.set_mask(after[path])
         joined = sum(int(((after[path] == 1) & (before[path] == 0)).sum()) for path in after)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tost_tf.data.names import check_dataset
 from tost_tf.errors import TostError, unknown_name
+from tost_tf.experiment.recipe import NEEDED
 from tost_tf.masks.lottery import LotteryOptions
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.models.applications import PREFIX, require_application
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def check_together(config: RunConfig) -> None:
     """Raises `TostError` for options that are fine alone but not together."""
+    _check_recipe(config)
     _check_model(config.model.model)
     check_dataset(config.data.dataset, config.data.data_dir)
     _check_mask(config.mask)
@@ -29,6 +31,14 @@ def check_together(config: RunConfig) -> None:
     _check_superpose(config)
     _check_run_dir(config.machine.run_dir)
     _check_precision(config)
+
+
+def _check_recipe(config: RunConfig) -> None:
+    needed = NEEDED.get(config.recipe_name)
+    if needed and not config.options()[needed]:
+        raise TostError(
+            f"--recipe={config.recipe_name} needs --{needed}: give it, or take --recipe=tost_plus, which does without"
+        )
 
 
 def _check_mask(mask: MaskConfig) -> None:
@@ -55,7 +65,7 @@ def _check_lottery(options: LotteryOptions) -> None:
 
 def _check_schedule(config: RunConfig) -> None:
     training, recipe = config.training, config.recipe
-    late = [epoch for epoch in training.lr_drop_epochs if epoch >= training.epochs]
+    late = [epoch for epoch in training.lr_drop_epochs or () if epoch >= training.epochs]
     if late:
         raise TostError(
             f"--lr_drop_epochs has {late[0]}, but the run ends after --epochs={training.epochs}: "
@@ -111,7 +121,7 @@ def _check_superpose(config: RunConfig) -> None:
             f"--superpose={superpose.superpose} averages networks trained without ghosts, and its cycles begin after "
             f"epoch {ordinary}: --ghost_end_epoch={recipe.ghost_end_epoch} must be below that"
         )
-    late = [epoch for epoch in config.training.lr_drop_epochs if epoch >= ordinary]
+    late = [epoch for epoch in config.training.lr_drop_epochs or () if epoch >= ordinary]
     if late:
         raise TostError(
             f"--lr_drop_epochs has {late[0]}, but from epoch {ordinary} on the cycles of --superpose set the learning "

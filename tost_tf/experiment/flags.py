@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from absl import flags
 
 from tost_tf.errors import TostError
-from tost_tf.experiment.options import RunConfig, all_groups
-from tost_tf.experiment.recipe import RECIPES
+from tost_tf.experiment.options import SET_BY_RECIPES, RunConfig, all_groups, own_rate, recipe_defaults
+from tost_tf.experiment.recipe import RECIPES, Recipe
 from tost_tf.options import allowed_of, check_values, option
 
 Options = TypeVar("Options")
@@ -82,10 +82,13 @@ def _read(arguments: Sequence[str], groups: Groups) -> tuple[dict[str, Any], lis
 def to_flagfile(config: RunConfig) -> str:
     """The text of a flagfile that describes `config` completely: launching it repeats the run.
 
-    Tweaks that are as the recipe sets them stand in comments, so that another `--recipe` after it sets them anew.
+    What is as the recipe sets it stands in comments, so that another `--recipe` after it sets it anew; so does a
+    learning rate that is its optimizer's own.
     """
     lines = ["# The complete options of this run. To repeat it elsewhere: tost-train --flagfile=FILE --run_dir=NEW"]
-    from_recipe = dataclasses.asdict(RECIPES[config.recipe_name])
+    by_recipes = SET_BY_RECIPES | {field.name for field in dataclasses.fields(Recipe)}
+    defaults = recipe_defaults(config.recipe_name)
+    from_recipe = {name: defaults[name] for name in by_recipes} | {"learning_rate": own_rate(config.training)}
     for name, value in config.options().items():
         if value is None:  # of no meaning in this run
             continue

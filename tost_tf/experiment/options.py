@@ -18,7 +18,7 @@ from tost_tf.experiment.machine import MachineConfig, RecordConfig
 from tost_tf.experiment.recipe import RECIPES, Recipe
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.options import Condition, check_effects, check_values, none_of, one_of, option
-from tost_tf.registry import GROWTHS, MASKS, MODELS
+from tost_tf.registry import GROWTHS, MASKS, MODELS, OPTIMIZERS, RATE_SCHEDULES
 from tost_tf.training.learning_rate import default_drops
 
 if TYPE_CHECKING:
@@ -79,19 +79,59 @@ class MaskConfig:
     )
 
 
+STEP_SCHEDULE = "step"
+IF_STEP = {"schedule": one_of(STEP_SCHEDULE)}
+
+
+def _has_momentum(optimizer: str) -> bool:
+    return optimizer in OPTIMIZERS and OPTIMIZERS[optimizer].has_momentum
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     """The training loop. The defaults are the paper's, Section 3.1."""
 
     epochs: int = option(180, "passes over the training images", minimum=1, maximum=10**6)
     batch_size: int = option(128, "images a step, over all devices together", minimum=1, maximum=10**6)
-    learning_rate: float = option(0.1, "learning rate at the start", above=0)
-    lr_drop_epochs: tuple[int, ...] | None = option(
-        None, "epochs at which the learning rate drops (by default at 1/2 and 3/4 of all)", minimum=1
+    optimizer: str = option(
+        "sgd",
+        "how a step is taken: sgd as in the paper; orthogonal or lars for SGD whose step on a kernel is a fixed share "
+        "of the kernel's norm, along the orthogonalised momentum or the momentum itself",
+        names=OPTIMIZERS,
     )
-    lr_drop_factor: float = option(0.1, "what the learning rate is multiplied by at a drop", above=0, maximum=1)
-    momentum: float = option(0.9, "momentum of SGD", minimum=0, below=1)
-    weight_decay: float = option(2e-4, "L2 penalty added to the gradient of every trainable weight", minimum=0)
+    schedule: str = option(
+        STEP_SCHEDULE,
+        "how the learning rate falls: step by step at --lr_drop_epochs, or at every step of training along a cosine",
+        names=RATE_SCHEDULES,
+        also=(STEP_SCHEDULE,),
+    )
+    learning_rate: float | None = option(
+        None,
+        "learning rate at the start, for orthogonal and lars the share of a kernel's norm (by default 0.1 for sgd, "
+        "0.05 for orthogonal and lars, 0.001 for adamw)",
+        above=0,
+    )
+    lr_drop_epochs: tuple[int, ...] | None = option(
+        None,
+        "epochs at which the learning rate drops (by default at 1/2 and 3/4 of all)",
+        minimum=1,
+        only_with=IF_STEP,
+    )
+    lr_drop_factor: float = option(
+        0.1, "what the learning rate is multiplied by at a drop", above=0, maximum=1, only_with=IF_STEP
+    )
+    momentum: float = option(
+        0.9,
+        "momentum of SGD",
+        minimum=0,
+        below=1,
+        only_with={"optimizer": Condition(_has_momentum, "(one that has momentum)")},
+    )
+    weight_decay: float = option(
+        2e-4,
+        "L2 penalty added to the gradient of every trainable weight; of adamw the decoupled weight decay",
+        minimum=0,
+    )
     seed: int = option(0, "seed of everything random in the run", minimum=0, maximum=2**31 - 1)
     deterministic: bool = option(False, "the same weights to the last bit at every launch, at some cost in speed")
     resume: bool = option(True, "go on with the run found in --run_dir; --noresume refuses to")
@@ -131,8 +171,7 @@ class RunConfig:
         for group_name, group in all_groups().items():
             given = {f.name: options[f.name] for f in dataclasses.fields(group) if f.name in options}
             given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-            base = RECIPES[recipe_name] if group is Recipe else group()
-            groups[group_name] = dataclasses.replace(base, **given)
+            groups[group_name] = dataclasses.replace(_of_recipe(group, recipe_name), **given)
             check_values(groups[group_name], "--")
         methods = tuple(groups.pop(name) for name in list(groups) if name not in GROUPS)
         config = cls(recipe_name=recipe_name, methods=methods, **groups)
@@ -149,17 +188,21 @@ class RunConfig:
     def recipe_label(self) -> str:
         """The recipe's name, and what was set otherwise: "default", "tost", "default ghost_skips=identity".
 
-        How the mask changes and tickets are superposed is in it too: "tost dynamic=rigl superpose=caa".
+        How the mask changes, tickets are superposed and steps are taken is in it too: "tost dynamic=rigl",
+        "default optimizer=orthogonal schedule=cosine".
         """
-        base = dataclasses.asdict(RECIPES[self.recipe_name])
-        own = dataclasses.asdict(self.recipe)
+        own = self.options()
+        named = {
+            field.name for group in (Recipe, DynamicConfig, SuperposeConfig) for field in dataclasses.fields(group)
+        }
+        base = {
+            name: value for name, value in recipe_defaults(self.recipe_name).items() if name in named | SET_BY_RECIPES
+        }
         # By default an epoch of the learning rate's schedule; without ghosts it means nothing.
         base["ghost_end_epoch"] = _ghost_end(self.training, self.superpose) if own["ghost_end_epoch"] != -1 else None
         if not self.recipe.has_ghosts:
             own["ghost_end_epoch"] = base["ghost_end_epoch"]
-        base |= dataclasses.asdict(DynamicConfig()) | dataclasses.asdict(SuperposeConfig())
-        own |= dataclasses.asdict(self.dynamic) | dataclasses.asdict(self.superpose)
-        changed = [f"{name}={value}" for name, value in own.items() if value != base[name]]
+        changed = [f"{name}={own[name]}" for name in base if own[name] != base[name]]
         return " ".join([self.recipe_name, *changed])
 
     @property
@@ -212,15 +255,26 @@ def all_groups() -> dict[str, type]:
     return GROUPS | {kind.__name__: kind for kind in sorted(kinds, key=lambda kind: kind.__name__)}
 
 
+# The options that some recipe sets.
+SET_BY_RECIPES = frozenset(name for recipe in RECIPES.values() for name in recipe)
+
+
+def _of_recipe(group: type, recipe_name: str) -> Any:
+    """An instance of a dataclass of options, as a recipe sets them."""
+    recipe = RECIPES[recipe_name]
+    return group(**{field.name: recipe[field.name] for field in dataclasses.fields(group) if field.name in recipe})
+
+
+def recipe_defaults(recipe_name: str) -> dict[str, Any]:
+    """All options by name, as a recipe sets them, before those that depend on others are filled in."""
+    groups = [_of_recipe(group, recipe_name) for group in all_groups().values()]
+    return {name: value for group in groups for name, value in dataclasses.asdict(group).items()}
+
+
 def _check_effects(config: RunConfig) -> None:
     """Raises `TostError` for an option that has no effect with the others."""
-    values = config.options()
-    defaults = dataclasses.asdict(RECIPES[config.recipe_name])
-    fields = []
-    for group in all_groups().values():
-        fields += dataclasses.fields(group)
-        defaults = dataclasses.asdict(group()) | defaults if group is not Recipe else defaults
-    check_effects(fields, values, defaults)
+    values, defaults = config.options(), recipe_defaults(config.recipe_name)
+    check_effects([field for group in all_groups().values() for field in dataclasses.fields(group)], values, defaults)
     for kind in {type(group) for group in config.methods}:
         names = tuple(name for name in MASKS if MASKS[name].options is kind)
         needs = {"mask": one_of(*names), "mask_file": one_of("")}
@@ -243,7 +297,9 @@ def _completed(config: RunConfig) -> RunConfig:
     )
     machine = dataclasses.replace(machine, run_dir=os.path.expanduser(machine.run_dir))
     recipe = dataclasses.replace(recipe, teacher=os.path.expanduser(recipe.teacher))
-    if training.lr_drop_epochs is None:
+    if training.learning_rate is None:
+        training = dataclasses.replace(training, learning_rate=own_rate(training))
+    if training.lr_drop_epochs is None and training.schedule == STEP_SCHEDULE:
         # The released code of Sup-tickets drops at 1/2 and 3/4 of the epochs before its cycles.
         drops = default_drops(config.superpose.ordinary_epochs(training.epochs))
         training = dataclasses.replace(training, lr_drop_epochs=drops)
@@ -259,11 +315,16 @@ def _completed(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
 
 
+def own_rate(training: TrainingConfig) -> float:
+    """The learning rate that the optimizer is used with by default."""
+    return OPTIMIZERS[training.optimizer].learning_rate
+
+
 def _filled_in(path: str, sparsity: float) -> str:
     """The path with the user's folder for ~ and the percentage, 98 or 97.5, for {sparsity}."""
     return os.path.expanduser(path).replace("{sparsity}", f"{100 * sparsity:g}")
 
 
 def _ghost_end(training: TrainingConfig, superpose: SuperposeConfig) -> int:
-    """Where ghosts end by default: the first drop of the learning rate."""
-    return min(training.lr_drop_epochs, default=max(1, superpose.ordinary_epochs(training.epochs) // 2))
+    """Where ghosts end by default: the first drop of the learning rate, or half of the epochs where it never drops."""
+    return min(training.lr_drop_epochs or (), default=max(1, superpose.ordinary_epochs(training.epochs) // 2))

@@ -1,8 +1,10 @@
-"""The training recipe: every tweak of the paper as data."""
+"""The training recipes: the tweaks as data, and what each recipe sets."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from tost_tf.ghost import NO_GHOST
 from tost_tf.options import none_of, one_of, option
@@ -78,7 +80,15 @@ class Recipe:
         return self.ghost_end_epoch if self.has_ghosts and not self.keeps_ghosts else 0
 
 
-RECIPES = {
-    "default": Recipe(),
-    "tost": Recipe(ghost_neurons="pswish", ghost_skips="projection", rescale_init=True, label_smoothing=0.1),
+TOST_PLUS = {"optimizer": "orthogonal", "schedule": "cosine"}
+
+# Name -> what it sets, options of any kind; what it does not name keeps its own default.
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "tost": {"ghost_neurons": "pswish", "ghost_skips": "projection", "rescale_init": True, "label_smoothing": 0.1},
+    "tost_plus": TOST_PLUS,
+    "tost_plus_kd": TOST_PLUS | {"distill_weight": 0.7, "distill_temperature": 4.0},
 }
+
+# Recipes that are nothing without an option which they cannot set -> that option.
+NEEDED = {"tost_plus_kd": "teacher"}

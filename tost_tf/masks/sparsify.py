@@ -41,16 +41,16 @@ def mask_layers(model: keras.Model) -> dict[str, FixedMask]:
     return {f"{path}/{layer.kernel_name}": layer for path, layer in wrappers}
 
 
-def with_dense_gradients(model: keras.Model) -> list[tuple[tf.Variable, tf.Variable]]:
+def with_dense_gradients(model: keras.Model) -> list[tf.Variable]:
     """Lets the pruned weights of a model made by `sparsify` get the gradient they would have without a mask.
 
-    To be called before a training step is traced. Gives each kernel and its mask, for an optimizer that masks its steps
-    (`CoupledSGD.keep_gradients`).
+    To be called before a training step is traced. Gives the kernels, for an optimizer that masks its steps
+    (`MaskedOptimizer.keep_gradients`).
     """
     layers = list(mask_layers(model).values())
     for layer in layers:
         layer.dense_gradients = True
-    return [(layer.kernel, layer.mask) for layer in layers]
+    return [layer.kernel for layer in layers]
 
 
 def masks_of(model: keras.Model) -> Masks:

@@ -14,6 +14,13 @@ KERNEL_OPTIONS = {
     "depthwise_kernel": ("depthwise_regularizer", "depthwise_constraint"),
     "pointwise_kernel": ("pointwise_regularizer", "pointwise_constraint"),
 }
+# Attribute of a masked kernel that holds its mask, for those who are given the kernel alone, such as optimizers.
+MASK_ATTRIBUTE = "tost_tf_mask"
+
+
+def mask_of(kernel: tf.Variable) -> tf.Variable | None:
+    """The mask of a kernel that a `FixedMask` masks, `None` of any other variable."""
+    return getattr(kernel, MASK_ATTRIBUTE, None)
 
 
 @keras.utils.register_keras_serializable("tost_tf")
@@ -32,7 +39,7 @@ class FixedMask(pruning_wrapper()):
 
     Attributes:
       dense_gradients: whether pruned weights get the gradient they would have without a mask, for growing weights by
-        it; to be set before a training step is traced, for an optimizer that masks its steps (see `CoupledSGD`).
+        it; to be set before a training step is traced, for an optimizer that masks its steps (see `MaskedOptimizer`).
 
     Raises:
       TostError: the layer has no prunable kernel, or is built already.
@@ -63,6 +70,7 @@ class FixedMask(pruning_wrapper()):
         super().build(input_shape)
         for attribute, value in zip(attributes, own, strict=True):
             setattr(self.layer, attribute, value)
+        setattr(self.kernel, MASK_ATTRIBUTE, self.mask)
 
     def _masked(self, kernel: tf.Tensor) -> tf.Tensor:
         return tf.where(self.mask > 0, kernel, tf.zeros_like(kernel))  # a product would keep what is not a number

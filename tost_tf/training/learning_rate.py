@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
@@ -13,6 +14,11 @@ def step_drops(epoch: int, start: float, drop_epochs: Sequence[int], factor: flo
 def default_drops(epochs: int) -> tuple[int, ...]:
     """Drops at 1/2 and 3/4 of all epochs: the paper's 90 and 135 of 180."""
     return tuple(sorted({epochs // 2, epochs * 3 // 4} - {0}))
+
+
+def cosine(progress: float) -> float:
+    """What the learning rate is multiplied by: from 1 down to 0 along a cosine (Loshchilov and Hutter 2017, SGDR)."""
+    return (1 + math.cos(math.pi * progress)) / 2
 
 
 def triangle(progress: float, low: float, high: float) -> float:

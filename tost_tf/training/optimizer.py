@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable
-
-from tost_tf.compat import keras, tf, variable_index, variable_key
-
-
-@dataclasses.dataclass(frozen=True)
-class _Masked:
-    """Masks by the id of their kernel and by Keras's key of it; an object, which no checkpoint looks into."""
-
-    masks: dict[int, tf.Variable]
-    by_key: dict[str, tf.Variable] = dataclasses.field(default_factory=dict)
+from tost_tf.compat import keras, tf, variable_index
+from tost_tf.training.masked_optimizer import MaskedOptimizer
 
 
 @keras.utils.register_keras_serializable("tost_tf")
-class CoupledSGD(keras.optimizers.Optimizer):
+class CoupledSGD(MaskedOptimizer):
     """SGD with momentum and L2 penalty as in `torch.optim.SGD`.
 
     The penalty is added to the gradient of every trainable weight, BatchNormalization included, before the momentum
@@ -49,37 +39,11 @@ class CoupledSGD(keras.optimizers.Optimizer):
         self._first_learning_rate = learning_rate
         self.momentum = momentum
         self.coupled_weight_decay = weight_decay
-        self._masked = _Masked({})
 
-    def keep_gradients(self, masks: Iterable[tuple[tf.Variable, tf.Variable]]) -> None:
-        """Keeps the last gradient of some kernels as it comes, dense and without the L2 penalty, and masks it then.
-
-        To be called before the optimizer is built.
-
-        Args:
-          masks: kernel and mask, 1 = kept, of each of them.
-        """
-        self._masked = _Masked({id(kernel): mask for kernel, mask in masks})
-
-    def build(self, var_list):
-        super().build(var_list)
-        if getattr(self, "_built", False):
-            return
+    def create_slots(self, var_list):
         if any(variable.dtype == tf.float64 for variable in var_list):
             self._use_exact_learning_rate()
         self.momentums = [self.add_variable_from_reference(variable, "momentum") for variable in var_list]
-        kept = [variable for variable in var_list if id(variable) in self._masked.masks]
-        self._gradient_index = {variable_key(self, variable): index for index, variable in enumerate(kept)}
-        self._masked.by_key.update(
-            {variable_key(self, variable): self._masked.masks[id(variable)] for variable in kept}
-        )
-        self.gradients = [self.add_variable_from_reference(variable, "gradient") for variable in kept]
-        self._built = True
-
-    @property
-    def keeps_gradients(self) -> bool:
-        """Whether gradients are kept, of any kernel."""
-        return bool(self._masked.masks)
 
     def _use_exact_learning_rate(self) -> None:
         """Keras keeps a learning rate in its default type: float32 would round it for weights in float64."""
@@ -91,30 +55,30 @@ class CoupledSGD(keras.optimizers.Optimizer):
             value = first if now == float(tf.constant(first, rate.dtype).numpy()) else now
             self._learning_rate = tf.Variable(value, name="learning_rate", dtype=tf.float64, trainable=False)
 
-    def trains(self, variable: tf.Variable) -> bool:
-        """Whether it was built for `variable`."""
-        return variable_index(self, variable) is not None
-
     def momentum_of(self, variable: tf.Variable) -> tf.Variable:
         """The momentum of `variable`."""
         return self.momentums[variable_index(self, variable)]
 
-    def gradient_of(self, variable: tf.Variable) -> tf.Variable:
-        """The last gradient of a kernel whose gradients are kept."""
-        return self.gradients[self._gradient_index[variable_key(self, variable)]]
+    def slots_of(self, variable):
+        return [self.momentum_of(variable)]
 
-    def update_step(self, gradient, variable):
-        gradient = tf.convert_to_tensor(gradient)  # that of an embedding is sparse
-        key = variable_key(self, variable)
-        if key in self._gradient_index:
-            index, mask = self._gradient_index[key], self._masked.by_key[key]
-            self.gradients[index].assign(gradient)
-            gradient = tf.where(mask > 0, gradient, tf.zeros_like(gradient))
+    def step(self, gradient, variable):
+        variable.assign_sub(self.rate_of(variable) * self.gathered(self.with_penalty(gradient, variable), variable))
+
+    def with_penalty(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
+        """The gradient with that of the L2 penalty."""
         # A cast would round the numbers to float32 first.
-        gradient += tf.constant(self.coupled_weight_decay, variable.dtype) * variable
+        return gradient + tf.constant(self.coupled_weight_decay, variable.dtype) * variable
+
+    def gathered(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Variable:
+        """The momentum of `variable`, with a gradient added to it."""
         momentum = self.momentum_of(variable)
         momentum.assign(tf.constant(self.momentum, variable.dtype) * momentum + gradient)
-        variable.assign_sub(tf.cast(self.learning_rate, variable.dtype) * momentum)
+        return momentum
+
+    def rate_of(self, variable: tf.Variable) -> tf.Tensor:
+        """The learning rate of `variable`."""
+        return tf.cast(self.learning_rate, variable.dtype)
 
     def get_config(self):
         return super().get_config() | {

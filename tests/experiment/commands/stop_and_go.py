@@ -1,6 +1,6 @@
 """Runs `tost-train` in one process: undisturbed, and stopped by signals and launched again; prints the exit codes.
 
-Usage: stop_and_go.py FOLDER MODEL
+Usage: stop_and_go.py FOLDER MODEL [FLAG ...]
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from tost_tf.experiment.commands.train import main
 
 STEPS = 150
 OPTIONS = (
-    *("--dataset=digits", f"--train_examples={4 * STEPS}", "--batch_size=4", "--epochs=3", "--lr_drop_epochs=1,2"),
+    *("--dataset=digits", f"--train_examples={4 * STEPS}", "--batch_size=4", "--epochs=3"),
     *("--mask=snip", "--mask_examples_per_class=2", "--sparsity=0.7", "--rescale_steps=2", "--deterministic"),
     "--gradient_flow_every=10",  # tells how far a run is
 )
@@ -41,7 +41,7 @@ def signal_after(run: Path, step: int, number: int) -> None:
 
 def launch(run: Path, model: str) -> int:
     with contextlib.redirect_stdout(sys.stderr):
-        return run_command("tost-train", main, [*OPTIONS, f"--model={model}", f"--run_dir={run}"])
+        return run_command("tost-train", main, [*OPTIONS, *sys.argv[3:], f"--model={model}", f"--run_dir={run}"])
 
 
 def in_and_out() -> None:

@@ -22,11 +22,12 @@ def network() -> keras.Model:
     return keras.Model(image, layers.Dense(10, name="logits")(x), name="little")
 
 
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory) -> tuple[Path, dict, str]:
+@pytest.fixture(scope="module", params=["--lr_drop_epochs=1,2", "--optimizer=orthogonal --schedule=cosine"])
+def stopped(request, tmp_path_factory) -> tuple[Path, dict, str]:
     folder = tmp_path_factory.mktemp("stopping")
     network().save(folder / "little.keras")
     command = [sys.executable, "-m", "tests.experiment.commands.stop_and_go", str(folder), str(folder / "little.keras")]
+    command += request.param.split()
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout), done.stderr

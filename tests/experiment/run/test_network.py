@@ -8,6 +8,8 @@ from tost_tf.compat import keras
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.network import add_ghosts, add_ghosts_and_compile, build_model
+from tost_tf.registry import OPTIMIZERS
+from tost_tf.training.optimizer_methods import OptimizerMethod
 
 
 def make(**options):
@@ -22,6 +24,22 @@ def test_optimizer_and_loss_are_those_of_the_options(small_model):
     assert float(optimizer.learning_rate) == pytest.approx(0.2)
     assert model.loss.get_config()["label_smoothing"] == 0.25
     assert len(optimizer.momentums) == len(model.trainable_weights)
+
+
+def test_optimizers_by_name(small_model):
+    def optimizer(**options):
+        masks = tost.masks.random(small_model, sparsity=0.5)
+        return add_ghosts_and_compile(make(recipe="default", **options), small_model, masks).optimizer
+
+    orthogonal = optimizer(optimizer="orthogonal", momentum=0.7, weight_decay=0.03)
+    assert type(orthogonal) is tost.OrthogonalSGD and float(orthogonal.learning_rate) == pytest.approx(0.05)
+    assert (orthogonal.momentum, orthogonal.coupled_weight_decay) == (0.7, 0.03)
+    assert type(optimizer(optimizer="lars")) is tost.LARS
+    adamw = optimizer(optimizer="adamw", weight_decay=0.03)
+    assert adamw.weight_decay == 0.03 and float(adamw.learning_rate) == pytest.approx(1e-3)
+    method = OptimizerMethod(lambda *given: keras.optimizers.SGD(*given[:2]), learning_rate=0.7)
+    with OPTIMIZERS.temporarily("mine", method):
+        assert optimizer(optimizer="mine").momentum == 0.9
 
 
 def test_ghosts_are_those_of_the_options(small_model):

@@ -9,6 +9,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.data.images import ImageData
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.run.optimizer import make_optimizer
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.copy import copy_layer
 from tost_tf.graph.precision import in_precision
@@ -19,7 +20,6 @@ from tost_tf.masks.sparsify import sparsify, with_dense_gradients
 from tost_tf.seeds import derive_seed
 from tost_tf.training.distill import DistilledModel
 from tost_tf.training.losses import Distillation, cross_entropy
-from tost_tf.training.optimizer import CoupledSGD
 from tost_tf.training.teacher import Teacher
 
 
@@ -83,9 +83,9 @@ def add_ghosts_and_compile(
     To be called in the scope of the run's distribution strategy: the model itself is made outside it, where its mask
     is found, and copied here.
     """
-    training, machine = config.training, config.machine
+    machine = config.machine
     ghosted = add_ghosts(config, in_precision(model, machine.mixed_precision), masks, teacher)
-    optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
+    optimizer = make_optimizer(config.training)
     if config.keeps_gradients:
         optimizer.keep_gradients(with_dense_gradients(ghosted.plain))
     if machine.mixed_precision == "float16":

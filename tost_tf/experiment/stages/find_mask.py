@@ -12,8 +12,9 @@ from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import balanced_batches, evaluation_batches, steps_per_epoch, training_batches
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import NO_MASK, RunConfig
-from tost_tf.experiment.recipe import RECIPES
+from tost_tf.experiment.recipe import Recipe
 from tost_tf.experiment.run.callbacks import NonFiniteLoss, StopOnNonFiniteLoss
+from tost_tf.experiment.run.optimizer import make_optimizer, rate_callback
 from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
 from tost_tf.files import write_json
@@ -22,9 +23,8 @@ from tost_tf.graph.weights import load_weights, save_weights
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.search import FoundMask, MaskSearch
 from tost_tf.registry import MASKS
-from tost_tf.training.learning_rate import default_drops, step_drops
+from tost_tf.training.learning_rate import default_drops
 from tost_tf.training.losses import cross_entropy
-from tost_tf.training.optimizer import CoupledSGD
 
 
 def compute(run: Run, network: RunNetwork) -> None:
@@ -114,17 +114,14 @@ def _found(config: RunConfig, model: keras.Model, data: ImageData, folder: Path)
 
 
 def _train_round(config: RunConfig, data: ImageData, sparse: keras.Model, first: int, last: int, epochs: int) -> float:
-    """A round of a lottery ticket: by the default recipe, as the original does, whatever the run's own recipe is."""
+    """A round of a lottery ticket: by the default recipe, as the original does, whatever the run's own tweaks are.
+
+    The optimizer and the schedule of its learning rate are the run's.
+    """
     training = config.training
     steps = steps_per_epoch(len(data.train), training.batch_size)
-    drops = default_drops(epochs)
-
-    def rate(epoch: int, _: float) -> float:
-        return step_drops(epoch, training.learning_rate, drops, training.lr_drop_factor)
-
-    optimizer = CoupledSGD(training.learning_rate, training.momentum, training.weight_decay)
-    sparse.compile(optimizer, cross_entropy(RECIPES["default"].label_smoothing), metrics=["accuracy"])
+    sparse.compile(make_optimizer(training), cross_entropy(Recipe().label_smoothing), metrics=["accuracy"])
     batches = training_batches(data, training.batch_size, training.seed, last, first, config.data.augment)
-    callbacks = [keras.callbacks.LearningRateScheduler(rate), StopOnNonFiniteLoss()]
+    callbacks = [rate_callback(training, epochs, default_drops(epochs), steps), StopOnNonFiniteLoss()]
     sparse.fit(batches, epochs=last, initial_epoch=first, steps_per_epoch=steps, callbacks=callbacks, verbose=0)
     return sparse.evaluate(evaluation_batches(data, data.validation), verbose=0, return_dict=True)["accuracy"]

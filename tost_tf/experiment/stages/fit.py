@@ -16,6 +16,7 @@ from tost_tf.experiment.run.epoch_progress import EpochProgress
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.mask_board import MaskBoard
 from tost_tf.experiment.run.network import add_ghosts_and_compile, in_full_precision
+from tost_tf.experiment.run.optimizer import rate_callback
 from tost_tf.experiment.run.record import recorders
 from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.run.within_epoch import WithinEpoch
@@ -25,7 +26,6 @@ from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.sparsify import masks_of
-from tost_tf.training.learning_rate import step_drops
 from tost_tf.training.losses import cross_entropy
 
 
@@ -140,11 +140,9 @@ class _Training:
         examples = first_examples(run.data, run.data.train, config.record.record_examples)
         eligible = first_eligible_epoch(config, steps)
 
-        def rate(epoch: int, _: float) -> float:
-            return step_drops(epoch, training.learning_rate, training.lr_drop_epochs, training.lr_drop_factor)
-
+        ordinary = config.superpose.ordinary_epochs(training.epochs)
         return [
-            keras.callbacks.LearningRateScheduler(rate),
+            rate_callback(training, ordinary, training.lr_drop_epochs, steps),
             GhostSchedule(recipe.last_ghost_epoch, steps, recipe.ghost_schedule, recipe.beta_start, recipe.beta_end),
             StopOnNonFiniteLoss(),
             *mask_callbacks(config, model, self.masks, steps, output),

@@ -1,0 +1,39 @@
+"""The optimizer of a run, and the callback that sets its learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tost_tf.compat import keras
+from tost_tf.experiment.options import STEP_SCHEDULE, TrainingConfig
+from tost_tf.registry import OPTIMIZERS, RATE_SCHEDULES
+from tost_tf.training.learning_rate import step_drops
+from tost_tf.training.masked_optimizer import MaskedOptimizer
+from tost_tf.training.rate_by_progress import RateByProgress
+
+
+def make_optimizer(training: TrainingConfig) -> MaskedOptimizer:
+    """The optimizer that `--optimizer` names, with the run's settings."""
+    make = OPTIMIZERS[training.optimizer].make
+    return make(training.learning_rate, training.momentum, training.weight_decay)
+
+
+def rate_callback(
+    training: TrainingConfig, epochs: int, drop_epochs: Sequence[int], steps_per_epoch: int
+) -> keras.callbacks.Callback:
+    """What sets the learning rate, as `--schedule` says.
+
+    Args:
+      training: the run's settings.
+      epochs: that the schedule is for, cycles left out.
+      drop_epochs: where a learning rate that drops step by step does so.
+      steps_per_epoch: steps in an epoch.
+    """
+    if training.schedule != STEP_SCHEDULE:
+        factor = RATE_SCHEDULES[training.schedule]
+        return RateByProgress(factor, training.learning_rate, epochs * steps_per_epoch, steps_per_epoch)
+
+    def rate(epoch: int, _: float) -> float:
+        return step_drops(epoch, training.learning_rate, drop_epochs, training.lr_drop_factor)
+
+    return keras.callbacks.LearningRateScheduler(rate)

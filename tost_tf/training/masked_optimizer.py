@@ -1,0 +1,86 @@
+"""What every optimizer of this project knows: the masks of the kernels it trains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from tost_tf.compat import keras, tf, variable_index, variable_key
+from tost_tf.masks.wrapper import mask_of
+
+
+@dataclasses.dataclass(frozen=True)
+class _ByKey:
+    """Masks, and places in the list of gradients, by Keras's key of a kernel; an object no checkpoint looks into."""
+
+    masks: dict[str, tf.Variable]
+    gradients: dict[str, int]
+
+
+class MaskedOptimizer(keras.optimizers.Optimizer):
+    """A Keras optimizer that finds the masks of the kernels it is built for by itself, and leaves pruned weights alone.
+
+    A subclass has its rule in `step`, its variables in `create_slots`, and names them in `slots_of`.
+    """
+
+    _kept: frozenset[int] = frozenset()
+
+    def keep_gradients(self, kernels: Iterable[tf.Variable]) -> None:
+        """Keeps the last gradient of some masked kernels as it comes, dense and without any penalty, and masks it then.
+
+        To be called before the optimizer is built.
+
+        Args:
+          kernels: of layers that let pruned weights have a gradient.
+        """
+        self._kept = frozenset(map(id, kernels))
+
+    def build(self, var_list):
+        built = getattr(self, "_built", False)
+        super().build(var_list)
+        if built:
+            return
+        self.create_slots(var_list)
+        kept = [variable for variable in var_list if id(variable) in self._kept]
+        self._by_key = _ByKey(
+            {variable_key(self, variable): mask_of(variable) for variable in var_list if mask_of(variable) is not None},
+            {variable_key(self, variable): index for index, variable in enumerate(kept)},
+        )
+        self.gradients = [self.add_variable_from_reference(variable, "gradient") for variable in kept]
+        self._built = True
+
+    def create_slots(self, var_list: list[tf.Variable]) -> None:
+        """Creates the variables of the rule, such as momenta."""
+
+    def slots_of(self, variable: tf.Variable) -> list[tf.Variable]:
+        """What the rule remembers of `variable`, weight by weight: to be cleared where a weight grows anew."""
+        raise NotImplementedError
+
+    def step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        """Changes `variable` by a gradient that is zero where it is pruned."""
+        raise NotImplementedError
+
+    @property
+    def keeps_gradients(self) -> bool:
+        """Whether gradients are kept, of any kernel."""
+        return bool(self._kept)
+
+    def trains(self, variable: tf.Variable) -> bool:
+        """Whether it was built for `variable`."""
+        return variable_index(self, variable) is not None
+
+    def gradient_of(self, variable: tf.Variable) -> tf.Variable:
+        """The last gradient of a kernel whose gradients are kept."""
+        return self.gradients[self._by_key.gradients[variable_key(self, variable)]]
+
+    def masked(self, values: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
+        """`values` of the shape of `variable`, with zeros where it is pruned."""
+        mask = self._by_key.masks.get(variable_key(self, variable))
+        return values if mask is None else tf.where(mask > 0, values, tf.zeros_like(values))
+
+    def update_step(self, gradient, variable):
+        gradient = tf.convert_to_tensor(gradient)  # that of an embedding is sparse
+        if variable_key(self, variable) in self._by_key.gradients:
+            self.gradient_of(variable).assign(gradient)
+            gradient = self.masked(gradient, variable)
+        self.step(gradient, variable)

@@ -1,0 +1,37 @@
+"""A learning rate that changes at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tost_tf.compat import keras
+
+
+class RateByProgress(keras.callbacks.Callback):
+    """Sets the learning rate before every step to `start` times a factor.
+
+    It depends on the number of the step alone, so that a run that goes on does what an undisturbed one would. After the
+    last of its steps it leaves the learning rate to others.
+
+    Args:
+      factor: of the progress in [0, 1); before step i of n (counted from 0) it is i/n.
+      start: the learning rate at the factor 1.
+      steps: how many there are in all.
+      steps_per_epoch: steps in an epoch of `fit`.
+    """
+
+    def __init__(self, factor: Callable[[float], float], start: float, steps: int, steps_per_epoch: int):
+        super().__init__()
+        self.factor, self.start, self.steps, self.steps_per_epoch = factor, start, steps, steps_per_epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        step = self._epoch * self.steps_per_epoch + batch
+        if step < self.steps:
+            self.model.optimizer.learning_rate = self.start * self.factor(step / self.steps)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs["lr"] = float(self.model.optimizer.learning_rate.numpy())  # for TensorBoard, as Keras's own does
