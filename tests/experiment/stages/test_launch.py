@@ -63,6 +63,8 @@ def test_best_weights_are_exported_and_scored(tmp_path, monkeypatch):
     log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     loss = -np.mean(log_probabilities[np.arange(len(logits)), data.test.labels])
     assert result["test_loss"] == pytest.approx(loss, rel=1e-5)
+    validated = RunDirectory(tmp_path / "run").read_metrics()[1]["val_accuracy"]  # of the second epoch
+    assert result["validation_accuracy"] == pytest.approx(validated, abs=1e-6)
     # The last weights are others, and are scored too.
     run, network = started(config)
     network.masks = tost.Masks.load(tmp_path / "run/mask.npz")

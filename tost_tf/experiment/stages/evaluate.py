@@ -57,6 +57,7 @@ def _result(
     images = config.training.epochs * len(data.train)
     return {
         "test_accuracy": best.accuracy,
+        "validation_accuracy": evaluate(final, data, data.validation).accuracy,
         "test_accuracy_last": last.accuracy,
         "test_loss": best.loss,
         "best_epoch": network.epoch,
