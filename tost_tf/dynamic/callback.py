@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tost_tf.compat import keras
 from tost_tf.dynamic.options import DynamicConfig
 from tost_tf.dynamic.schedules import cubic_sparsity, drop_fraction
 from tost_tf.dynamic.update import MaskUpdater
+from tost_tf.steps import Step, StepCallback
 
 ROWS = "mask_updates"
 
 
-class DynamicSparsity(keras.callbacks.Callback):
+class DynamicSparsity(StepCallback):
     """Updates the masks after every `update_every` steps, until a share of the training is over.
 
     The dense gradient by which weights grow is that of the step itself, which the optimizer keeps (`MaskedOptimizer`
@@ -46,33 +46,30 @@ class DynamicSparsity(keras.callbacks.Callback):
         initial: Mapping[str, np.ndarray],
         record: Callable[[dict], None],
     ):
-        super().__init__()
+        super().__init__(steps_per_epoch)
         self.updater, self.config, self.method = updater, config, config.method
         self.last_step, self.end_step = last_step, end_step
-        self.steps_per_epoch, self.sparsity = steps_per_epoch, sparsity
+        self.sparsity = sparsity
         self.initial = {path: initial[path] for path in updater.layers}
         self.record = record
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
-
     def on_train_batch_end(self, batch, logs=None):
-        step = self._epoch * self.steps_per_epoch + batch + 1
-        if step <= self.last_step and step % self.config.update_every == 0:
+        step = self.step(batch)
+        if step.done <= self.last_step and step.done % self.config.update_every == 0:
             self._update(step)
 
-    def _update(self, step: int) -> None:
-        fraction = drop_fraction(self.config.drop_fraction, step / self.end_step, self.config.drop_schedule)
+    def _update(self, step: Step) -> None:
+        fraction = drop_fraction(self.config.drop_fraction, step.done / self.end_step, self.config.drop_schedule)
         sparsity = None
         if self.method.prunes:
-            sparsity = cubic_sparsity(self.config.initial_sparsity, self.sparsity, step / self.last_step)
-        done = self.updater.update(self.method.growth, fraction, step, sparsity, self.method.drop_score)
+            sparsity = cubic_sparsity(self.config.initial_sparsity, self.sparsity, step.done / self.last_step)
+        done = self.updater.update(self.method.growth, fraction, step.done, sparsity, self.method.drop_score)
         masks = self.updater.masks()
         size = sum(mask.size for mask in masks.values())
         still = sum(int((mask & self.initial[path]).sum()) for path, mask in masks.items())
         row = {
-            "step": step,
-            "epoch": self._epoch + 1,
+            "step": step.done,
+            "epoch": step.epoch + 1,
             "fraction": fraction,
             "dropped": done.dropped,
             "grown": done.grown,

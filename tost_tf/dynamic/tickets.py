@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tost_tf.compat import keras
 from tost_tf.dynamic.growth import Growth
 from tost_tf.dynamic.options import SuperposeConfig
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.graph.weights import save_weights
 from tost_tf.masks.sparsify import strip
+from tost_tf.steps import Step, StepCallback
 from tost_tf.training.learning_rate import triangle
 
 
@@ -18,7 +18,7 @@ def ticket_path(folder: Path, number: int) -> Path:
     return folder / f"ticket{number}.npz"
 
 
-class CheapTickets(keras.callbacks.Callback):
+class CheapTickets(StepCallback):
     """Explores the topology where a cycle starts, sets its learning rate, and saves the ticket at its end.
 
     A cycle starts with one large update of the masks; by gradient, it is the dense gradient of the last step before.
@@ -42,22 +42,19 @@ class CheapTickets(keras.callbacks.Callback):
         steps_per_epoch: int,
         folder: Path,
     ):
-        super().__init__()
+        super().__init__(steps_per_epoch)
         self.growth = growth
-        self.updater, self.config, self.steps_per_epoch, self.folder = updater, config, steps_per_epoch, folder
+        self.updater, self.config, self.folder = updater, config, folder
         self.ordinary = config.ordinary_epochs(epochs)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch - self.ordinary  # counted from the first cycle
-
     def on_train_batch_begin(self, batch, logs=None):
-        if self._epoch < 0:
+        step = self.step(batch)
+        if step.epoch < self.ordinary:
             return
-        step = self._epoch % self.config.cycle_epochs * self.steps_per_epoch + batch
-        if step == 0 and self.growth is not None:
-            number = (self._epoch + self.ordinary) * self.steps_per_epoch
-            self.updater.update(self.growth, self.config.cycle_drop_fraction, number)
-        progress = step / (self.config.cycle_epochs * self.steps_per_epoch)
+        in_cycle = Step((step.epoch - self.ordinary) % self.config.cycle_epochs, batch, self.steps_per_epoch)
+        if in_cycle.number == 0 and self.growth is not None:
+            self.updater.update(self.growth, self.config.cycle_drop_fraction, step.number)
+        progress = in_cycle.number / (self.config.cycle_epochs * self.steps_per_epoch)
         rate = triangle(progress, self.config.cycle_low_learning_rate, self.config.cycle_high_learning_rate)
         self.model.optimizer.learning_rate = rate
 

@@ -10,9 +10,10 @@ from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.registry import GHOST_SCHEDULES
+from tost_tf.steps import StepCallback
 
 
-class GhostSchedule(keras.callbacks.Callback):
+class GhostSchedule(StepCallback):
     """Sets α (1 to 0) and β (`beta_start` to `beta_end`) before every step, and removes the ghosts at the end.
 
     Works on every `GhostActivation` and `GhostSkip` in the model, also those put in by hand. Step s of the
@@ -40,15 +41,14 @@ class GhostSchedule(keras.callbacks.Callback):
         beta_start: float = 1.0,
         beta_end: float = 20.0,
     ):
-        super().__init__()
+        super().__init__(steps_per_epoch)
         if end_epoch < 1 and end_epoch != -1:
             raise TostError(f"end_epoch is {end_epoch}, it must be at least 1, or -1 to keep the ghosts")
         if steps_per_epoch < 1:
             raise TostError(f"steps_per_epoch is {steps_per_epoch}, it must be at least 1")
         self.share_left = GHOST_SCHEDULES[schedule]
-        self.end_epoch, self.steps_per_epoch, self.schedule = end_epoch, steps_per_epoch, schedule
+        self.end_epoch, self.schedule = end_epoch, schedule
         self.beta_start, self.beta_end = float(beta_start), float(beta_end)
-        self._first_step = 0
         self._assign = self._assigned = None
 
     def get_config(self) -> dict:
@@ -84,17 +84,17 @@ class GhostSchedule(keras.callbacks.Callback):
         self._assigned = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._first_step = epoch * self.steps_per_epoch
-        self._set(self._first_step)
+        super().on_epoch_begin(epoch, logs)
+        self._set(self.step(0).number)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        self._set(self._first_step + batch)
+        self._set(self.step(batch).number)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if logs is not None:
-            gone = self._assign is None or self._is_over(self._first_step)
-            last = self._first_step + self.steps_per_epoch - 1
-            logs["alpha"], logs["beta"] = (0.0, math.inf) if gone else self.values(last)
+            gone = self._assign is None or self._is_over(self.step(0).number)
+            last = self.step(self.steps_per_epoch - 1)
+            logs["alpha"], logs["beta"] = (0.0, math.inf) if gone else self.values(last.number)
 
     def _is_over(self, step: int) -> bool:
         return self.end_epoch != -1 and step >= self.end_epoch * self.steps_per_epoch

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tost_tf.compat import keras
+from tost_tf.steps import StepCallback
 
 
-class RateByProgress(keras.callbacks.Callback):
+class RateByProgress(StepCallback):
     """Sets the learning rate before every step to `start` times a factor.
 
     It depends on the number of the step alone, so that a run that goes on does what an undisturbed one would. After the
@@ -21,14 +21,11 @@ class RateByProgress(keras.callbacks.Callback):
     """
 
     def __init__(self, factor: Callable[[float], float], start: float, steps: int, steps_per_epoch: int):
-        super().__init__()
-        self.factor, self.start, self.steps, self.steps_per_epoch = factor, start, steps, steps_per_epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
+        super().__init__(steps_per_epoch)
+        self.factor, self.start, self.steps = factor, start, steps
 
     def on_train_batch_begin(self, batch, logs=None):
-        step = self._epoch * self.steps_per_epoch + batch
+        step = self.step(batch).number
         if step < self.steps:
             self.model.optimizer.learning_rate = self.start * self.factor(step / self.steps)
 

@@ -10,12 +10,13 @@ from tost_tf.compat import keras
 from tost_tf.experiment.machine import RecordConfig
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.rows import RecordedRows, read_rows, write_rows
+from tost_tf.steps import StepCallback
 
 EIGENVALUES = 3
 LANCZOS_STEPS = 15
 
 
-class RecordGradientFlow(keras.callbacks.Callback):
+class RecordGradientFlow(StepCallback):
     """Measures the average gradient flow of the view in use, every so many steps, after the step.
 
     Each measurement costs one more gradient, on the same images every time; where the recording is off, the callback
@@ -38,19 +39,16 @@ class RecordGradientFlow(keras.callbacks.Callback):
         every: int,
         steps_per_epoch: int,
     ):
-        super().__init__()
-        self.batch, self.loss, self.every, self.steps_per_epoch = batch, loss, every, steps_per_epoch
+        super().__init__(steps_per_epoch)
+        self.batch, self.loss, self.every = batch, loss, every
         self._rows = RecordedRows(directory.analysis, "gradient_flow")
         self._newest: dict = {}
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
-
     def on_train_batch_end(self, batch, logs=None):
-        step = self._epoch * self.steps_per_epoch + batch + 1
-        if step % self.every == 0:
+        step = self.step(batch)
+        if step.done % self.every == 0:
             flow = gradient_flow(self.model, *self.batch, self.loss)
-            self._newest = {"step": step, "epoch": self._epoch + 1, "flow": flow}
+            self._newest = {"step": step.done, "epoch": step.epoch + 1, "flow": flow}
             self._rows.add(self._newest)
 
     def on_epoch_end(self, epoch, logs=None):
