@@ -143,6 +143,21 @@ FORMATS: Registry[Any] = Registry(
     },
 )
 
+# `Analysis`es of a trained network.
+ANALYSES: Registry[Any] = Registry(
+    "analysis",
+    {
+        "activations": "tost_tf.analysis.activations:ANALYSIS",
+        "hessian": "tost_tf.analysis.hessian:ANALYSIS",
+        "eigenvector": "tost_tf.analysis.eigenvector:ANALYSIS",
+        "weights": "tost_tf.analysis.landscape:WEIGHTS",
+        "inputs": "tost_tf.analysis.landscape:INPUTS",
+        "mask": "tost_tf.analysis.mask_spectrum:ANALYSIS",
+        "trajectory": "tost_tf.analysis.trajectory:ANALYSIS",
+        "gradient_flow": "tost_tf.analysis.gradient_flow:ANALYSIS",
+    },
+)
+
 REGISTRIES: Mapping[str, Registry[Any]] = {
     "model": MODELS,
     "dataset": DATASETS,
@@ -155,6 +170,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "ghost_skips": GHOST_SKIPS,
     "ghost_schedule": GHOST_SCHEDULES,
     "format": FORMATS,
+    "analysis": ANALYSES,
 }
 
 
@@ -163,7 +179,7 @@ def register(kind: str, name: str, value: Any) -> Any:
 
     Args:
       kind: "model", "dataset", "mask", "dynamic", "growth", "optimizer", "learning_rate_schedule", "ghost_neurons",
-        "ghost_skips", "ghost_schedule" or "format"; the registry of the kind says what such a thing is.
+        "ghost_skips", "ghost_schedule", "format" or "analysis"; the registry of the kind says what such a thing is.
       name: by which it is asked for; one that is not taken.
       value: the thing.
 

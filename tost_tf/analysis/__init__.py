@@ -1,22 +1,32 @@
-"""The analyses of the paper: functions that return numbers; `tost_tf.report` draws them."""
+"""The analyses of the paper: functions that return numbers, and others that draw them.
+
+The names below are imported when they are first used: the options of analyses need no TensorFlow.
+"""
 
 from __future__ import annotations
 
-from tost_tf.analysis.activations import activation_sparsity, by_stage
-from tost_tf.analysis.gradient_flow import gradient_flow as average_gradient_flow
-from tost_tf.analysis.hessian import MaskedHessian, top_eigenvalues
-from tost_tf.analysis.landscape import input_landscape, loss_along_direction, weight_landscape
-from tost_tf.analysis.mask_spectrum import mask_overlap, mask_spectrum
+import importlib
+from typing import Any
 
-__all__ = [
-    "MaskedHessian",
-    "activation_sparsity",
-    "average_gradient_flow",
-    "by_stage",
-    "input_landscape",
-    "loss_along_direction",
-    "mask_overlap",
-    "mask_spectrum",
-    "top_eigenvalues",
-    "weight_landscape",
-]
+_EXPORTED = {
+    "Analysis": ("analysis", "Analysis"),
+    "MaskedHessian": ("hessian", "MaskedHessian"),
+    "activation_sparsity": ("activations", "activation_sparsity"),
+    "average_gradient_flow": ("gradient_flow", "gradient_flow"),
+    "by_stage": ("activations", "by_stage"),
+    "input_landscape": ("landscape", "input_landscape"),
+    "loss_along_direction": ("landscape", "loss_along_direction"),
+    "mask_overlap": ("mask_spectrum", "mask_overlap"),
+    "mask_spectrum": ("mask_spectrum", "mask_spectrum"),
+    "top_eigenvalues": ("hessian", "top_eigenvalues"),
+    "weight_landscape": ("landscape", "weight_landscape"),
+}
+
+__all__ = list(_EXPORTED)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _EXPORTED[name]
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from tost_tf.analysis.analysis import Analysis, Results, Subject
+from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import is_graph_model, keras, tf
+from tost_tf.drawing import COLOURS, save, titled_axes
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.graph import RELUS, has_activation, is_relu
 from tost_tf.graph.copy import unwrapped_layer
@@ -98,3 +102,31 @@ def _flat(model: keras.Model) -> Iterator[keras.layers.Layer]:
             yield from _flat(layer)
         else:
             yield layer
+
+
+def draw_activations(results: Results, path: Path, title: str) -> None:
+    """Bars: the share of zero (and, lighter, of nearly zero) activations by stage."""
+    stages = {label: by_stage(rows) for label, rows in results.items()}
+    names = list(dict.fromkeys(row["stage"] for rows in stages.values() for row in rows))
+    figure, axes = titled_axes(title, 1.5 + 0.5 * len(names))
+    width = 0.8 / len(stages)
+    for number, (label, rows) in enumerate(stages.items()):
+        places = [names.index(row["stage"]) + width * (number - (len(stages) - 1) / 2) for row in rows]
+        colour = COLOURS[number % len(COLOURS)]
+        axes.barh(places, [row["near_zero"] for row in rows], width, color=colour, alpha=0.35, label=f"{label}: near 0")
+        axes.barh(places, [row["zero"] for row in rows], width, color=colour, label=f"{label}: exactly 0")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of activations on the test images")
+    axes.legend()
+    save(figure, path)
+
+
+def _compute(subject: Subject, options: AnalysisOptions) -> list[dict]:
+    test = subject.data.test
+    images, _ = subject.examples(test, len(test))
+    return activation_sparsity(subject.model.view, images, options.epsilon)
+
+
+ANALYSIS = Analysis(draw_activations, "activations that are zero", _compute)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from tost_tf.analysis.analysis import Analysis, Results
 from tost_tf.analysis.kept_weights import KeptWeights
 from tost_tf.compat import keras, tf
+from tost_tf.drawing import COLOURS, line_style, save, titled_axes
 from tost_tf.graph.batch_norm import statistics_kept
 
 
@@ -35,3 +39,19 @@ def _gradients(model, loss, variables, images, labels) -> list[tf.Tensor]:
         # Not called: under a distribution strategy a loss refuses to take the mean itself.
         value = tf.reduce_mean(loss.call(tf.constant(labels), model(tf.constant(images), training=True)))
     return tape.gradient(value, variables, unconnected_gradients="zero")
+
+
+def draw_gradient_flow(results: Results, path: Path, title: str) -> None:
+    """Lines: the average gradient flow over the steps (Figure 9b of the paper)."""
+    figure, axes = titled_axes(title)
+    for number, (label, rows) in enumerate(results.items()):
+        steps, flows = ([row[key] for row in rows] for key in ("step", "flow"))
+        axes.plot(steps, flows, line_style(number), color=COLOURS[number % 4], label=label, lw=1)
+    axes.set_yscale("log")
+    axes.set_xlabel("step")
+    axes.set_ylabel("mean over layers of ‖gradient of kept weights‖")
+    axes.legend()
+    save(figure, path)
+
+
+ANALYSIS = Analysis(draw_gradient_flow, "average gradient flow", recorded_by="--gradient_flow_every=10")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from tqdm import tqdm
 
+from tost_tf.analysis.analysis import Analysis, Results, Subject
 from tost_tf.analysis.kept_weights import KeptWeights
+from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras, tf
+from tost_tf.drawing import COLOURS, save, titled_axes
 from tost_tf.graph.second_derivatives import twice_differentiable
 
 MICRO_BATCH = 128
+EIGENVALUES = 5
 
 
 class MaskedHessian:
@@ -97,3 +103,29 @@ def top_eigenvalues(
 def _residual(hessian: MaskedHessian, eigenvalue: float, eigenvector: np.ndarray) -> float:
     """‖H·v - λ·v‖. The iteration has an estimate of its own, which knows nothing of how products are rounded."""
     return float(np.linalg.norm(hessian.product(eigenvector) - eigenvalue * eigenvector))
+
+
+def draw_hessian(results: Results, path: Path, title: str) -> None:
+    """Points: the largest eigenvalues."""
+    figure, axes = titled_axes(title)
+    for number, (label, rows) in enumerate(results.items()):
+        values = [row["eigenvalue"] for row in rows]
+        axes.plot([row["index"] for row in rows], values, "os^v"[number % 4], color=COLOURS[number % 4], label=label)
+    axes.set_xlabel("place of the eigenvalue")
+    axes.set_xticks(sorted({row["index"] for rows in results.values() for row in rows}))
+    axes.set_ylabel("eigenvalue of the Hessian, kept weights")
+    axes.legend()
+    save(figure, path)
+
+
+def of_training_images(subject: Subject, options: AnalysisOptions) -> MaskedHessian:
+    """The Hessian of the loss of the first training images."""
+    return MaskedHessian(subject.model, *subject.examples(subject.data.train, options.examples))
+
+
+def _compute(subject: Subject, options: AnalysisOptions) -> list[dict]:
+    rows, _ = top_eigenvalues(of_training_images(subject, options), EIGENVALUES, options.iterations)
+    return rows
+
+
+ANALYSIS = Analysis(draw_hessian, "largest eigenvalues of the Hessian", _compute)

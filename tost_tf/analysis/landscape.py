@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from tost_tf.analysis.analysis import Analysis, Results, Subject
 from tost_tf.analysis.kept_weights import KeptWeights, loss_and_accuracy
+from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras
+from tost_tf.drawing import save
 
 
 def loss_along_direction(
@@ -94,3 +100,46 @@ def input_landscape(
 def _grid(points: int, reach: float) -> np.ndarray:
     line = np.linspace(-reach, reach, points)
     return np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
+
+
+def draw_weight_landscape(results: Results, path: Path, title: str) -> None:
+    """Contours side by side, with one scale: the loss around the weights (Figure 10 of the paper)."""
+    _contours(results, path, title, "filter-normalised direction")
+
+
+def draw_input_landscape(results: Results, path: Path, title: str) -> None:
+    """Contours side by side, with one scale: the loss around test images (Figure 10 of the paper)."""
+    _contours(results, path, title, "normalised pixels along direction")
+
+
+def _contours(results: Results, path: Path, title: str, axis: str) -> None:
+    figure = Figure(figsize=(5.2 * len(results) + 0.8, 4.8), layout="constrained")
+    figure.suptitle(title, parse_math=False)
+    logs = [np.log10(max(row["loss"], 1e-8)) for rows in results.values() for row in rows if np.isfinite(row["loss"])]
+    levels = np.linspace(min(logs), max(max(logs), min(logs) + 1e-6), 21)
+    panels = figure.subplots(1, len(results), squeeze=False)[0]
+    for axes, (label, rows) in zip(panels, results.items(), strict=True):
+        x, y = (sorted({row[key] for row in rows}) for key in ("x", "y"))
+        by_place = {(row["x"], row["y"]): np.log10(max(row["loss"], 1e-8)) for row in rows}
+        grid = np.ma.masked_invalid([[by_place[a, b] for a in x] for b in y])
+        drawn = axes.contourf(x, y, grid, levels, cmap="cividis")
+        axes.plot(0, 0, "w+", ms=10)
+        axes.set_xlabel(f"{axis} 1")
+        axes.set_ylabel(f"{axis} 2")
+        axes.set_title(label, fontsize=10, parse_math=False)
+    figure.colorbar(drawn, ax=list(panels), label="log₁₀ of the test loss (+: the trained network)", format="%.2f")
+    save(figure, path)
+
+
+def _of_weights(subject: Subject, options: AnalysisOptions) -> list[dict]:
+    images, labels = subject.examples(subject.data.test, options.examples)
+    return weight_landscape(subject.model, images, labels, options.points, options.reach, options.seed)
+
+
+def _of_inputs(subject: Subject, options: AnalysisOptions) -> list[dict]:
+    images, labels = subject.examples(subject.data.test, options.examples)
+    return input_landscape(subject.model, images, labels, options.points, options.reach, options.seed)
+
+
+WEIGHTS = Analysis(draw_weight_landscape, "loss around the weights", _of_weights)
+INPUTS = Analysis(draw_input_landscape, "loss around test images", _of_inputs)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from tost_tf.analysis.analysis import Analysis, Results, Subject
+from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras
+from tost_tf.drawing import BLUE, GREEN, ORANGE, save, titled_axes
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.graph.kernels import prunable_layers, prunable_weights
 from tost_tf.masks.masks import Masks
+from tost_tf.masks.sparsify import strip
 from tost_tf.masks.synaptic_flow import SynapticFlow
 
 
@@ -84,3 +90,46 @@ def mask_overlap(one: Masks, other: Masks) -> list[dict]:
             }
         )
     return rows
+
+
+def draw_mask(results: Results, path: Path, title: str) -> None:
+    """Points by layer: density, effective density, and dead output channels."""
+    layers = list(dict.fromkeys(row["layer"] for rows in results.values() for row in rows))
+    figure = Figure(figsize=(4.2 * max(2, len(results)), 1.5 + 0.22 * len(layers)), layout="constrained")
+    figure.suptitle(title, parse_math=False)
+    shown = {"density": (BLUE, "o"), "effective_density": (GREEN, "^"), "dead_outputs": (ORANGE, "x")}
+    panels = figure.subplots(1, len(results), squeeze=False, sharey=True)[0]
+    for axes, (label, rows) in zip(panels, results.items(), strict=True):
+        places = [layers.index(row["layer"]) for row in rows]
+        for key, (colour, marker) in shown.items():
+            name = key.replace("_", " ").replace("dead outputs", "dead output channels")
+            axes.plot([row[key] for row in rows], places, marker, color=colour, ms=5, label=name)
+        axes.set_yticks(range(len(layers)), layers, fontsize=8)
+        axes.set_ylim(len(layers) - 0.4, -0.6)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xlabel("share of weights, or of channels")
+        axes.set_title(label, fontsize=10, parse_math=False)
+        axes.grid(alpha=0.3)
+    panels[0].legend(fontsize=8)
+    save(figure, path)
+
+
+def draw_overlap(rows: list[dict], path: Path, title: str) -> None:
+    """Bars by layer: the share of weights two masks have in common, and what chance would give."""
+    figure, axes = titled_axes(title, 1.5 + 0.22 * len(rows))
+    places = range(len(rows))
+    axes.barh(places, [row["overlap"] for row in rows], color=BLUE, label="kept in both / kept in one of them")
+    axes.plot([row["by_chance"] for row in rows], places, "|", color=ORANGE, ms=10, mew=2, label="by chance")
+    axes.set_yticks(places, [row["layer"] for row in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("overlap of the two masks")
+    axes.legend()
+    save(figure, path)
+
+
+def _compute(subject: Subject, options: AnalysisOptions) -> list[dict]:
+    return mask_spectrum(strip(subject.model.plain), subject.masks or {})
+
+
+ANALYSIS = Analysis(draw_mask, "what the mask leaves", _compute)

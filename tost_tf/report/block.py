@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tost_tf.compat import graph_nodes, keras
+from tost_tf.drawing import ORANGE
 from tost_tf.errors import TostError
 from tost_tf.files import replaced_file
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.copy import unwrapped_layer
-from tost_tf.report.figures import ORANGE
 
 GHOST, PLAIN, INPUT = "#fde0c5", "#d6e4f0", "#eeeeee"
 

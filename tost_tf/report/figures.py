@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib import matplotlib_fname
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tost_tf.errors import TostError
-from tost_tf.files import replaced_file
+from tost_tf.drawing import BLUE, GREEN, GREY, ORANGE, save
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
 # What the name of a parameter tensor ends in -> how it is drawn; "" is the rest.
 KINDS_OF_TENSORS = {
     "kernel": (BLUE, "o"),
@@ -111,25 +106,6 @@ def scales_by_tensor(scales: Mapping[str, float], path: Path, title: str) -> Non
     save(figure, path)
 
 
-def require_drawing() -> None:
-    """Raises `TostError` if matplotlib cannot draw here, as where its settings ask for a LaTeX that is not there."""
-    figure = Figure(figsize=(2, 1))
-    figure.suptitle("α")
-    try:
-        figure.savefig(io.BytesIO(), format="png")
-    except Exception as error:  # of many kinds, by what it is set to
-        reason = " ".join(str(error).split())[:200]
-        raise TostError(
-            f"matplotlib cannot draw the figures of a run ({reason}): its settings are in {matplotlib_fname()}"
-        ) from error
-
-
 def _lines(axes, epochs, rows, names: Mapping[str, tuple[str, str, str]], marker: str | None) -> None:
     for name, (label, colour, style) in names.items():
         axes.plot(epochs, [row[name] for row in rows], color=colour, ls=style, marker=marker, label=label)
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as a PNG, whole or not at all."""
-    with replaced_file(path) as temporary:
-        figure.savefig(temporary, dpi=120)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from tost_tf.report.figures import BLUE, GREEN, ORANGE, save
+from tost_tf.drawing import BLUE, GREEN, ORANGE, save
 
 
 def draw_mask_updates(rows: Sequence[Mapping[str, float]], path: Path, title: str) -> None:

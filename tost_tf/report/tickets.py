@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tost_tf.report.figures import BLUE, ORANGE, save
+from tost_tf.drawing import BLUE, ORANGE, save
 
 
 def draw_tickets(

@@ -9,8 +9,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 import tost_tf as tost
+from tost_tf.analysis.analysis import Analysis
+from tost_tf.drawing import save, titled_axes
 from tost_tf.errors import TostError
-from tost_tf.experiment.analyze_options import ANALYSIS_NAMES, RECORDED, AnalyzeOptions
+from tost_tf.experiment.analyze_options import AnalyzeOptions
 from tost_tf.experiment.commands.analyze import main
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.callbacks import SaveCheckpoints
@@ -18,8 +20,8 @@ from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.mask_board import mask_image
 from tost_tf.experiment.run.record import RecordGradientFlow
 from tost_tf.experiment.run.rows import read_rows, write_rows
-from tost_tf.experiment.stages.analyze import ANALYSES
 from tost_tf.experiment.stages.load_run import load_run
+from tost_tf.registry import ANALYSES
 
 OPTIONS = {
     "dataset": "digits",
@@ -96,7 +98,7 @@ def test_every_analysis_of_a_run(runs, capsys):
     main([f"--run_dir={runs}/loud", "--examples=40", "--points=3", "--iterations=4"])
     folder = runs / "loud/analysis"
     printed = capsys.readouterr().out
-    for name in ANALYSIS_NAMES:
+    for name in ANALYSES:
         assert read_rows(folder, name) and (folder / f"{name}.png").exists() and f"{folder / name}.png" in printed
     activations = read_rows(folder, "activations")
     assert len(activations) == 19 and all(0 < row["zero"] < 1 for row in activations)
@@ -105,7 +107,6 @@ def test_every_analysis_of_a_run(runs, capsys):
     assert densities["stage2_block1_conv1"] == pytest.approx(1 - layers["stage2_block1_conv1/kernel"])
     middle = read_rows(folder, "weights")[4]
     assert middle == {"x": 0, "y": 0, "loss": pytest.approx(read_rows(folder, "eigenvector")[1]["loss"])}
-    assert set(ANALYSES) == set(ANALYSIS_NAMES) and all(ANALYSES[name].compute is None for name in RECORDED)
 
 
 def test_two_runs_in_one_figure(runs, tmp_path, capsys):
@@ -122,6 +123,23 @@ def test_two_runs_in_one_figure(runs, tmp_path, capsys):
     main(["--compare", str(runs / "quiet"), str(runs / "loud"), "--what=activations", f"--out={tmp_path}"])
     after = read_rows(runs / "quiet/analysis", "activations")
     assert after == read_rows(runs / "loud/analysis", "activations") and after != before
+
+
+def test_analysis_of_ones_own_is_one_value(runs, tmp_path):
+    def largest(subject, options):
+        kernels = {layer.name: layer.kernel.numpy() for layer in tost.strip(subject.model).layers[-1:]}
+        return [{"layer": name, "largest": float(np.abs(k).max()), "seed": options.seed} for name, k in kernels.items()]
+
+    def draw(results, path, title):
+        figure, axes = titled_axes(title)
+        axes.bar(list(results), [rows[0]["largest"] for rows in results.values()])
+        save(figure, path)
+
+    with ANALYSES.temporarily("largest", Analysis(draw, "largest weight", largest)):
+        main([f"--run_dir={runs}/quiet", "--what=largest", "--seed=7"])
+    (row,) = read_rows(runs / "quiet/analysis", "largest")
+    assert row["layer"] == "logits" and row["largest"] > 0 and row["seed"] == 7
+    assert (runs / "quiet/analysis/largest.png").stat().st_size > 5000
 
 
 def test_requests_that_cannot_be_met(runs, tmp_path):

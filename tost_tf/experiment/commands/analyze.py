@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tost_tf.errors import TostError, unknown_name
 from tost_tf.experiment import flags
-from tost_tf.experiment.analyze_options import ANALYSIS_NAMES, RECORDED, AnalyzeOptions
+from tost_tf.experiment.analyze_options import AnalyzeOptions
 from tost_tf.experiment.commands.command import asks_for_help, run_command
 from tost_tf.files import require_writable
+from tost_tf.registry import ANALYSES
 
 SUMMARY = "Analyses a trained run: activations, Hessian, losses around it, its mask; or compares runs in one figure."
 
@@ -29,12 +30,12 @@ def main(arguments: Sequence[str]) -> None:
     if options.compare:
         require_writable(out, f"--out={options.out!r}" if options.out else "the comparison")
 
+    from tost_tf.drawing import require_drawing
     from tost_tf.experiment.stages.analyze import analyze, compare, recorded
-    from tost_tf.report.figures import require_drawing
 
     require_drawing()
     if options.what == "all":
-        names = tuple(n for n in names if n not in RECORDED or all(recorded(run, n) for run in runs))
+        names = tuple(n for n in names if ANALYSES[n].compute is not None or all(recorded(run, n) for run in runs))
     if options.compare:
         compare(runs, names, options, out)
     else:
@@ -60,10 +61,10 @@ def _runs(options: AnalyzeOptions, more: list[str]) -> tuple[str, ...]:
 
 
 def _names(what: str) -> tuple[str, ...]:
-    names = ANALYSIS_NAMES if what == "all" else tuple(what.split(","))
+    names = tuple(ANALYSES) if what == "all" else tuple(what.split(","))
     for name in names:
-        if name not in ANALYSIS_NAMES:
-            raise unknown_name("--what", name, ANALYSIS_NAMES)
+        if name not in tuple(ANALYSES):
+            raise unknown_name("--what", name, tuple(ANALYSES))
     return names
 
 

@@ -46,7 +46,8 @@ def main(arguments: Sequence[str]) -> None:
     if config.mask.mask == "none" and not options.from_torch:
         raise TostError("--mask=none is not a mask: choose how to find one")
 
-    from tost_tf.report.figures import require_drawing, sparsity_by_layer
+    from tost_tf.drawing import require_drawing
+    from tost_tf.report.figures import sparsity_by_layer
     from tost_tf.report.mask_table import mask_table
 
     require_drawing()

@@ -8,6 +8,7 @@ from pathlib import Path
 from tost_tf.compat import keras
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import first_examples
+from tost_tf.drawing import require_drawing
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.network import add_ghosts_and_compile
@@ -20,7 +21,6 @@ from tost_tf.masks.allocate import require_room
 from tost_tf.masks.random import random
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.registry import MODELS
-from tost_tf.report.figures import require_drawing
 from tost_tf.training.teacher import saved_model_folder
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from tost_tf.report import analysis_figures
+from tost_tf.analysis import activations, eigenvector, gradient_flow, hessian, landscape, mask_spectrum, trajectory
 
 CURVE = [{"distance": d, "loss": d * d + 0.1, "accuracy": 0.5} for d in (-1.0, 0.0, 0.7)]
 PLANE = [{"x": x, "y": y, "loss": 10 ** (x + 2 * y)} for x in (-1.0, 0.0, 1.0) for y in (-1.0, 0.0, 1.0)]
@@ -11,15 +12,15 @@ PLANE = [{"x": x, "y": y, "loss": 10 ** (x + 2 * y)} for x in (-1.0, 0.0, 1.0) f
 
 @pytest.fixture
 def drawn(monkeypatch, tmp_path):
-    """Draws with a function of the module and gives the axes of the figure."""
+    """Draws with a function and gives the axes of the figure."""
     figures = []
-    original = analysis_figures.save
+    save = Figure.savefig
 
-    def keep(figure, path):
+    def keep(figure, *args, **kwargs):
         figures.append(figure)
-        original(figure, path)
+        save(figure, *args, **kwargs)
 
-    monkeypatch.setattr(analysis_figures, "save", keep)
+    monkeypatch.setattr(Figure, "savefig", keep)
 
     def draw(function, results):
         function(results, tmp_path / "figure.png", "the title")
@@ -38,7 +39,7 @@ def test_bars_of_activations_are_the_shares_by_stage(drawn):
         return {"layer": f"{stage}_relu", "stage": stage, "zero": zero, "near_zero": zero + 0.1, "outputs": 10}
 
     results = {"default": [row("stem", 0.5), row("stage1", 0.25)], "tost": [row("stem", 0.375), row("stage1", 0.125)]}
-    (axes,) = drawn(analysis_figures.draw_activations, results)
+    (axes,) = drawn(activations.draw_activations, results)
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["stem", "stage1"]
     widths = [[bar.get_width() for bar in bars] for bars in axes.containers]
     assert widths == [pytest.approx(w) for w in ([0.6, 0.35], [0.5, 0.25], [0.475, 0.225], [0.375, 0.125])]
@@ -48,21 +49,21 @@ def test_bars_of_activations_are_the_shares_by_stage(drawn):
 @pytest.mark.parametrize(
     ("function", "rows", "x", "y"),
     [
-        (analysis_figures.draw_eigenvector, CURVE, [-1, 0, 0.7], [1.1, 0.1, 0.59]),
+        (eigenvector.draw_eigenvector, CURVE, [-1, 0, 0.7], [1.1, 0.1, 0.59]),
         (
-            analysis_figures.draw_gradient_flow,
+            gradient_flow.draw_gradient_flow,
             [{"step": 5, "epoch": 1, "flow": 0.3}, {"step": 10, "epoch": 2, "flow": 0.2}],
             [5, 10],
             [0.3, 0.2],
         ),
         (
-            analysis_figures.draw_trajectory,
+            trajectory.draw_trajectory,
             [{"epoch": e, "index": i, "eigenvalue": e / i, "residual": 0.0} for e in (1, 4) for i in (1, 2)],
             [1, 4],
             [1, 4],
         ),
         (
-            analysis_figures.draw_hessian,
+            hessian.draw_hessian,
             [{"index": i, "eigenvalue": 9.0 / i, "residual": 0.0} for i in (1, 2, 3)],
             [1, 2, 3],
             [9, 4.5, 3],
@@ -78,7 +79,7 @@ def test_lines_are_the_rows_a_run_each(drawn, function, rows, x, y):
     assert first.get_color() != second.get_color() and axes.get_xlabel() and axes.get_ylabel()
 
 
-@pytest.mark.parametrize("function", [analysis_figures.draw_weight_landscape, analysis_figures.draw_input_landscape])
+@pytest.mark.parametrize("function", [landscape.draw_weight_landscape, landscape.draw_input_landscape])
 def test_contours_share_their_scale_and_put_x_across(drawn, function):
     left, right, bar = drawn(function, {"default": PLANE, "tost": [row | {"loss": 1.0} for row in PLANE]})
     assert (left.get_title(), right.get_title()) == ("default", "tost")
@@ -98,7 +99,7 @@ def test_contours_share_their_scale_and_put_x_across(drawn, function):
 
 def test_bars_of_an_overlap(drawn):
     rows = [{"layer": "a", "overlap": 0.5, "by_chance": 0.2}, {"layer": "b", "overlap": 0.25, "by_chance": 0.1}]
-    (axes,) = drawn(analysis_figures.draw_overlap, rows)
+    (axes,) = drawn(mask_spectrum.draw_overlap, rows)
     assert [bar.get_width() for bar in axes.containers[0]] == [0.5, 0.25]
     assert list(axes.get_lines()[0].get_xdata()) == [0.2, 0.1]
 
@@ -108,7 +109,7 @@ def test_points_of_a_mask_are_its_shares_by_layer(drawn):
         {"layer": layer, "density": d, "effective_density": d / 2, "dead_outputs": 0.25, "dead_inputs": 0.0}
         for layer, d in (("a", 0.5), ("b", 0.1))
     ]
-    (axes,) = drawn(analysis_figures.draw_mask, {"one": rows})
+    (axes,) = drawn(mask_spectrum.draw_mask, {"one": rows})
     assert [list(line.get_xdata()) for line in axes.get_lines()] == [[0.5, 0.1], [0.25, 0.05], [0.25, 0.25]]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "b"]
     assert legend(axes) == ["density", "effective density", "dead output channels"]
