@@ -1,10 +1,10 @@
-"""The augmentation of the CIFAR papers: pad by 4, crop at random, flip left to right at random."""
+"""The augmentation of the CIFAR papers: pad by an eighth, crop at random, flip left to right at random."""
 
 from __future__ import annotations
 
 from tost_tf.compat import tf
 
-PADDING = 4
+LARGEST_PADDING = 4
 
 # Datasets of characters: mirrored, they are another symbol or none, so they are not augmented by default.
 NOT_AUGMENTED = (
@@ -13,14 +13,24 @@ NOT_AUGMENTED = (
 )
 
 
-def draw(examples: int, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+def padding(height: int, width: int) -> int:
+    """Pixels around an image: 4 at CIFAR's 32x32 and above, as the papers have it; an eighth of smaller images."""
+    return min(LARGEST_PADDING, round(min(height, width) / 8))
+
+
+def draw(examples: int, seed: tf.Tensor, pixels: int) -> dict[str, tf.Tensor]:
     """Random shifts and flips for `examples` images, decided by `seed` (two integers) alone.
 
+    Args:
+      examples: how many images.
+      seed: two integers.
+      pixels: the padding of the images.
+
     Returns:
-      `top` and `left`: int32 of shape [examples], the corner of the crop in the padded image, 0 to 8;
+      `top` and `left`: int32 of shape [examples], the corner of the crop in the padded image, 0 to 2 · `pixels`;
       `flip`: bool of shape [examples].
     """
-    corners = tf.random.stateless_uniform((examples, 3), seed, 0, 2 * PADDING + 1, tf.int32)
+    corners = tf.random.stateless_uniform((examples, 3), seed, 0, 2 * pixels + 1, tf.int32)
     flip_seed = tf.random.fold_in(seed, 1)
     flip = tf.random.stateless_uniform((examples,), flip_seed) < 0.5
     return {"top": corners[:, 0], "left": corners[:, 1], "flip": flip}
@@ -32,7 +42,8 @@ def apply(images: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor) -
     The whole batch is cut by two gathers, one along rows and one along columns, instead of image by image.
     """
     height, width = images.shape[1], images.shape[2]
-    padded = tf.pad(images, [[0, 0], [PADDING, PADDING], [PADDING, PADDING], [0, 0]])
+    around = [padding(height, width)] * 2
+    padded = tf.pad(images, [[0, 0], around, around, [0, 0]])
     rows = top[:, None] + tf.range(height)
     columns = tf.where(flip[:, None], tf.range(width - 1, -1, -1), tf.range(width)) + left[:, None]
     return tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)

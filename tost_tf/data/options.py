@@ -22,6 +22,7 @@ class DataConfig:
     train_examples: int = option(0, "use only that many training images; 0 means all", minimum=0)
     validation_fraction: float = option(0.1, "share of the training images kept for validation", above=0, below=1)
     augment: bool | None = option(
-        None, "pad by 4, crop and flip at random (by default yes, but for images of characters)"
+        None,
+        "pad by an eighth (4 pixels at most), crop and flip at random (by default yes, but for images of characters)",
     )
     image_size: int = option(0, "resize images to this many pixels a side; 0 leaves them as they are", minimum=0)

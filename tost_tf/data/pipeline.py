@@ -53,13 +53,13 @@ def training_batches(
       first_step: which step of that epoch to start with: the number of its steps already done.
     """
     images, labels = tf.constant(data.train.images), tf.constant(data.train.labels)
-    examples = len(data.train)
+    examples, pixels = len(data.train), augmentation.padding(*images.shape[1:3])
     order_seed, augment_seed = derive_seed(seed, "order"), derive_seed(seed, "augmentation")
 
     def plan(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch = tf.cast(epoch, tf.int32)
         order = tf.random.experimental.stateless_shuffle(tf.range(examples), tf.stack([order_seed, epoch]))
-        drawn = augmentation.draw(examples, tf.stack([augment_seed, epoch])) if augment else {}
+        drawn = augmentation.draw(examples, tf.stack([augment_seed, epoch]), pixels) if augment else {}
         return tf.data.Dataset.from_tensor_slices((order, drawn)).batch(batch_size)
 
     def make_batch(order: tf.Tensor, drawn: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
