@@ -169,7 +169,8 @@ def register(kind: str, name: str, value: Any) -> Any:
 
     Args:
       kind: "model", "dataset", "mask", "dynamic", "growth", "optimizer", "optimizer_tweak", "learning_rate_schedule",
-        "ghost_neurons", "ghost_skips", "ghost_schedule" or "format"; the registry of the kind says what such a thing is.
+        "ghost_neurons", "ghost_skips", "ghost_schedule" or "format"; the registry of the kind says what such a thing
+        is.
       name: by which it is asked for; one that is not taken.
       value: the thing.
 
