@@ -117,6 +117,11 @@ GROWTHS: Registry[Any] = Registry(
 # `OptimizerMethod`s.
 OPTIMIZERS: Registry[Any] = Registry("optimizer", _entries("training.optimizer_methods", "sgd orthogonal lars adamw"))
 
+# `OptimizerTweak`s: what is done around the steps of any optimizer.
+OPTIMIZER_TWEAKS: Registry[Any] = Registry(
+    "optimizer tweak", {name: f"tost_tf.training.{name}:TWEAK" for name in ("ham", "sparse_opt")}
+)
+
 # Progress of the training -> what the learning rate is multiplied by.
 RATE_SCHEDULES: Registry[Any] = Registry("learning-rate schedule", _entries("training.learning_rate", "cosine"))
 
@@ -165,6 +170,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "dynamic": DYNAMIC_METHODS,
     "growth": GROWTHS,
     "optimizer": OPTIMIZERS,
+    "optimizer_tweak": OPTIMIZER_TWEAKS,
     "learning_rate_schedule": RATE_SCHEDULES,
     "ghost_neurons": GHOST_NEURONS,
     "ghost_skips": GHOST_SKIPS,
@@ -178,8 +184,7 @@ def register(kind: str, name: str, value: Any) -> Any:
     """Makes a thing of one's own known by a name, in Python, and to the commands that a script of one's own starts.
 
     Args:
-      kind: "model", "dataset", "mask", "dynamic", "growth", "optimizer", "learning_rate_schedule", "ghost_neurons",
-        "ghost_skips", "ghost_schedule", "format" or "analysis"; the registry of the kind says what such a thing is.
+      kind: a name in `REGISTRIES`, such as "mask"; the registry of the kind says what such a thing is.
       name: by which it is asked for; one that is not taken.
       value: the thing.
 

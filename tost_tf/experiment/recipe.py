@@ -8,8 +8,9 @@ from typing import Any
 
 from tost_tf.ghost import NO_GHOST
 from tost_tf.options import none_of, one_of, option
-from tost_tf.registry import GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS
+from tost_tf.registry import GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS, OPTIMIZER_TWEAKS
 
+NO_TWEAK = "none"
 IF_NEURONS = {"ghost_neurons": none_of(NO_GHOST)}
 IF_GHOSTS = IF_NEURONS | {"ghost_skips": none_of(NO_GHOST)}
 IF_TEACHER = {"teacher": none_of("")}
@@ -54,6 +55,13 @@ class Recipe:
     rescale_init: bool = option(False, "rescale the initial weights layer by layer (LRsI) before training")
     rescale_steps: int = option(180, "iterations of that", minimum=1, only_with={"rescale_init": one_of(True)})
     label_smoothing: float = option(0.0, "smooth ratio a of the labels y(1-a) + a/K", minimum=0, below=1)
+    optimizer_tweak: str = option(
+        NO_TWEAK,
+        "what is done around each step of the optimizer: ham multiplies weights after it, sparse_opt scales gradients "
+        "by the density of their filters",
+        names=OPTIMIZER_TWEAKS,
+        also=(NO_TWEAK,),
+    )
     teacher: str = option("", "learn from the soft labels of this SavedModel or finished run too (a KD ticket)")
     distill_weight: float = option(
         0.9, "weight w of the teacher in (1-w)·CE + w·T²·KL", minimum=0, maximum=1, only_with=IF_TEACHER

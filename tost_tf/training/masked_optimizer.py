@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tost_tf.compat import keras, tf, variable_index, variable_key
 from tost_tf.masks.wrapper import mask_of
+from tost_tf.training.optimizer_tweak import OptimizerTweak
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +22,13 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
     """A Keras optimizer that finds the masks of the kernels it is built for by itself, and leaves pruned weights alone.
 
     A subclass has its rule in `step`, its variables in `create_slots`, and names them in `slots_of`.
+
+    Attributes:
+      tweak: changes gradients before each step and weights after it.
     """
 
     _kept: frozenset[int] = frozenset()
+    tweak: OptimizerTweak | None = None  # to be set before a training step is traced
 
     def keep_gradients(self, kernels: Iterable[tf.Variable]) -> None:
         """Keeps the last gradient of some masked kernels as it comes, dense and without any penalty, and masks it then.
@@ -75,12 +80,21 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
 
     def masked(self, values: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
         """`values` of the shape of `variable`, with zeros where it is pruned."""
-        mask = self._by_key.masks.get(variable_key(self, variable))
+        mask = self.mask_of(variable)
         return values if mask is None else tf.where(mask > 0, values, tf.zeros_like(values))
+
+    def mask_of(self, variable: tf.Variable) -> tf.Variable | None:
+        """The mask of `variable`, which may be the copy of it on one of several devices."""
+        return self._by_key.masks.get(variable_key(self, variable))
 
     def update_step(self, gradient, variable):
         gradient = tf.convert_to_tensor(gradient)  # that of an embedding is sparse
         if variable_key(self, variable) in self._by_key.gradients:
             self.gradient_of(variable).assign(gradient)
             gradient = self.masked(gradient, variable)
+        if self.tweak is None:
+            self.step(gradient, variable)
+            return
+        gradient = self.tweak.gradient(gradient, variable, self.mask_of(variable))
         self.step(gradient, variable)
+        self.tweak.after_step(gradient, variable, self.learning_rate)

@@ -85,7 +85,7 @@ def add_ghosts_and_compile(
     """
     machine = config.machine
     ghosted = add_ghosts(config, in_precision(model, machine.mixed_precision), masks, teacher)
-    optimizer = make_optimizer(config.training)
+    optimizer = make_optimizer(config.training, config.recipe.optimizer_tweak)
     if config.keeps_gradients:
         optimizer.keep_gradients(with_dense_gradients(ghosted.plain))
     if machine.mixed_precision == "float16":

@@ -5,17 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tost_tf.compat import keras
+from tost_tf.errors import TostError
 from tost_tf.experiment.options import STEP_SCHEDULE, TrainingConfig
-from tost_tf.registry import OPTIMIZERS, RATE_SCHEDULES
+from tost_tf.experiment.recipe import NO_TWEAK
+from tost_tf.registry import OPTIMIZER_TWEAKS, OPTIMIZERS, RATE_SCHEDULES
 from tost_tf.training.learning_rate import step_drops
 from tost_tf.training.masked_optimizer import MaskedOptimizer
 from tost_tf.training.rate_by_progress import RateByProgress
 
 
-def make_optimizer(training: TrainingConfig) -> MaskedOptimizer:
-    """The optimizer that `--optimizer` names, with the run's settings."""
+def make_optimizer(training: TrainingConfig, tweak: str = NO_TWEAK) -> MaskedOptimizer:
+    """The optimizer that `--optimizer` names, with the run's settings and a tweak.
+
+    Raises:
+      TostError: an optimizer of the user's own takes no tweak.
+    """
     make = OPTIMIZERS[training.optimizer].make
-    return make(training.learning_rate, training.momentum, training.weight_decay)
+    optimizer = make(training.learning_rate, training.momentum, training.weight_decay)
+    if tweak != NO_TWEAK:
+        if not isinstance(optimizer, MaskedOptimizer):
+            raise TostError(
+                f"--optimizer_tweak={tweak} needs a MaskedOptimizer, --optimizer={training.optimizer} is none"
+            )
+        optimizer.tweak = OPTIMIZER_TWEAKS[tweak]
+    return optimizer
 
 
 def rate_callback(
