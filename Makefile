@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint format clean
+.PHONY: install demo test test-all lint format clean
 
 install: .venv/installed
 
@@ -16,6 +16,9 @@ demo: install
 
 test: install lint
 	$(BIN)/python -m pytest
+
+test-all: install lint
+	$(BIN)/python -m pytest --all
 
 lint: install
 	$(BIN)/ruff check .

@@ -2,7 +2,9 @@
 strategy has two replicas.
 """
 
+import gc
 import os
+import resource
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # The suite runs in as many processes as there are cores: more threads in each only wait for one another.
@@ -20,34 +22,50 @@ tf.config.set_logical_device_configuration(
 )
 
 
-# One of each family of keras.applications that has ReLU, and others of it (EfficientNet and ConvNeXt have none).
-FAMILIES = {
-    "ResNet50": ("ResNet101", "ResNet152"),
-    "ResNet50V2": ("ResNet101V2", "ResNet152V2"),
-    "VGG16": ("VGG19",),
-    "MobileNet": (),
-    "MobileNetV2": (),
-    "MobileNetV3Small": ("MobileNetV3Large",),
-    "DenseNet121": ("DenseNet169", "DenseNet201"),
-    "InceptionV3": (),
-    "InceptionResNetV2": (),
-    "Xception": (),
-    "NASNetMobile": ("NASNetLarge",),
-    "RegNetX002": ("RegNetX016", "RegNetY002", "RegNetY016", "ResNetRS50"),
-}
+LARGEST_WORKER = 2.0  # GiB
+# Few and long: begun first, so that no process of the suite is left alone with them at the end.
+LONG = tuple(f"tests/{name}" for name in ("experiment/stages", "experiment/commands", "colab", "convert", "test_appl"))
 
 
 def pytest_addoption(parser):
-    parser.addoption("--every-application", action="store_true", help="all of keras.applications, not one a family")
+    parser.addoption("--all", action="store_true", help="tests marked as exhaustive too")
 
 
-def pytest_generate_tests(metafunc):
-    if "application" in metafunc.fixturenames:
-        others = sum(FAMILIES.values(), ()) if metafunc.config.getoption("--every-application") else ()
-        metafunc.parametrize("application", [*FAMILIES, *others])
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--all"):
+        exhaustive = [item for item in items if item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=exhaustive)
+        items[:] = [item for item in items if item not in exhaustive]
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_configure(config):
+    config.stash[PEAKS] = {}
+
+
+PEAKS = pytest.StashKey[dict[str, float]]()
+
+
+def pytest_testnodedown(node):
+    if "peak" in getattr(node, "workeroutput", {}):
+        node.config.stash[PEAKS][node.gateway.id] = node.workeroutput["peak"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session):
+    """A process of the suite that grew too large fails it, all of its tests or not."""
+    config = session.config
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["peak"] = peak
+        return
+    config.stash[PEAKS]["main"] = peak
+    if not config.getoption("--all") and max(config.stash[PEAKS].values()) > LARGEST_WORKER:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
     rows = [row for report in reports for name, row in report.user_properties if name == "application"]
     if rows:
@@ -55,6 +73,18 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"{'':20} neurons  skips     prunable      faded   stripped")
         for row in rows:
             terminalreporter.write_line(row)
+    peaks = config.stash[PEAKS]
+    told = ", ".join(f"{name} {peak:.2f}" for name, peak in sorted(peaks.items()))
+    limit = "" if config.getoption("--all") else f"; none may have more than {LARGEST_WORKER:g}"
+    terminalreporter.write_line(f"peak memory in GiB: {told}{limit}", red=max(peaks.values()) > LARGEST_WORKER)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten():
+    """What a file built does not stay in memory for the next."""
+    yield
+    keras.backend.clear_session()
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +15,36 @@ from tost_tf.compat import keras, keras3
 from tost_tf.convert.to_keras3 import to_keras3
 from tost_tf.registry import MODELS
 
-APPLICATIONS = (
-    *("VGG16", "ResNet50", "MobileNet", "MobileNetV2"),
-    *("DenseNet121", "InceptionV3", "Xception", "EfficientNetB0"),
-)
+APPLICATIONS = ("MobileNet", "MobileNetV2", "DenseNet121", "EfficientNetB0")
+LARGER_APPLICATIONS = ("VGG16", "ResNet50", "InceptionV3", "Xception")
 # Name and size of the images -> width multiplier; from 128 pixels on the networks have another stem.
 ZOO = {
-    **{
-        ("resnet8", 32): 1.0,
-        ("resnet20", 32): 1.0,
-        ("resnet18", 32): 0.25,
-        ("resnet50", 32): 0.125,
-        ("vgg16", 32): 0.25,
-        ("mobilenet", 32): 0.5,
-    },
-    **{(f"resnet{depth}", 32): 0.0625 for depth in (32, 44, 56, 104, 110, 101, 152)},
-    ("resnet32x2", 32): 0.0625,
-    **{("resnet34", 128): 0.0625, ("vgg19", 128): 0.0625, ("mobilenet", 128): 0.25},
+    **{("resnet8", 32): 1.0, ("resnet18", 32): 0.25, ("resnet50", 32): 0.125},
+    **{("vgg16", 32): 0.25, ("mobilenet", 128): 0.25, ("resnet34", 128): 0.0625, ("resnet32x2", 32): 0.0625},
 }
+LARGER_ZOO = {
+    **{("resnet20", 32): 1.0, ("mobilenet", 32): 0.5, ("vgg19", 128): 0.0625},
+    **{(f"resnet{depth}", 32): 0.0625 for depth in (32, 44, 56, 104, 110, 101, 152)},
+}
+
+
+def names(networks: Iterable) -> list[str]:
+    return [network if isinstance(network, str) else "{}_{}".format(*network) for network in networks]
+
+
+def and_larger(some: Iterable, larger: Iterable) -> list:
+    """The names of all, those of the larger networks (of the same layers) marked as exhaustive."""
+    return [*names(some), *(pytest.param(name, marks=pytest.mark.exhaustive) for name in names(larger))]
+
+
+@pytest.fixture(scope="module")
+def applications(request) -> tuple[str, ...]:
+    return APPLICATIONS + (LARGER_APPLICATIONS if request.config.getoption("--all") else ())
+
+
+@pytest.fixture(scope="module")
+def zoo(request) -> dict[tuple[str, int], float]:
+    return ZOO | (LARGER_ZOO if request.config.getoption("--all") else {})
 
 
 def plain_keras3(*arguments: object) -> None:
@@ -47,21 +60,21 @@ def assert_close(one: np.ndarray, other: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def made(applications, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("keras3")
-    plain_keras3("make", folder, *APPLICATIONS)
+    plain_keras3("make", folder, *applications)
     return folder
 
 
 @pytest.fixture(scope="module")
-def exported(made, tmp_path_factory) -> Path:
+def exported(made, applications, zoo, tmp_path_factory) -> Path:
     """Every application converted, and every network of the zoo, exported and run by plain Keras 3."""
     folder = tmp_path_factory.mktemp("exported")
-    for name in APPLICATIONS:
+    for name in applications:
         tost.export.keras3(
             tost.from_keras3(keras3().models.load_model(made / f"{name}.keras")), folder / f"{name}.keras"
         )
-    for (network, size), width in ZOO.items():
+    for (network, size), width in zoo.items():
         name = f"{network}_{size}"
         keras.utils.set_random_seed(3)
         model = tost.models.build(network, (size, size, 3), 10, width)
@@ -73,7 +86,7 @@ def exported(made, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize("name", and_larger(APPLICATIONS, LARGER_APPLICATIONS))
 def test_keras_3_models_give_the_same_in_tf_keras(made, name):
     original = keras3().models.load_model(made / f"{name}.keras")
     model = tost.from_keras3(original)
@@ -81,12 +94,12 @@ def test_keras_3_models_give_the_same_in_tf_keras(made, name):
     assert_close(model(images(model.input_shape), training=False).numpy(), np.load(made / f"{name}.npy"))
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize("name", and_larger(APPLICATIONS, LARGER_APPLICATIONS))
 def test_and_the_same_again_when_they_are_exported(made, exported, name):
     assert_close(np.load(exported / f"{name}.npy"), np.load(made / f"{name}.npy"))
 
 
-@pytest.mark.parametrize("name", [f"{network}_{size}" for network, size in ZOO])
+@pytest.mark.parametrize("name", and_larger(ZOO, LARGER_ZOO))
 def test_sparse_networks_of_the_zoo_are_exported_and_come_back(exported, name):
     expected = np.load(exported / f"{name}_expected.npy")
     assert_close(np.load(exported / f"{name}.npy"), expected)
@@ -98,7 +111,7 @@ def test_sparse_networks_of_the_zoo_are_exported_and_come_back(exported, name):
 
 
 def test_every_network_of_the_zoo_is_tried():
-    assert {network for network, _ in ZOO} == set(MODELS)
+    assert {network for network, _ in ZOO | LARGER_ZOO} == set(MODELS)
 
 
 def test_converted_model_can_be_sparsified_and_trained(made):

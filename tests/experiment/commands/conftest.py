@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tost_tf.experiment.commands import mask, train
+from tost_tf.experiment.commands.command import run_command
+
 COMMAND = [str(Path(sys.executable).with_name("tost-train"))]
 
 # A whole run on the bundled digits in a few seconds.
@@ -12,7 +15,7 @@ SMALL_RUN = (
     "--dataset=digits",
     "--train_examples=120",
     "--batch_size=48",
-    "--model=resnet20",
+    "--model=resnet8",
     "--width_multiplier=0.25",
     "--dense_layers=logits",
     "--sparsity=0.8",
@@ -34,11 +37,23 @@ def start(*arguments: object, **variables: str) -> subprocess.Popen:
 
 @pytest.fixture
 def tost_train():
-    """Runs the real command in a process of its own: arguments to (exit code, standard output, standard error)."""
+    """Runs the installed command in a process of its own: arguments to (exit code, standard output, standard error)."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         process = start(*arguments)
         output, errors = process.communicate(timeout=300)
         return process.returncode, output, errors
+
+    return run
+
+
+@pytest.fixture
+def run_here(capfd):
+    """Runs a command in this process: its name and arguments to (exit code, standard output, standard error)."""
+
+    def run(name: str, *arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        main = {"tost-train": train.main, "tost-mask": mask.main}[name]
+        return run_command(name, main, list(map(str, arguments))), *capfd.readouterr()
 
     return run

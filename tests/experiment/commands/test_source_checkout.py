@@ -34,7 +34,7 @@ def test_a_whole_run_needs_no_installation(tmp_path):
     here = subprocess.run([sys.executable, "-c", told], **options)
     assert str(tmp_path) in here.stdout and "PackageNotFoundError" in here.stderr
     flags = ["--dataset=digits", "--train_examples=40", "--batch_size=20", "--model=resnet8", "--width_multiplier=0.25"]
-    flags += ["--sparsity=0.5", "--epochs=2", "--rescale_steps=2", "--run_dir=run"]
+    flags += ["--sparsity=0.5", "--epochs=1", "--recipe=default", "--run_dir=run"]
     done = subprocess.run([sys.executable, "-m", "tost_tf", "train", *flags], **options)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "run/result.json").read_text())

@@ -46,6 +46,14 @@ def test_optimizers_by_name(small_model):
     assert optimizer().tweak is None
 
 
+def test_loss_of_a_student_is_that_of_the_options(small_model):
+    teaching = {"distill_weight": 0.3, "distill_temperature": 7.0, "label_smoothing": 0.2}
+    loss = add_ghosts_and_compile(make(teacher="runs/teacher", **teaching), small_model, None, lambda x: x).loss
+    assert loss.name == "distillation"
+    told = loss.get_config()
+    assert (told["weight"], told["temperature"], told["label_smoothing"]) == (0.3, 7.0, 0.2)
+
+
 def test_ghosts_are_those_of_the_options(small_model):
     config = make(ghost_neurons="mish", ghost_skips="projection", ghost_skip_initializer="he_normal", beta_start=1.5)
     model = add_ghosts(config, small_model, None)

@@ -1,23 +1,17 @@
 """Runs whose masks change: from the options to the files, stopped in the middle of a cycle and resumed."""
 
 import csv
-import dataclasses
 import json
 import re
 import shutil
-import signal
 
 import numpy as np
 import pytest
 
 import tost_tf as tost
-from tost_tf.compat import keras, tf
-from tost_tf.experiment.flags import read_config
+from tost_tf.compat import tf
 from tost_tf.experiment.run.evaluate import evaluate
 from tost_tf.experiment.run.folder import RunDirectory
-from tost_tf.experiment.run.run import Run
-from tost_tf.experiment.run.stop import Stopped
-from tost_tf.experiment.stages import launch as train
 from tost_tf.experiment.stages.load_run import load_run
 
 SMALL = {
@@ -32,19 +26,6 @@ SMALL = {
     "seed": 3,
 }
 ALL = {"dynamic": "rigl", "update_every": 5, "superpose": "caa", "cycle_fraction": 0.5, "cycle_epochs": 2}
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory) -> str:
-    layers = keras.layers
-    image = keras.Input((8, 8, 1))
-    x = layers.BatchNormalization(name="norm1")(layers.Conv2D(6, 3, name="stem", padding="same")(image))
-    x = layers.Conv2D(8, 3, strides=2, name="middle")(layers.ReLU(name="relu1")(x))
-    x = layers.ReLU(name="relu2")(layers.BatchNormalization(name="norm2")(x))
-    model = keras.Model(image, layers.Dense(10, name="logits")(layers.Flatten(name="flat")(x)), name="little")
-    path = tmp_path_factory.mktemp("network") / "little.keras"
-    model.save(path)
-    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -121,22 +102,19 @@ def test_the_superposition_is_what_is_exported_and_loaded_again(together):
     assert run.masks == tost.Masks.load(together.final_mask)
 
 
-def test_stopped_in_the_middle_of_a_cycle_it_ends_the_same(together, network, tmp_path, monkeypatch):
+def test_stopped_in_the_middle_of_a_cycle_it_ends_the_same(together, network, tmp_path, stopped_after):
     config = tost.RunConfig.make(model=network, **SMALL, **ALL, run_dir=str(tmp_path / "run"))
+    # After an update of the mask; where the first cycle begins, by the gradient of the step before; in the first; in
+    # the second.
     done = 0
-    # After an update of the mask, in the first cycle, in the second.
-    for step in (
-        3 * 6 + 3,
-        4 * 6,
-        4 * 6 + 4,
-        7 * 6 + 1,
-    ):  # and where the first begins, by the gradient of the step before
-        asked = iter([None] * (step - done - 1) + [signal.SIGTERM])  # once after every step
-        monkeypatch.setattr(Run, "stop_requested", lambda run, asked=asked: lambda: next(asked))
-        with pytest.raises(Stopped, match=f"step {step % 6} of epoch {step // 6 + 1}" if step % 6 else "epoch 4"):
-            tost.launch(config)
+    for step, where in (
+        (3 * 6 + 3, "step 3 of epoch 4"),
+        (4 * 6, "epoch 4"),
+        (4 * 6 + 4, "step 4 of epoch 5"),
+        (7 * 6 + 1, "step 1 of epoch 8"),
+    ):
+        assert stopped_after(config, step - done) == where
         done = step
-    monkeypatch.undo()
     tost.launch(config)
     mine = RunDirectory(tmp_path / "run")
     for name in ("ticket0.npz", "ticket1.npz", "ticket2.npz"):
@@ -201,7 +179,7 @@ def test_a_fixed_mask_can_be_superposed(network, tmp_path, growth):
 
 def test_mirrored_keeps_the_counts(network, tmp_path, two_replicas, monkeypatch):
     """No normalisation statistics are compared: each replica sees half of a batch."""
-    monkeypatch.setattr(train, "distribution_strategy", lambda machine: two_replicas)
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda devices: two_replicas)
     options = {**SMALL, **ALL, "epochs": 6, "cycle_epochs": 1, "cycle_fraction": 0.4}
     config = tost.RunConfig.make(model=network, **options, distribution="mirrored", run_dir=str(tmp_path / "run"))
     result = tost.launch(config)
@@ -224,11 +202,10 @@ def test_too_few_steps_for_an_update_are_refused(network, tmp_path):
         tost.launch(tost.RunConfig.make(model=network, **options, run_dir=str(tmp_path / "run")))
 
 
-def test_a_lost_ticket_is_named(together, tmp_path):
+def test_a_lost_ticket_is_named(together, network, tmp_path):
     shutil.copytree(together.path, tmp_path / "run")
-    (tmp_path / "run/result.json").unlink()
-    (tmp_path / "run/superposition.json").unlink()
     (tmp_path / "run/tickets/ticket1.npz").unlink()
-    config = dataclasses.replace(read_config(together.config).machine, run_dir=str(tmp_path / "run"))
+    for name in ("result.json", "superposition.json"):
+        (tmp_path / "run" / name).unlink()
     with pytest.raises(tost.TostError, match=r"ticket1\.npz is gone"):
-        tost.launch(dataclasses.replace(read_config(together.config), machine=config))
+        tost.launch(tost.RunConfig.make(model=network, **SMALL, **ALL, run_dir=str(tmp_path / "run")))

@@ -29,7 +29,7 @@ def run(tmp_path_factory) -> Path:
         RunConfig.make(
             dataset="digits",
             train_examples=200,
-            model="resnet20",
+            model="resnet8",
             width_multiplier=0.25,
             sparsity=0.9,
             dense_layers="logits",

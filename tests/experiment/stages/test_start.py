@@ -7,7 +7,6 @@ import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.stages import launch as train
 from tost_tf.registry import MODELS
 
 SMALL = {"dataset": "digits", "train_examples": 60, "batch_size": 20, "epochs": 2, "rescale_init": False}
@@ -42,21 +41,20 @@ class Looked(keras.layers.Layer):
         return inputs + self.table[0].lookup(tf.constant([0], tf.int64))
 
 
-def test_a_network_that_cannot_be_exported(tmp_path, monkeypatch):
+def test_a_network_that_cannot_be_exported(tmp_path):
     def network(input_shape, num_classes, width_multiplier):
         image = keras.Input(input_shape)
         x = keras.layers.ReLU()(keras.layers.Conv2D(3, 3)(image))
         return keras.Model(image, keras.layers.Dense(num_classes)(keras.layers.Flatten()(Looked()(x))), name="looked")
 
-    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
-    tost.models.register("looked", network)
     options = SMALL | {"model": "looked", "run_dir": str(tmp_path / "run")}
-    refused(options, tmp_path, "the model 'looked' cannot be exported as a SavedModel: .*untracked")
+    with MODELS.temporarily("looked", network):
+        refused(options, tmp_path, "the model 'looked' cannot be exported as a SavedModel: .*untracked")
 
 
-def test_a_teacher_that_is_not_there_before_the_data_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "load", lambda config: pytest.fail("the data were loaded"))
-    options = SMALL | {"teacher": str(tmp_path / "none"), "run_dir": str(tmp_path / "run")}
+def test_a_teacher_that_is_not_there_is_missed_before_the_data_are(tmp_path):
+    without_data = SMALL | {"dataset": "tiny_imagenet", "data_dir": str(tmp_path)}
+    options = without_data | {"teacher": str(tmp_path / "none"), "run_dir": str(tmp_path / "run")}
     refused(options, tmp_path, "is neither a SavedModel nor the folder of a finished run")
 
 
