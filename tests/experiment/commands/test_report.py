@@ -1,0 +1,152 @@
+"""`tost-report` through the command line, on folders that runs might have left."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.experiment.run_folders import write_run
+from tost_tf.experiment.commands.command import run_command
+from tost_tf.experiment.commands.report import main
+
+ACCURACIES = {("default", 0): 0.40, ("default", 1): 0.46, ("tost", 0): 0.43, ("tost", 1): 0.50}
+
+
+@pytest.fixture
+def report(capsys):
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = run_command("tost-report", main, [*map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    for (recipe, seed), accuracy in ACCURACIES.items():
+        options = {"mask": "snip", "sparsity": 0.9, "recipe": recipe, "seed": seed}
+        write_run(tmp_path / f"runs/{recipe}_{seed}", accuracy, **options)
+    return tmp_path / "runs"
+
+
+def test_table(report, runs):
+    code, output, errors = report(runs)
+    assert (code, errors) == (0, "")
+    rows = [
+        [word.strip() for word in line.split("|")[1:-1]] for line in output.splitlines() if line.startswith("| snip")
+    ]
+    assert rows == [["snip", "default", "43.00 ± 4.24"], ["snip", "tost", "46.50 ± 4.95; +3.50 ± 0.50*"]]
+    assert "over 2 seeds" in output and "recipe=default" in output
+
+
+def test_csv_of_several_values_and_no_baseline(report, runs):
+    code, output, _ = report(
+        runs, "--format=csv", "--value=test_accuracy_last,nonzero_parameters", "--rows=recipe", "--baseline=none"
+    )
+    rows = list(csv.DictReader(io.StringIO(output)))
+    assert code == 0 and {row["difference"] for row in rows} == {""}
+    found = [(row["value"], row["recipe"], row["mean"]) for row in rows]
+    assert found == [
+        *(("test_accuracy_last", "default", "42.00"), ("test_accuracy_last", "tost", "45.50")),
+        *(("nonzero_parameters", "default", "1234"), ("nonzero_parameters", "tost", "1234")),
+    ]
+
+
+def test_files_figures_and_page(report, runs, tmp_path):
+    write_run(runs / "tost_2", None, mask="snip", sparsity=0.9, recipe="tost", seed=2)
+    write_run(runs / "kept_0", 0.4, mask="snip", sparsity=0.9, recipe="tost", ghost_end_epoch=-1)
+    (runs / "default_0/figures").mkdir()
+    out = tmp_path / "out"
+    assert report(runs, f"--out={out}", "--figures=all", "--html")[0] == 0
+    (runs / "default_0/figures/curve<>.png").write_bytes((out / "curves.png").read_bytes())
+    (runs / "broken").mkdir()
+    (runs / "broken/result.json").write_text("{<b>")
+    code, _, errors = report(runs, f"--out={out}", "--figures=all", "--html")
+    assert code == 0 and "runs/tost_2: unfinished" in errors and "runs/broken: " in errors
+    figures = ["accuracy", "breakdown", "ghostliness", "curves"]
+    expected = {
+        "table.md",
+        "table.tex",
+        "table.csv",
+        "report.html",
+        *(f"{name}.{kind}" for name in figures for kind in ("png", "csv")),
+    }
+    assert {path.name for path in out.iterdir()} == expected
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(figures) + 1
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)  # a single file
+    assert "1 unfinished" in page and "curve&lt;&gt; of default_0" in page and "<b>" not in page
+    curves = (out / "curves.csv").read_text().splitlines()
+    assert curves[0] == "mask,recipe,sparsity,epoch,mean,std,seeds" and "snip,tost,0.9,2,0.2,0,3" in curves
+
+
+def test_no_tensorflow_is_imported(runs):
+    told = "import sys; from tost_tf.experiment.commands import report; report.main(sys.argv[1:])"
+    told += "; print('tensorflow' in sys.modules)"
+    command = [sys.executable, "-c", told, str(runs), "--html"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "no folder of runs is named"),
+        (("{runs}", "--rows=mask,recpe"), "unknown --rows 'recpe': did you mean 'recipe'"),
+        (("{runs}", "--rows="), "--rows is empty"),
+        (("{runs}", "--value=accuracy"), "no run has a number 'accuracy'"),
+        (("{runs}", "--baseline=recipe=best"), "no run has recipe=best; there are default, tost"),
+        (("{runs}", "--baseline=recipe"), "--baseline has 'recipe', it must be of the form name=value"),
+        (("{runs}", "--where=recipe=best"), "leaves none of the 4 runs"),
+        (("{runs}", "--rows=mask"), "with seed 0: they differ in --recipe"),
+        (("{runs}", "--figures=all"), "--figures=all needs --out=FOLDER"),
+        (("{runs}", "--figures=pie", "--out=x"), "unknown --figures 'pie'"),
+        (("{runs}", "--format=word"), "unknown --format 'word'"),
+        (("{runs}/nothing",), "there is no such folder"),
+        (("{runs}", "--out={runs}/default_0/config.flags"), "is not a folder"),
+    ],
+)
+def test_bad_input(report, runs, arguments, message):
+    code, _, errors = report(*(argument.replace("{runs}", str(runs)) for argument in arguments))
+    assert code == 2 and message in errors.replace("\n", " "), errors
+
+
+def test_the_committed_table_of_tweaks_comes_out_the_same(report, tmp_path):
+    committed = list(csv.DictReader(Path("benchmarks/results/tweaks_digits.csv").read_text().splitlines()))
+    cells = []
+    for row in committed:
+        options = {"mask": row["mask"], "sparsity": float(row["sparsity"]), "recipe": "default", "epochs": 90}
+        for seed, accuracy in enumerate(row["accuracies"].split()):
+            # Accuracies of 359 images, which the table has rounded.
+            exact = round(float(accuracy) / 100 * 359) / 359
+            name = f"{row['mask']}_{row['sparsity']}_{row['tweak']}_{seed}"
+            write_run(tmp_path / name, exact, seed=seed, **options)
+            cells.append({"run": name, "arguments": [], "labels": {"tweak": row["tweak"]}})
+    (tmp_path / "sweep.json").write_text(json.dumps({"cells": cells}))
+    arguments = ("--rows=tweak", "--columns=mask,sparsity", "--baseline=tweak=default", "--format=csv")
+    code, output, errors = report(tmp_path, *arguments)
+    assert (code, errors) == (0, "")
+    found = {(row["mask"], row["sparsity"], row["tweak"]): row for row in csv.DictReader(io.StringIO(output))}
+    assert len(found) == len(committed) == 30
+    for row in committed:
+        own = found[row["mask"], row["sparsity"], row["tweak"]]
+        numbers = ["mean", "std"] if row["tweak"] == "default" else ["mean", "std", "difference", "standard_error"]
+        assert [own[name] for name in numbers] == [row[name] for name in numbers]
+        assert own["values"] == row["accuracies"]
+
+
+def test_empty_folder(report, tmp_path):
+    assert "there are no runs" in report(tmp_path)[2]
+
+
+def test_where_and_mixed_options(report, runs, caplog):
+    write_run(runs / "longer", 0.9, mask="snip", sparsity=0.9, recipe="default", seed=5, epochs=200)
+    assert report(runs)[0] == 0
+    assert "differ in more than their seeds" in caplog.text and "--epochs=180, 200" in caplog.text
+    caplog.clear()
+    assert "43.00" in report(runs, "--where=epochs=180")[1] and not caplog.text
