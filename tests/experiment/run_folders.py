@@ -11,7 +11,7 @@ COLUMNS = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,alpha,beta,sp
 
 def write_run(folder: Path, accuracy: float | None, **options: object) -> Path:
     """A finished run with this test accuracy, an unfinished one for `None`; two epochs of it have a learning curve."""
-    config = RunConfig.make(dataset="digits", model="resnet8", run_dir=str(folder), **options)
+    config = RunConfig.make(**{"dataset": "digits", "model": "resnet8", "run_dir": str(folder)} | options)
     folder.mkdir(parents=True)
     (folder / "config.flags").write_text(to_flagfile(config))
     rows = [f"{epoch},2.0,0.3,2.1,{0.1 * epoch:g},0.1,0,0,0.9,1.5" for epoch in (1, 2)]

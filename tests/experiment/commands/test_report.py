@@ -117,15 +117,13 @@ def test_bad_input(report, runs, arguments, message):
 
 
 def test_the_committed_table_of_tweaks_comes_out_the_same(report, tmp_path):
-    committed = list(csv.DictReader(Path("benchmarks/results/tweaks_digits.csv").read_text().splitlines()))
+    committed = committed_rows("tweaks_digits")
     cells = []
     for row in committed:
         options = {"mask": row["mask"], "sparsity": float(row["sparsity"]), "recipe": "default", "epochs": 90}
         for seed, accuracy in enumerate(row["accuracies"].split()):
-            # Accuracies of 359 images, which the table has rounded.
-            exact = round(float(accuracy) / 100 * 359) / 359
             name = f"{row['mask']}_{row['sparsity']}_{row['tweak']}_{seed}"
-            write_run(tmp_path / name, exact, seed=seed, **options)
+            write_run(tmp_path / name, of_images(accuracy), seed=seed, **options)
             cells.append({"run": name, "arguments": [], "labels": {"tweak": row["tweak"]}})
     (tmp_path / "sweep.json").write_text(json.dumps({"cells": cells}))
     arguments = ("--rows=tweak", "--columns=mask,sparsity", "--baseline=tweak=default", "--format=csv")
@@ -138,6 +136,104 @@ def test_the_committed_table_of_tweaks_comes_out_the_same(report, tmp_path):
         numbers = ["mean", "std"] if row["tweak"] == "default" else ["mean", "std", "difference", "standard_error"]
         assert [own[name] for name in numbers] == [row[name] for name in numbers]
         assert own["values"] == row["accuracies"]
+
+
+def test_the_committed_table_of_sup_tickets_comes_out_the_same(report, tmp_path):
+    committed = committed_rows("suptickets_digits")
+    by_run = {}
+    for row in committed:
+        for seed, accuracy in enumerate(row["accuracies"].split()):
+            by_run.setdefault((row["method"], row["sparsity"], seed), {})[row["network"]] = of_images(accuracy)
+    cells = []
+    for number, ((method, sparsity, seed), accuracies) in enumerate(by_run.items()):
+        options = {"mask": "erk", "sparsity": float(sparsity), "recipe": "default", "seed": seed, "epochs": 90}
+        path = write_run(tmp_path / str(number), accuracies["exported"], **options)
+        more = {"test_accuracy_last": accuracies["end"]}
+        more |= {"superpositions": []} if "Sup-tickets" in method else {}
+        (path / "result.json").write_text(json.dumps(json.loads((path / "result.json").read_text()) | more))
+        labels = {"method": method.removesuffix(" + Sup-tickets"), "tickets": "caa" if "Sup" in method else "none"}
+        cells.append({"run": path.name, "arguments": [], "labels": labels})
+    (tmp_path / "sweep.json").write_text(json.dumps({"cells": cells}))
+    arguments = ("--rows=method,tickets", "--value=test_accuracy,end_accuracy", "--format=csv")
+    to_static = by_cell(report(tmp_path, *arguments, "--baseline=method=static,tickets=none")[1])
+    to_same = by_cell(report(tmp_path, *arguments, "--baseline=tickets=none")[1])
+    assert len(to_static) == len(to_same) == len(committed) == 32
+    for row in committed:
+        value = {"exported": "test_accuracy", "end": "end_accuracy"}[row["network"]]
+        tickets = "caa" if "Sup-tickets" in row["method"] else "none"
+        cell = (value, row["method"].removesuffix(" + Sup-tickets"), tickets, row["sparsity"])
+        own, same = to_static[cell], to_same[cell]
+        assert (own["mean"], own["std"]) == (row["mean"], row["std"])
+        if row["method"] != "static":
+            assert (own["difference"], own["standard_error"]) == (row["difference"], row["standard_error"])
+        if tickets == "caa":
+            assert f"{same['difference']} ± {same['standard_error']}" == row["difference_to_same_method"]
+
+
+def test_the_committed_table_of_masks_comes_out_the_same(report, tmp_path):
+    committed = {row.pop("density of"): row for row in committed_rows("six_masks")}
+    numbers = ("sparsity", "test_accuracy", "mask_seconds")
+    for mask in committed["sparsity"]:
+        path = write_run(tmp_path / mask, 0.3, mask=mask, recipe="default")
+        result = {name: float(committed[name][mask]) for name in numbers}
+        result["collapsed_layers"] = ["a layer"] * int(committed["collapsed layers"][mask])
+        others = (name for name in committed if name not in (*numbers, "collapsed layers"))
+        result["layer_sparsity"] = {name: 1 - float(committed[name][mask]) for name in others}
+        (path / "result.json").write_text(json.dumps(json.loads((path / "result.json").read_text()) | result))
+    value = "--value=layer_density,sparsity,test_accuracy,mask_seconds,collapsed_layers"
+    code, output, _ = report(tmp_path, "--rows=value", "--columns=mask", value)
+    lines = [[word.strip() for word in line.split("|")[1:-1]] for line in output.splitlines() if line.startswith("|")]
+    masks = [name.removeprefix("mask=") for name in lines[0][1:]]
+    rows = {row[0].removeprefix("density of "): dict(zip(masks, row[1:], strict=True)) for row in lines[2:]}
+    assert code == 0 and set(masks) == set(committed["sparsity"]) and len(rows) == len(committed)
+    for name, row in committed.items():
+        own = rows[name.replace(" ", "_")]
+        digits = {"test_accuracy": "{:.2f}", "mask_seconds": "{:.1f}", "collapsed layers": "{:.0f}"}.get(name, "{:.4f}")
+        scale = 100 if name == "test_accuracy" else 1
+        assert own == {mask: digits.format(scale * float(number)) for mask, number in row.items()}, name
+
+
+def committed_rows(name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(Path(f"benchmarks/results/{name}.csv").read_text().splitlines()))
+
+
+def of_images(accuracy: str) -> float:
+    """What a table has rounded to hundredths of a percent, of the 359 test images of the digits."""
+    return round(float(accuracy) / 100 * 359) / 359
+
+
+def by_cell(output: str) -> dict[tuple, dict]:
+    rows = list(csv.DictReader(io.StringIO(output)))
+    return {(row["value"], row["method"], row["tickets"], row["sparsity"]): row for row in rows}
+
+
+def test_the_papers_numbers_are_put_beside(report, tmp_path):
+    for seed, accuracy in enumerate((0.855, 0.861)):
+        options = {"dataset": "cifar10", "model": "resnet32x2", "mask": "random", "sparsity": 0.98, "seed": seed}
+        write_run(tmp_path / f"default_{seed}", accuracy, **options, recipe="default")
+        write_run(tmp_path / f"tost_{seed}", None, **options, recipe="tost")
+    ticket = {"dataset": "cifar100", "model": "resnet18", "mask": "lottery", "sparsity": 0.95, "recipe": "default"}
+    write_run(tmp_path / "ticket", 0.7, **ticket, ghost_skips="projection")
+    code, output, errors = report(tmp_path, "--rows=dataset,mask,recipe", "--against_paper")
+    assert code == 0 and "--epochs" not in errors
+    assert "85.80 ± 0.42 (n = 2); paper: 86.13 ± 0.25" in output
+    assert "–; paper: 88.20 ± 0.89" in output  # not finished here
+    assert "70.00 (n = 1); paper: 71.72 ± 0.22, +2.15" in output  # Tables 4 and 5
+    _, output, _ = report(tmp_path, "--rows=dataset,mask,recipe", "--against_paper", "--format=csv")
+    row = next(csv.DictReader(io.StringIO(output)))
+    assert (row["mean"], row["paper_mean"], row["paper_std"]) == ("85.80", "86.13", "0.25")
+
+
+def test_the_papers_numbers_are_with_the_source(report, runs, tmp_path, monkeypatch):
+    monkeypatch.setattr("tost_tf.experiment.study.PAPER", Path("nowhere.csv"))
+    assert "--against_paper needs nowhere.csv" in report(runs, "--against_paper")[2]
+    monkeypatch.setattr("tost_tf.experiment.study.PAPER", tmp_path / "broken.csv")
+    for text, message in (
+        ("mean,sparsity\na,b\n", "cannot be read"),
+        ("mean,sparsity\n1,2\n", "it has no column 'where'"),
+    ):
+        (tmp_path / "broken.csv").write_text(text)
+        assert message in report(runs, "--against_paper")[2]
 
 
 def test_empty_folder(report, tmp_path):
