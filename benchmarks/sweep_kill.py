@@ -30,7 +30,12 @@ from tost_tf.files import read_object
 GRID = (
     *("--dataset=digits", "--train_examples=60", "--batch_size=30", "--model=resnet8", "--width_multiplier=0.25"),
     *("--dense_layers=^logits$", "--recipe=default", "--epochs=3", "--deterministic", "--mask=snip"),
-    *("--mask_examples_per_class=2", "--sparsity=0.5|0.8", "--case=ghosts/none: --ghost_skips=none"),
+    *(
+        "--mask_examples_per_class=2",
+        "--sparsity=0.8",
+        "--label_smoothing=0|0.1",
+        "--case=ghosts/none: --ghost_skips=none",
+    ),
     *("--case=ghosts/skips: --ghost_skips=identity --ghost_end_epoch=2", "--seed=0|1"),
 )
 RUNS, EPOCHS = 8, 3

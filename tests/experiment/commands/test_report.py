@@ -117,7 +117,7 @@ def test_bad_input(report, runs, arguments, message):
 
 
 def test_the_committed_table_of_tweaks_comes_out_the_same(report, tmp_path):
-    committed = committed_rows("tweaks_digits")
+    committed = committed_rows("tweaks_digits_0.1.0")
     cells = []
     for row in committed:
         options = {"mask": row["mask"], "sparsity": float(row["sparsity"]), "recipe": "default", "epochs": 90}

@@ -62,6 +62,7 @@ def test_what_is_not_finished_is_named_with_its_error_and_tried_again(sweep, tmp
                 write_run(job.path, 0.3, mask="erk", sparsity=config.mask.sparsity, recipe="default", epochs=4)
                 (job.path / "export/saved_model").mkdir(parents=True)
                 (job.path / "export/saved_model/saved_model.pb").touch()
+                (job.path / "export/manifest.json").write_text('{"saved_model": {}}')
                 yield Outcome(job.name, FINISHED)
 
     monkeypatch.setattr("tost_tf.experiment.commands.sweep.run_all", run_all)

@@ -1,6 +1,7 @@
 """Jobs on a Dask cluster of this machine; what they start does not need TensorFlow."""
 
 import dataclasses
+import fcntl
 import os
 import signal
 import subprocess
@@ -79,7 +80,8 @@ def test_a_worker_that_is_killed_has_its_job_done_again(tmp_path, waiting):
     ((worker, process),) = starts(tmp_path, 1)
     os.kill(worker, signal.SIGKILL)
     *_, (other, _) = starts(tmp_path, 2)
-    assert other != worker and not psutil.pid_exists(process)  # the process of the job ended with its worker
+    assert other != worker
+    assert not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE
     (tmp_path / "go").touch()
     thread.join(120)
     assert [outcome.state for outcome in found] == [FINISHED]
@@ -88,7 +90,22 @@ def test_a_worker_that_is_killed_has_its_job_done_again(tmp_path, waiting):
 def test_what_is_there_is_not_made_again(tmp_path):
     (tmp_path / "good.npz").touch()
     assert run_job(job(tmp_path, "good", "--help"), 1).state == FINISHED
-    assert not (tmp_path / "logs").exists()
+    assert (tmp_path / "logs/good.log").read_text() == ""
+
+
+def test_a_job_that_another_process_does_is_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "logs").mkdir()
+    with open(tmp_path / "logs/good.log", "a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        timer = threading.Timer(0.5, lambda: ((tmp_path / "good.npz").touch(), other.close()))
+        timer.start()
+        assert run_job(job(tmp_path, "good", "--help"), 1).state == FINISHED  # what the other has made
+    assert (tmp_path / "logs/good.log").read_text() == ""
+    monkeypatch.setattr("tost_tf.experiment.sweep.job.LOCK_SECONDS", 0.1)
+    with open(tmp_path / "logs/bad.log", "a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        outcome = run_job(job(tmp_path, "bad", "--help"), 1)
+    assert outcome.state == FAILED and "another process has been doing this for 0.1 s" in outcome.error
 
 
 def test_a_process_that_says_nothing(tmp_path):

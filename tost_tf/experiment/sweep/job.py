@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import logging
 import os
 import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from tost_tf.errors import TostError
 from tost_tf.experiment import flags
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.sweep.give_mask import give_mask
 
-LOCK_SECONDS = 600.0  # how long a process that is still stopping may hold the folder of a run
+LOCK_SECONDS = 600.0  # how long a process that is being stopped may still do a job
 FINISHED, FAILED, NOT_STARTED = "finished", "failed", "not started"
 
 
@@ -79,39 +82,33 @@ def run_job(job: Job, threads: int, *needed: Outcome) -> Outcome:
     missing = next((outcome for outcome in needed if outcome.state != FINISHED), None)
     if missing is not None:
         return Outcome(job.name, NOT_STARTED, f"it needs {missing.name!r}, which {missing.state}")
+    log = Path(job.folder, job.log)
     try:
-        if job.command == "train":
-            _wait_for_lock(job.path / ".lock", LOCK_SECONDS)
-        if job.is_finished:
-            return Outcome(job.name, FINISHED)
-        if job.mask:
-            give_mask(flags.parse(job.arguments), job.path, Path(job.folder, job.mask))
-        code = _run(job, threads)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab") as output:
+            # Kept by the process that is started as long as it lives, whatever becomes of its worker.
+            _lock(output, LOCK_SECONDS)
+            if job.is_finished:
+                return Outcome(job.name, FINISHED)
+            if job.mask:
+                give_mask(flags.parse(job.arguments), job.path, Path(job.folder, job.mask))
+            code = _run(job, threads, output)
     except (TostError, OSError) as error:
         return Outcome(job.name, FAILED, str(error))
     return Outcome(job.name, FINISHED) if code == 0 else Outcome(job.name, FAILED, _last_words(job, code))
 
 
-def _run(job: Job, threads: int) -> int:
+def _run(job: Job, threads: int, output: BinaryIO) -> int:
     """Starts the process and waits for it; its exit code. It ends with this process, however that ends."""
-    log = Path(job.folder, job.log)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    child = [sys.executable, "-m", "tost_tf.experiment.sweep.child", str(os.getpid()), job.command, *job.arguments]
-    with open(log, "ab") as output:
-        output.write(f"\n$ {job.shell_command}\n".encode())
-        output.flush()
-        process = subprocess.Popen(
-            child,
-            cwd=job.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=_environment(threads),
-        )
-        try:
-            return process.wait()
-        finally:
-            process.terminate()
+    output.write(f"\n$ {job.shell_command}\n".encode())
+    output.flush()
+    command = [sys.executable, "-m", "tost_tf.experiment.sweep.child", str(os.getpid()), job.command, *job.arguments]
+    options = {"cwd": job.folder, "env": _environment(threads), "stdin": subprocess.DEVNULL}
+    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **options)
+    try:
+        return process.wait()
+    finally:
+        process.terminate()
 
 
 def _environment(threads: int) -> dict[str, str]:
@@ -121,20 +118,24 @@ def _environment(threads: int) -> dict[str, str]:
     return share | os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})  # Dask sets this one to 1
 
 
-def _wait_for_lock(path: Path, seconds: float) -> None:
-    """Waits while a process that is being stopped still has a run's folder; launching the run then tells the rest."""
-    import fcntl
+def _lock(file: BinaryIO, seconds: float) -> None:
+    """Locks a job's log, once no process does the job any more: one that is being stopped has it for a while.
 
+    Raises:
+      TostError: another process has it for longer than that.
+    """
     end = time.monotonic() + seconds
-    while path.exists() and time.monotonic() < end:
-        with open(path, "a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                time.sleep(0.2)
-            except OSError:  # a file system without locks
-                return
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise TostError(f"another process has been doing this for {seconds:g} s: see {file.name}") from None
+            time.sleep(0.2)
+        except OSError:
+            logging.warning("%s is on a file system without locks: see that only one sweep runs there", file.name)
+            return
 
 
 def _last_words(job: Job, code: int) -> str:
