@@ -21,7 +21,14 @@ from tost_tf.files import read_object
 
 SMALL = (
     *(flag for flag in SMALL_RUN if not flag.startswith(("--model", "--rescale"))),
-    *("--model=resnet8", "--mask=snip", "--mask_scope=layer", "--recipe=default", "--epochs=2"),
+    *(
+        "--model=resnet8",
+        "--mask=snip",
+        "--mask_examples_per_class=5",
+        "--mask_scope=layer",
+        "--recipe=default",
+        "--epochs=2",
+    ),
 )
 
 
