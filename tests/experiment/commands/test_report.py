@@ -1,8 +1,10 @@
 """`tost-report` through the command line, on folders that runs might have left."""
 
 import csv
+import errno
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -238,6 +240,22 @@ def test_the_papers_numbers_are_with_the_source(report, runs, tmp_path, monkeypa
 
 def test_empty_folder(report, tmp_path):
     assert "there are no runs" in report(tmp_path)[2]
+
+
+def test_a_full_disk(report, runs, monkeypatch):
+    before = {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
+    (runs / "table.md").write_text("an older table")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    code, output, errors = report(runs, f"--out={runs}", "--html")
+    assert code == 2 and "cannot be written: No space left on device" in errors
+    assert "43.00" in output  # printed before
+    assert (runs / "table.md").read_text() == "an older table"
+    (runs / "table.md").unlink()
+    assert before == {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
 
 
 def test_where_and_mixed_options(report, runs, caplog):

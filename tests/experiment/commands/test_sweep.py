@@ -1,5 +1,7 @@
 """`tost-sweep` through the command line, without running anything long."""
 
+import errno
+import os
 import shlex
 import subprocess
 import sys
@@ -83,6 +85,32 @@ def test_what_is_not_finished_is_named_with_its_error_and_tried_again(sweep, tmp
     assert sweep(*grid, "--only=mask=erk")[:2] == (
         0,
         "2 runs in runs/study: 2 finished before, 0 to do\nall finished: tost-report runs/study\n",
+    )
+
+
+def test_a_full_disk_loses_no_finished_run(sweep, tmp_path, monkeypatch):
+    write_run(tmp_path / "runs/study/seed0", 0.3, seed=0, epochs=4)
+    before = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    arguments = ("--dataset=digits", "--model=resnet8", "--epochs=4", "--seed=0|1", "--runs_dir=runs/study")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", full)
+        code, _, errors = sweep(*arguments)
+    assert code == 2 and "runs/study cannot be written: No space left on device" in errors
+
+    def run_all(jobs, *_):  # the disk is full while it runs
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", full)
+            yield from (Outcome(job.name, FAILED, os.strerror(errno.ENOSPC)) for job in jobs)
+
+    monkeypatch.setattr("tost_tf.experiment.commands.sweep.run_all", run_all)
+    code, _, errors = sweep(*arguments)
+    assert code == 2 and "'seed1'" in errors
+    assert (
+        before.items() <= {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}.items()
     )
 
 

@@ -47,7 +47,10 @@ def main(arguments: Sequence[str]) -> None:
     study = Study.make(found, options)
     print(study.text(options.format))
     if out is not None:
-        _write(study, out, figures, options)
+        try:
+            _write(study, out, figures, options)
+        except OSError as error:
+            raise TostError(f"{str(out)!r} cannot be written: {error.strerror or error}") from None
 
 
 def _write(study: Study, out: Path, figures: Sequence[str], options: ReportOptions) -> None:

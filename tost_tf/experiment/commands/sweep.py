@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import sys
@@ -60,7 +61,10 @@ def _sweep(made: Plan, runs_dir: Path, options: SweepOptions) -> None:
         flush=True,
     )
     errors: dict[str, str] = {}
-    write_record(runs_dir, made, errors)
+    try:
+        write_record(runs_dir, made, errors)
+    except OSError as error:
+        raise TostError(f"{runs_dir} cannot be written: {error.strerror}") from None
     if left:
         with tqdm(total=len(left), unit="run", desc=runs_dir.name, dynamic_ncols=True) as progress:
             for outcome in run_all(jobs, options.scheduler, options.jobs, options.threads):
@@ -68,7 +72,9 @@ def _sweep(made: Plan, runs_dir: Path, options: SweepOptions) -> None:
                     errors[outcome.name] = f"{outcome.state}: {outcome.error}"
                     progress.write(f"{outcome.name}: {errors[outcome.name]}")
                     progress.set_postfix(failed=len(errors))
-                    write_record(runs_dir, made, errors)
+                    # A disk that is full ends no run that needs little of it; the reason is above all the same.
+                    with contextlib.suppress(OSError):
+                        write_record(runs_dir, made, errors)
                 progress.update(any(job.name == outcome.name for job in left))
     if errors:
         raise TostError(_told(errors, len(left), runs_dir))
