@@ -58,14 +58,22 @@ def test_commands_of_the_readme_are_known():
     from tost_tf.experiment.analyze_options import AnalyzeOptions
     from tost_tf.experiment.commands.mask import MaskOptions
     from tost_tf.experiment.export_options import ExportOptions
+    from tost_tf.experiment.report_options import ReportOptions
+    from tost_tf.experiment.sweep.grid import read_grid
+    from tost_tf.experiment.sweep_options import SweepOptions
 
-    commands = re.findall(r"^(tost-train|tost-mask|tost-analyze|tost-export) (.*?)(?: +#.*)?$", README, re.MULTILINE)
+    commands = re.findall(r"^(tost-(?:train|mask|analyze|export|sweep|report)) (.*?)(?: +#.*)?$", README, re.MULTILINE)
     assert len(commands) >= 8
     for command, arguments in commands:
         if command == "tost-train":
             flags.parse(arguments.split())
         elif command == "tost-analyze":
             flags.parse_own(arguments.split(), AnalyzeOptions)
+        elif command == "tost-sweep":
+            cells, _ = read_grid(arguments.split(), {name: "str" for name in SweepOptions.__dataclass_fields__})
+            assert cells and [flags.parse(cell.arguments) for cell in cells[:1]]
+        elif command == "tost-report":
+            flags.parse_own(arguments.split(), ReportOptions)
         elif command == "tost-export":
             flags.parse_own(arguments.split(), ExportOptions)
         else:

@@ -7,7 +7,7 @@ import sys
 
 from tost_tf.errors import unknown_name
 
-COMMANDS = ("train", "mask", "analyze", "export")
+COMMANDS = ("train", "mask", "analyze", "export", "sweep", "report")
 
 
 def main() -> None:

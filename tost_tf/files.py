@@ -87,6 +87,17 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_object(path: str | os.PathLike) -> dict[str, Any]:
+    """The object in a JSON file. Raises `TostError` if it cannot be read or is not one."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TostError(f"{Path(path).name} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise TostError(f"{Path(path).name} is not a JSON object")
+    return content
+
+
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes named arrays as an `.npz` file, whole or not at all."""
     with replaced_file(path) as temporary:

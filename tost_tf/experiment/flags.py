@@ -30,6 +30,13 @@ NOT_COMPARED = (
     "worker_timeout",
 )
 
+DEFINERS = {
+    "bool": flags.DEFINE_boolean,
+    "tuple": flags.DEFINE_list,
+    "int": flags.DEFINE_integer,
+    "float": flags.DEFINE_float,
+    "str": flags.DEFINE_string,
+}
 LAST_LINE = "# end of the options"
 MOST_NESTED = 20
 
@@ -164,20 +171,14 @@ def _define(values: flags.FlagValues, groups: Groups) -> flags.FlagValues:
     """Defines a flag for each option. None has a default: what is not given is left to the dataclasses."""
     for _, fields in groups:
         for field in fields:
-            text = allowed_of(field).help
-            kinds = str(field.type)
-            if "bool" in kinds:
-                define = flags.DEFINE_boolean
-            elif "tuple" in kinds:
-                define = flags.DEFINE_list
-            elif "int" in kinds:
-                define = flags.DEFINE_integer
-            elif "float" in kinds:
-                define = flags.DEFINE_float
-            else:
-                define = flags.DEFINE_string
-            define(field.name, None, text, flag_values=values)
+            define = DEFINERS[_kind(field)]
+            define(field.name, None, allowed_of(field).help, flag_values=values)
     return values
+
+
+def _kind(field: dataclasses.Field) -> str:
+    # tuple[int, ...] is a tuple, int | None an int.
+    return next((kind for kind in ("bool", "tuple", "int", "float") if kind in str(field.type)), "str")
 
 
 def _from_flag(name: str, value: Any) -> Any:
@@ -217,13 +218,28 @@ def _expanded(arguments: Sequence[str], folder: Path, depth: int = 0) -> list[st
             result.append(argument)
             continue
         name = match[1] or (rest.pop(0) if match[1] is None and rest else "")
-        path = next((file for file in (folder / name, Path(name)) if name and file.is_file()), None)
-        if path is None:
-            raise TostError(f"there is not a flagfile {name!r}")
-        try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise TostError(f"the flagfile {name!r} cannot be read: {error}") from None
-        kept = [line for line in lines if line and not line.startswith(("#", "//"))]
-        result += _expanded(kept, path.parent, depth + 1)
+        lines, beside = flagfile_lines(name, folder)
+        result += _expanded(lines, beside, depth + 1)
     return result
+
+
+def flagfile_lines(name: str, folder: Path) -> tuple[list[str], Path]:
+    """The lines of a flagfile that are flags, and the folder it is in.
+
+    Args:
+      name: as it is given.
+      folder: of the flagfile that names it, where it is looked for first; then in the working folder.
+    """
+    path = next((file for file in (folder / name, Path(name)) if name and file.is_file()), None)
+    if path is None:
+        raise TostError(f"there is not a flagfile {name!r}")
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise TostError(f"the flagfile {name!r} cannot be read: {error}") from None
+    return [line for line in lines if line and not line.startswith(("#", "//"))], path.parent
+
+
+def flag_kinds() -> dict[str, str]:
+    """The flags of a run by name, and of what kind each is: "bool", "tuple", "int", "float" or "str"."""
+    return {field.name: _kind(field) for _, fields in _groups() for field in fields}

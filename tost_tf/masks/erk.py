@@ -27,4 +27,4 @@ def find(search: MaskSearch) -> FoundMask:
     return search.select(random_scores(search.weights(), search.seed), erdos_renyi_kernel)
 
 
-METHOD = MaskMethod(find, has_scope=False)
+METHOD = MaskMethod(find, has_scope=False, is_quick=True)

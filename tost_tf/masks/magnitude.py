@@ -27,4 +27,4 @@ def find(search: MaskSearch) -> FoundMask:
     return search.select({path: np.abs(weight.numpy()) for path, weight in search.weights().items()})
 
 
-METHOD = MaskMethod(find)
+METHOD = MaskMethod(find, is_quick=True)

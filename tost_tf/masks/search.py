@@ -51,11 +51,13 @@ class MaskMethod:
       find: from a `MaskSearch`, and the method's options if it has some, to a `FoundMask`.
       options: the dataclass of the method's options, `None` if it has none.
       has_scope: whether it looks at the search's scope.
+      is_quick: whether it takes no longer than reading a mask from a file.
     """
 
     find: Callable[..., FoundMask]
     options: type | None = None
     has_scope: bool = True
+    is_quick: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from tost_tf.errors import TostError
 from tost_tf.experiment import flags
 from tost_tf.experiment.commands.command import asks_for_help, run_command
 from tost_tf.experiment.options import RunConfig
-from tost_tf.files import require_writable
+from tost_tf.files import require_writable, write_json
 from tost_tf.options import option
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ SUMMARY = "Finds a mask for a network and saves it; prints and draws what is lef
 class MaskOptions:
     """The command's own."""
 
-    out: str = option("", "the .npz file to write; the picture goes beside it")
+    out: str = option("", "the .npz file to write; a .json of its layers and the picture go beside it")
     from_torch: str = option("", "take the masks in this .safetensors or .npz file, in PyTorch's layouts and names")
     name_map: str = option("", "JSON file: name in PyTorch -> weight path here, for what order and shape do not tell")
 
@@ -64,7 +65,7 @@ def _find(config: RunConfig, options: MaskOptions) -> Masks:
     from tost_tf.data.load import load
     from tost_tf.experiment.run.folder import RunDirectory
     from tost_tf.experiment.run.network import build_model
-    from tost_tf.experiment.stages.find_mask import require_fit, search_mask
+    from tost_tf.experiment.stages.find_mask import mask_report, require_fit, search_mask
     from tost_tf.graph.kernels import prunable_weights
     from tost_tf.graph.weights import save_weights
     from tost_tf.masks.from_torch import from_torch
@@ -84,7 +85,9 @@ def _find(config: RunConfig, options: MaskOptions) -> Masks:
     search = RunDirectory(out.with_name(f"{out.stem}_search"))
     if config.mask.mask == "lottery" and not config.mask.mask_file:
         search.claim(config)  # the search takes long, and goes on where it was stopped
+    start = time.perf_counter()
     found = search_mask(config, model, data, search.lottery)
+    write_json(out.with_suffix(".json"), mask_report(found.masks, time.perf_counter() - start))
     if found.weights is not None:
         model.set_weights(found.weights)
         weights = out.with_name(f"{out.stem}_weights.npz")

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 from tost_tf.compat import keras
 from tost_tf.data.images import ImageData
@@ -36,10 +37,8 @@ def compute(run: Run, network: RunNetwork) -> None:
     directory, start = run.directory, time.perf_counter()
     found = search_mask(run.config, network.dense, run.data, directory.lottery)
     masks = found.masks
-    report = {"mask_seconds": time.perf_counter() - start, "sparsity": masks.sparsity}
-    report |= {"layer_sparsity": masks.layer_sparsity, "collapsed_layers": masks.collapsed_layers}
     # The mask last: where it is, everything that belongs to it is.
-    write_json(directory.mask_report, report)
+    write_json(directory.mask_report, mask_report(masks, time.perf_counter() - start))
     if found.weights is not None:
         network.dense.set_weights(found.weights)
         save_weights(network.dense, directory.ticket_weights)
@@ -71,6 +70,12 @@ STAGE = Stage(
     read=read,
     is_wanted=lambda config: config.mask.mask != NO_MASK,
 )
+
+
+def mask_report(masks: Masks, seconds: float) -> dict[str, Any]:
+    """What `mask.json` says of masks that took so many seconds to find."""
+    report = {"mask_seconds": seconds, "sparsity": masks.sparsity, "layer_sparsity": masks.layer_sparsity}
+    return report | {"collapsed_layers": masks.collapsed_layers}
 
 
 def search_mask(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> FoundMask:

@@ -1,0 +1,154 @@
+"""`tost-sweep`: a grid of runs on a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tost_tf.errors import TostError, unknown_name
+from tost_tf.experiment import flags
+from tost_tf.experiment.commands.command import asks_for_help, run_command
+from tost_tf.experiment.sweep.engine import require_dask, run_all
+from tost_tf.experiment.sweep.grid import Cell, read_grid
+from tost_tf.experiment.sweep.job import FINISHED
+from tost_tf.experiment.sweep.plan import Plan, plan
+from tost_tf.experiment.sweep.record import write_record
+from tost_tf.experiment.sweep_options import SweepOptions
+from tost_tf.files import require_writable
+
+SUMMARY = """Runs a grid: each flag may have several values with | between, as --seed='0|1|2' --sparsity='0.9|0.95'.
+
+Each cell is a tost-train process in a folder of its own; finished ones are kept, stopped ones go on. In a flagfile the
+values need no quotes. Values that are several flags are lines --case=AXIS/NAME: FLAGS. The last of several flags with
+one name counts, as everywhere. (--dense_layers, a regular expression, is taken as it is.)"""
+MOST_NAMED = 5
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command. Every option of every cell is checked before the first run; TensorFlow is in the runs only."""
+    if asks_for_help(arguments):
+        print(flags.help_text("tost-sweep", SUMMARY, SweepOptions))
+        return
+    kinds = {field.name: str(field.type) for field in dataclasses.fields(SweepOptions)}
+    cells, own = read_grid(arguments, kinds)
+    skips = own.pop("skip")
+    options, _ = flags.parse_own([f"--{name}={values[-1]}" for name, values in own.items() if values], SweepOptions)
+    runs_dir = (options.runs_dir or _default_folder(arguments)).rstrip("/")
+    chosen = _chosen(cells, skips, options.only)
+    before = [name for name in options.before.split("|") if name]
+    made = plan(chosen, before, runs_dir)
+    if options.dry_run:
+        _print_commands(made)
+        return
+    require_dask()
+    require_writable(runs_dir, f"--runs_dir={runs_dir}")
+    _sweep(made, Path(runs_dir), options)
+
+
+def _sweep(made: Plan, runs_dir: Path, options: SweepOptions) -> None:
+    from tqdm import tqdm
+
+    left = [job for job in made.jobs if not job.is_finished]
+    needed = {name for job in left for name in job.needs}
+    # What is finished and needed is asked for again: its job sees at once that it is there.
+    jobs = [job for job in made.jobs if job in left or job.name in needed]
+    print(
+        f"{len(made.runs)} runs in {runs_dir}: {len(made.jobs) - len(left)} finished before, {len(left)} to do",
+        flush=True,
+    )
+    errors: dict[str, str] = {}
+    try:
+        write_record(runs_dir, made, errors)
+    except OSError as error:
+        raise TostError(f"{runs_dir} cannot be written: {error.strerror}") from None
+    if left:
+        with tqdm(total=len(left), unit="run", desc=runs_dir.name, dynamic_ncols=True) as progress:
+            for outcome in run_all(jobs, options.scheduler, options.jobs, options.threads):
+                if outcome.state != FINISHED:
+                    errors[outcome.name] = f"{outcome.state}: {outcome.error}"
+                    progress.write(f"{outcome.name}: {errors[outcome.name]}")
+                    progress.set_postfix(failed=len(errors))
+                    # A disk that is full ends no run that needs little of it; the reason is above all the same.
+                    with contextlib.suppress(OSError):
+                        write_record(runs_dir, made, errors)
+                progress.update(any(job.name == outcome.name for job in left))
+    if errors:
+        raise TostError(_told(errors, len(left), runs_dir))
+    print(f"all finished: tost-report {runs_dir}")
+
+
+def _told(errors: Mapping[str, str], count: int, runs_dir: Path) -> str:
+    named = ", ".join(repr(name) for name in list(errors)[:MOST_NAMED]) + (", ..." if len(errors) > MOST_NAMED else "")
+    return (
+        f"{len(errors)} of {count} are not finished ({named}): the reasons are above, more is in {runs_dir}/NAME.log; "
+        "the same command tries them again"
+    )
+
+
+def _print_commands(made: Plan) -> None:
+    """One command a line. Each run finds its own mask then, the same one that the sweep would share."""
+    for job in made.jobs:
+        if job.command == "train":
+            print(job.shell_command)
+
+
+def _default_folder(arguments: Sequence[str]) -> str:
+    """runs/NAME, by the last flagfile of the command line."""
+    words = " ".join(arguments)
+    named = re.findall(r"--?flagfile[= ](\S+)", words)
+    if not named or "|" in named[-1]:
+        raise TostError("--runs_dir is needed where no single flagfile gives its name: the folder of the runs")
+    return f"runs/{Path(named[-1]).stem}"
+
+
+def _chosen(cells: Sequence[Cell], skips: Sequence[str], only: str) -> list[Cell]:
+    """The cells without those to skip, and only those that are asked for."""
+    kept = list(cells)
+    for skip in skips:
+        pairs = _pairs("--skip", skip, cells)
+        kept = [cell for cell in kept if not _has(cell, pairs)]
+    pairs = _pairs("--only", only, cells)
+    kept = [cell for cell in kept if _has(cell, pairs)]
+    if not kept:
+        raise TostError(f"no cell of the {len(cells)} is left by --only={only} and --skip")
+    return kept
+
+
+def _pairs(flag: str, text: str, cells: Sequence[Cell]) -> dict[str, str]:
+    known = {name for cell in cells for name in _values(cell)}
+    pairs = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise TostError(f"{flag} has {part!r}, it must be of the form name=value")
+        if name not in known:
+            raise unknown_name(flag, name, known)
+        if value not in (found := {_values(cell).get(name) for cell in cells}):
+            raise TostError(
+                f"{flag}={text}: no cell has {name}={value}; there are {', '.join(sorted(map(str, found)))}"[:480]
+            )
+        pairs[name] = value
+    return pairs
+
+
+def _values(cell: Cell) -> dict[str, str]:
+    given = dict(argument.removeprefix("--").split("=", 1) for argument in cell.arguments)
+    return given | dict(cell.choices)
+
+
+def _has(cell: Cell, pairs: Mapping[str, str]) -> bool:
+    values = _values(cell)
+    return all(values.get(name) == value for name, value in pairs.items())
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(run_command("tost-sweep", main))
+
+
+if __name__ == "__main__":
+    run()

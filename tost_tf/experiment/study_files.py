@@ -1,0 +1,132 @@
+"""What `tost-report` writes of a study: tables, figures, and a page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tost_tf.errors import TostError
+from tost_tf.experiment.flags import NOT_COMPARED
+from tost_tf.experiment.read_runs import Run, differing_options, read_curves
+from tost_tf.experiment.study import Study
+from tost_tf.files import write_text
+from tost_tf.report.page import RunEntry, write_page
+from tost_tf.report.study_figures import accuracy_by_sparsity, breakdown, curves, mean_curves
+from tost_tf.report.table_text import quantity
+
+TABLES = {"markdown": "table.md", "latex": "table.tex", "csv": "table.csv"}
+
+
+def write_tables(study: Study, out: Path) -> list[Path]:
+    """Writes the table in all formats; the paths."""
+    for form, name in TABLES.items():
+        write_text(out / name, study.text(form))
+    return [out / name for name in TABLES.values()]
+
+
+def draw(study: Study, out: Path, names: Sequence[str]) -> list[Path]:
+    """Draws the figures that are named, each from a .csv beside it; what there are no numbers for is left out."""
+    return [path for name in names if (path := DRAWN[name](study, out / f"{name}.png")) is not None]
+
+
+def _first_value(study: Study) -> pd.DataFrame:
+    return study.table[study.table["value"] == study.table["value"].iloc[0]]
+
+
+def _accuracy(study: Study, path: Path) -> Path | None:
+    lines = [key for key in study.keys if key != "sparsity"]
+    table = study.of_keys([*lines, "sparsity"])
+    if table["mean"].isna().all() or not lines:
+        return None
+    _save(table, path)
+    accuracy_by_sparsity(table, lines, path, "over sparsity")
+    return path
+
+
+def _breakdown(study: Study, path: Path) -> Path | None:
+    table = _first_value(study)
+    if table["difference"].isna().all():
+        return None
+    _save(table, path)
+    by_row = [key for key in study.rows if key in study.keys]
+    by_column = [key for key in study.columns if key in study.keys]
+    named = ", ".join(f"{key}={value}" for key, value in study.baseline.items())
+    breakdown(table, by_row, by_column, path, f"gain over {named}")
+    return path
+
+
+def _ghostliness(study: Study, path: Path) -> Path | None:
+    """Figure 6 of the paper: how ghosts end, by sparsity. Only runs with ghosts, that end in several ways."""
+    with_ghosts = [run for run in study.runs if run.config.recipe.has_ghosts and run.result]
+    if len({run.keys["ghost_end"] for run in with_ghosts}) < 2:
+        return None
+    rows = {key: [run.keys[key] for run in with_ghosts] for key in ("ghosts", "ghost_end", "sparsity")}
+    value = study.table["value"].iloc[0]
+    rows["mean"] = [run.values(value).get(value, float("nan")) for run in with_ghosts]
+    grouped = pd.DataFrame(rows).groupby(["ghosts", "ghost_end", "sparsity"], sort=False)["mean"]
+    table = grouped.agg(mean="mean", std="std", seeds="count").reset_index().assign(value=value)
+    _save(table, path)
+    accuracy_by_sparsity(table, ["ghost_end"], path, "how ghosts end", panels="ghosts")
+    return path
+
+
+def _curves(study: Study, path: Path) -> Path | None:
+    rows = []
+    for run in study.runs:
+        if run.state in ("finished", "unfinished"):
+            keys = {key: run.keys.get(key, "") for key in study.keys}
+            rows += [keys | {name: row[name] for name in ("epoch", "val_accuracy")} for row in _readable_curves(run)]
+    if not rows:
+        return None
+    table = mean_curves(rows, study.keys)
+    _save(table, path)
+    curves(table, study.keys, path, "learning curves")
+    return path
+
+
+DRAWN = {"accuracy": _accuracy, "breakdown": _breakdown, "ghostliness": _ghostliness, "curves": _curves}
+
+
+def _readable_curves(run: Run) -> list[dict[str, float]]:
+    try:
+        return read_curves(run)
+    except TostError as error:
+        logging.warning("%s", error)
+        return []
+
+
+def _save(table: pd.DataFrame, path: Path) -> None:
+    write_text(
+        path.with_suffix(".csv"), table.drop(columns="values", errors="ignore").to_csv(index=False, float_format="%.6g")
+    )
+
+
+def write_html(study: Study, path: Path, figures: Sequence[Path]) -> Path:
+    """Writes the page: the table, the figures, and every run with its own."""
+    different = differing_options(study.runs, NOT_COMPARED)
+    names = ["seed", *different]
+    options = study.runs[0].config.options()
+    common = {
+        name: _shown(value) for name, value in options.items() if name not in ("run_dir", *names) and value is not None
+    }
+    values = list(dict.fromkeys(study.table["value"]))
+    shown = list(dict.fromkeys(["test_accuracy", *(value for value in values if "." not in value), "train_seconds"]))
+    entries = [_entry(run, shown, names) for run in study.runs]
+    title = f"{len(study.runs)} runs of {', '.join(sorted({run.config.data.dataset for run in study.runs}))}"
+    write_page(path, title, study.grid, study.caption, figures, entries, common, study.problems)
+    return path
+
+
+def _entry(run: Run, values: Sequence[str], options: Sequence[str]) -> RunEntry:
+    numbers = {name: quantity(name).text(number) for name in values for number in run.values(name).values()}
+    own = {name: _shown(run.config.options()[name]) for name in options}
+    figures = sorted((run.folder / "figures").glob("*.png"))
+    return RunEntry(run.folder.name, run.state, run.error, numbers, own, figures)
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)

@@ -1,0 +1,24 @@
+"""`python -m tost_tf.experiment.sweep.child PARENT COMMAND ...`: a command that is stopped when its parent ends."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+from tost_tf.__main__ import main
+
+PR_SET_PDEATHSIG = 1  # of Linux: the signal that a process gets when its parent ends
+
+
+def follow(parent: int) -> None:
+    """Has this process get SIGTERM when its parent ends, so that it stops with a checkpoint."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it has ended already
+        sys.exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    follow(int(sys.argv.pop(1)))
+    main()

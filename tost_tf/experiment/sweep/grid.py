@@ -1,0 +1,180 @@
+"""A grid of runs as it is written in flags: which cells it has.
+
+A flag with `|` between its values is an axis: `--sparsity=0.9|0.95`, `--seed=0|1|2`, `--lr_drop_epochs=30,60|45,67`,
+`--flagfile=a.flags|b.flags`. Lines `--case=AXIS/NAME: FLAGS` with the same AXIS are the values of one axis, each of
+them several flags. As everywhere the last of several flags with one name counts, so that `--sparsity=0` in a case, or
+behind the grid, takes the axis of the sparsity away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tost_tf.errors import TostError
+from tost_tf.experiment.flags import MOST_NESTED, flag_kinds, flagfile_lines
+
+AS_THEY_ARE = ("dense_layers",)  # a regular expression may have | in it
+CASE = re.compile(r"\s*(?P<axis>[A-Za-z_]\w*)/(?P<name>[^/:|,=]+):(?P<flags>.*)", re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run of a grid.
+
+    Attributes:
+      choices: axis -> the value of this cell, as it is written, in the order of the grid.
+      labels: the choices of axes that are not options: of cases, and of flagfiles.
+      arguments: all flags, as `tost-train` takes them.
+    """
+
+    choices: Mapping[str, str]
+    labels: Mapping[str, str]
+    arguments: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """For a folder: "snip_sparsity0.95_seed0", "run" for a grid of one."""
+        parts = []
+        for axis, text in self.choices.items():
+            word = {"true": axis, "false": f"no{axis}"}.get(text.lower(), text)
+            parts.append(f"{axis}{word}" if re.fullmatch(r"[-+.\d,eE]*", word) else Path(word).name)
+        return re.sub(r"[^\w.=+-]+", "-", "_".join(parts)) or "run"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Flag:
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Axis:
+    """Alternatives by name, each with flags of its own; `is_open` to more of them in later tokens."""
+
+    name: str
+    alternatives: Mapping[str, Sequence[_Flag | _Axis]]
+    is_open: bool
+
+
+def read_grid(arguments: Sequence[str], own: Mapping[str, str]) -> tuple[list[Cell], dict[str, list[str]]]:
+    """The cells that arguments describe, those of the first axis together, and the flags that are the sweep's.
+
+    Args:
+      arguments: of the command line.
+      own: the sweep's own options, which take no part in the grid: name -> "bool", or another kind.
+
+    Raises:
+      TostError: something is not a flag, a flagfile cannot be read, or a case is not of its form.
+    """
+    reader = _Reader(own)
+    tokens = _gathered(reader.read(arguments, Path()))
+    return list(_cells(tokens, {}, {}, {})), reader.own
+
+
+class _Reader:
+    """Arguments and flagfiles to tokens. Flags of the sweep itself are put aside in `own`: name -> its values."""
+
+    def __init__(self, own: Mapping[str, str]):
+        self.own: dict[str, list[str]] = {name: [] for name in own}
+        self._kinds = flag_kinds() | dict(own)
+        self._axes_of_flagfiles = 0
+
+    def read(self, arguments: Sequence[str], folder: Path, depth: int = 0) -> list[_Flag | _Axis]:
+        if depth > MOST_NESTED:
+            raise TostError("flagfiles include each other without end")
+        tokens, rest = [], list(arguments)
+        while rest:
+            name, value = self._next(rest)
+            if name == "flagfile":
+                tokens += self._flagfiles(value, folder, depth)
+            elif name == "case":
+                tokens.append(self._case(value, folder, depth))
+            elif name in self.own:
+                self.own[name].append(value)
+            else:
+                tokens.append(_Flag(name, (value,) if name in AS_THEY_ARE else tuple(value.split("|"))))
+        return tokens
+
+    def _next(self, rest: list[str]) -> tuple[str, str]:
+        """Takes the next flag from the list: its name, and its value as a text."""
+        argument = rest.pop(0)
+        match = re.fullmatch(r"--?([A-Za-z_]\w*)(?:=(.*))?", argument, re.DOTALL)
+        if not match:
+            raise TostError(f"{argument!r} is not a flag: flags are written --name=value")
+        name, value = match[1], match[2]
+        if value is not None:
+            return name, value
+        negated = name.removeprefix("no")
+        if self._kinds.get(name) == "bool":
+            return name, "true"
+        if name not in self._kinds and self._kinds.get(negated) == "bool":
+            return negated, "false"
+        if not rest:
+            raise TostError(f"--{name} has no value: flags are written --name=value")
+        return name, rest.pop(0)
+
+    def _flagfiles(self, names: str, folder: Path, depth: int) -> list[_Flag | _Axis]:
+        alternatives = {}
+        for name in names.split("|"):
+            lines, beside = flagfile_lines(name, folder)
+            alternatives[Path(name).stem] = self.read(lines, beside, depth + 1)
+        if len(alternatives) == 1:
+            return next(iter(alternatives.values()))
+        self._axes_of_flagfiles += 1
+        number = self._axes_of_flagfiles
+        return [_Axis("flagfile" if number == 1 else f"flagfile{number}", alternatives, is_open=False)]
+
+    def _case(self, text: str, folder: Path, depth: int) -> _Axis:
+        match = CASE.fullmatch(text)
+        if not match:
+            raise TostError(
+                f"--case={text!r} must be of the form AXIS/NAME: FLAGS, as 'tweak/late: --ghost_end_epoch=30'"
+            )
+        if match["axis"] in self._kinds or match["axis"].startswith("flagfile"):
+            raise TostError(
+                f"--case={text!r}: --{match['axis']} is an option already, choose another name for the axis"
+            )
+        try:
+            arguments = shlex.split(match["flags"])
+        except ValueError as error:
+            raise TostError(f"--case={text!r} cannot be split into flags: {error}") from None
+        return _Axis(match["axis"], {match["name"].strip(): self.read(arguments, folder, depth + 1)}, is_open=True)
+
+
+def _gathered(tokens: Sequence[_Flag | _Axis]) -> list[_Flag | _Axis]:
+    """The tokens with all cases of an axis where its last one stands."""
+    result: list[_Flag | _Axis] = []
+    for token in tokens:
+        if isinstance(token, _Axis) and token.is_open:
+            same = (other for other in result if isinstance(other, _Axis) and other.name == token.name)
+            before = next(same, None)
+            if before is not None:
+                result.remove(before)
+                token = _Axis(token.name, {**before.alternatives, **token.alternatives}, is_open=True)
+        result.append(token)
+    return result
+
+
+def _cells(
+    tokens: Sequence[_Flag | _Axis], flags: Mapping[str, str], choices: Mapping[str, str], labels: Mapping[str, str]
+) -> Iterator[Cell]:
+    """The cells of the tokens; what stands behind them has settled `flags`, `choices` and `labels` already."""
+    if not tokens:
+        arguments = tuple(f"--{name}={value}" for name, value in flags.items())
+        yield Cell(dict(choices), dict(labels), arguments)
+        return
+    *before, last = tokens
+    if isinstance(last, _Axis):
+        for name, own in last.alternatives.items():
+            chosen = {last.name: name}
+            yield from _cells(_gathered([*before, *own]), flags, chosen | dict(choices), chosen | dict(labels))
+    elif last.name in flags:
+        yield from _cells(before, flags, choices, labels)
+    else:
+        for value in last.values:
+            chosen = {last.name: value} if len(last.values) > 1 else {}
+            yield from _cells(before, {last.name: value} | dict(flags), chosen | dict(choices), labels)

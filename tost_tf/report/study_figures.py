@@ -1,0 +1,128 @@
+"""Figures over many runs, drawn from the numbers of their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tost_tf.report.figures import BLUE, GREEN, GREY, ORANGE, save
+from tost_tf.report.table_text import quantity
+
+COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00", "black", GREY)
+MARKERS = "os^vD*xP"
+
+
+def accuracy_by_sparsity(table: pd.DataFrame, lines: Sequence[str], path: Path, title: str, panels: str = "") -> None:
+    """Draws a line for each name of `lines`: the mean over sparsity, bars of one standard deviation.
+
+    Args:
+      table: of `report.tables.cells`, of one value, with the column "sparsity".
+      lines: keys that together name a line.
+      path: the PNG file.
+      title: above the figure.
+      panels: a key that has a panel for each of its values; none for one panel.
+    """
+    names = list(dict.fromkeys(table[panels])) if panels else [""]
+    figure = Figure(figsize=(7.0 * len(names), 4.5), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        own = table[table[panels] == name] if panels else table
+        for number, (line, points) in enumerate(own.groupby(list(lines), sort=False)):
+            points = points.dropna(subset=["mean"]).sort_values("sparsity")
+            _points(axes, points, _label(line), number)
+        axes.set_xlabel("sparsity")
+        axes.set_ylabel(_axis(table["value"].iloc[0]))
+        axes.set_title(str(name), parse_math=False)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(title, parse_math=False)
+    save(figure, path)
+
+
+def breakdown(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], path: Path, title: str) -> None:
+    """Draws a bar for each row with a gain in each column: the paired gain, bars of one standard error.
+
+    Args:
+      table: of `report.tables.cells`, of one value, with a baseline.
+      rows: keys that together name a bar.
+      columns: keys that together name a group of bars; may be none.
+      path: the PNG file.
+      title: above the figure.
+    """
+    gains = table.dropna(subset=["difference"])
+    bars = list(dict.fromkeys(map(tuple, gains[list(rows)].to_numpy().tolist())))
+    groups = list(dict.fromkeys(map(tuple, gains[list(columns)].to_numpy().tolist()))) if columns else [()]
+    figure = Figure(figsize=(max(6.0, 1.2 + 0.3 * len(bars) * len(groups)), 4.5), layout="constrained")
+    axes = figure.subplots()
+    scale, width = quantity(table["value"].iloc[0]).scale, 0.8 / max(1, len(bars))
+    for number, bar in enumerate(bars):
+        own = gains[(gains[list(rows)] == list(bar)).all(axis=1)]
+        places = [groups.index(tuple(row)) for row in own[list(columns)].to_numpy().tolist()] if columns else [0]
+        left = np.array(places) + (number - (len(bars) - 1) / 2) * width
+        errors = scale * own["standard_error"].fillna(0)
+        style = {"color": COLOURS[number % len(COLOURS)], "capsize": 2, "label": _label(bar)}
+        axes.bar(left, scale * own["difference"], width, yerr=errors, **style)
+    axes.axhline(0, color="black", lw=0.8)
+    axes.set_xticks(range(len(groups)), [_label(group) or "all" for group in groups])
+    axes.set_ylabel(f"gain in {_axis(table['value'].iloc[0])}, ± standard error")
+    axes.set_title(title, parse_math=False)
+    axes.grid(alpha=0.3, axis="y")
+    if bars:
+        figure.legend(loc="outside lower left", ncols=3)
+    save(figure, path)
+
+
+def curves(table: pd.DataFrame, lines: Sequence[str], path: Path, title: str) -> None:
+    """Draws the validation accuracy over the epochs: a line for each name, a band of one standard deviation.
+
+    Args:
+      table: of `mean_curves`.
+      lines: keys that together name a line.
+      path: the PNG file.
+      title: above the figure.
+    """
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for number, (line, points) in enumerate(table.groupby(list(lines), sort=False)):
+        colour, style = COLOURS[number % len(COLOURS)], ("-", "--", ":")[number // len(COLOURS) % 3]
+        mean, std = points["mean"], points["std"].fillna(0)
+        axes.plot(points["epoch"], mean, color=colour, ls=style, label=f"{_label(line)} (n = {points['seeds'].max()})")
+        axes.fill_between(points["epoch"], mean - std, mean + std, color=colour, alpha=0.15, lw=0)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("validation accuracy, mean ± standard deviation")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(title, parse_math=False)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower left", ncols=2)
+    save(figure, path)
+
+
+def mean_curves(rows: Sequence[Mapping[str, object]], lines: Sequence[str]) -> pd.DataFrame:
+    """Mean, standard deviation and number of runs by line and epoch.
+
+    Args:
+      rows: one for each run and epoch: the keys of `lines`, "epoch" and "val_accuracy".
+      lines: keys that together name a line.
+    """
+    grouped = pd.DataFrame(rows).groupby([*lines, "epoch"], sort=False)["val_accuracy"]
+    return grouped.agg(mean="mean", std="std", seeds="count").reset_index()
+
+
+def _points(axes: Axes, points: pd.DataFrame, label: str, number: int) -> None:
+    scale = quantity(points["value"].iloc[0]).scale if len(points) else 1
+    style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "capsize": 3}
+    axes.errorbar(points["sparsity"], scale * points["mean"], scale * points["std"].fillna(0), label=label, **style)
+
+
+def _axis(value: str) -> str:
+    unit = quantity(value).unit
+    return f"{value.replace('_', ' ')}{f' in {unit}' if unit else ''}"
+
+
+def _label(names: object) -> str:
+    return ", ".join(f"{name:g}" if isinstance(name, float) else str(name) for name in names)
