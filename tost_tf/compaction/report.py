@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
+
 from tost_tf.compaction.graph import Graph
 from tost_tf.compat import keras, tf
 from tost_tf.graph.calls import Call
@@ -110,18 +112,42 @@ def _channels(call: Call) -> int:
     return call.output_shapes[0][axis]
 
 
+def multiply_adds(model: keras.Model) -> tuple[int | None, int | None]:
+    """Multiply-adds of one image: all, and those of weights that are not zero, of convolutions and Dense layers.
+
+    `None` where the model takes images of any size.
+
+    Raises:
+      TostError: it is not a functional or Sequential model.
+    """
+    graph, totals = Graph(model), ([], [])
+    shapes = dict(zip(graph.inputs, graph.input_shapes, strict=True))
+    for call in graph.calls:
+        shapes |= dict(zip(call.outputs, call.output_shapes, strict=True))
+        if isinstance(call.layer, WEIGHTED):
+            places = _places(call, shapes[call.inputs[0]])
+            kernels = [weight.numpy() for weight in call.layer.weights if _is_kernel(weight)]
+            counts = (sum(kernel.size for kernel in kernels), sum(map(np.count_nonzero, kernels)))
+            for total, count in zip(totals, counts, strict=True):
+                total.append(None if places is None else places * int(count))
+    return _total(totals[0]), _total(totals[1])
+
+
 def _macs(call: Call, input_shape: tuple[int | None, ...]) -> int | None:
-    """Each weight of a kernel once for each place it is put at: of the output, of a transposed convolution of the
-    input."""
+    """Each weight of a kernel once for each place it is put at."""
+    places = _places(call, input_shape)
+    weights = sum(math.prod(weight.shape) for weight in call.layer.weights if _is_kernel(weight))
+    return None if places is None else places * weights
+
+
+def _places(call: Call, input_shape: tuple[int | None, ...]) -> int | None:
+    """How often a kernel is put somewhere: of the output, of a transposed convolution of the input."""
     layer = call.layer
     transposed = "Transpose" in type(layer).__name__
     shape = (input_shape if transposed else call.output_shapes[0])[1:]
     first = getattr(layer, "data_format", None) == "channels_first"
     places = shape[1:] if first else shape[:-1]
-    if None in places:
-        return None
-    weights = sum(math.prod(weight.shape) for weight in layer.weights if _is_kernel(weight))
-    return math.prod(places) * weights
+    return None if None in places else math.prod(places)
 
 
 def _is_kernel(weight: tf.Variable) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tost_tf.compaction.report import multiply_adds
 from tost_tf.compat import keras
 from tost_tf.dynamic.callback import ROWS
 from tost_tf.experiment.options import RunConfig
@@ -55,6 +56,7 @@ def _result(
     parameters = final.count_params()
     seconds = sum(row["seconds"] for row in directory.read_metrics())
     images = config.training.epochs * len(data.train)
+    macs, nonzero_macs = multiply_adds(final)
     return {
         "test_accuracy": best.accuracy,
         "validation_accuracy": evaluate(final, data, data.validation).accuracy,
@@ -65,6 +67,8 @@ def _result(
         "layer_sparsity": {path: 1 - nonzero[path] / kernels[path].size for path in kernels},
         "parameters": parameters,
         "nonzero_parameters": parameters - prunable + sum(nonzero.values()),
+        "macs": macs,
+        "nonzero_macs": nonzero_macs,
         "recipe": config.recipe_label,
         "mask": config.mask_label,
         "model": config.model.model,
