@@ -40,7 +40,7 @@ def _first_value(study: Study) -> pd.DataFrame:
 def _accuracy(study: Study, path: Path) -> Path | None:
     lines = [key for key in study.keys if key != "sparsity"]
     table = study.of_keys([*lines, "sparsity"])
-    if table["mean"].isna().all() or not lines:
+    if not lines or table.dropna(subset=["mean"])["sparsity"].nunique() < 2:
         return None
     _save(table, path)
     accuracy_by_sparsity(table, lines, path, "over sparsity")

@@ -62,6 +62,7 @@ def test_csv_of_several_values_and_no_baseline(report, runs):
 def test_files_figures_and_page(report, runs, tmp_path):
     write_run(runs / "tost_2", None, mask="snip", sparsity=0.9, recipe="tost", seed=2)
     write_run(runs / "kept_0", 0.4, mask="snip", sparsity=0.9, recipe="tost", ghost_end_epoch=-1)
+    write_run(runs / "sparser_0", 0.2, mask="snip", sparsity=0.98, recipe="default")
     (runs / "default_0/figures").mkdir()
     out = tmp_path / "out"
     assert report(runs, f"--out={out}", "--figures=all", "--html")[0] == 0
