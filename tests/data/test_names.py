@@ -30,11 +30,11 @@ def test_every_name_of_tensorflow_datasets_is_right(tmp_path):
         ("cifer10", "did you mean 'cifar10'\\? known ones are cifar10, "),
         ("cifar10_corupted", "did you mean 'cifar10_corrupted'\\?"),
         ("digits:1.0.0", "did you mean 'digits'\\?"),
-        ("mnist/a/b", "unknown --dataset 'mnist/a/b'"),
+        ("mnist/a/b", "unknown dataset 'mnist/a/b'"),
         ("/tmp/mnist", "unknown"),
         ("mnist:", "did you mean 'mnist'"),
         ("huggingface:mnist", "unknown"),
-        ("", "unknown --dataset ''"),
+        ("", "unknown dataset ''"),
     ],
 )
 def test_names_that_are_wrong(tmp_path, name, told):
@@ -47,7 +47,7 @@ def test_one_prepared_in_the_data_folder_may_have_a_configuration_and_a_version(
     (tmp_path / "mine/large/1.0.0/dataset_info.json").write_text("{}")
     for name in ("mine", "mine/large", "mine/large:1.0.0"):
         check_dataset(name, str(tmp_path))
-    with pytest.raises(TostError, match="unknown --dataset 'mine/small'"):
+    with pytest.raises(TostError, match="unknown dataset 'mine/small'"):
         check_dataset("mine/small", str(tmp_path))
 
 

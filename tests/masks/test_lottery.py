@@ -90,7 +90,7 @@ def test_killed_search_goes_on_with_the_round_it_was_in(small_model, tmp_path, m
     small_model.set_weights(start)
     trainer = Trainer(small_model)
     found = LotterySearch(plan, trainer, tmp_path).find(small_model)
-    assert len(trainer.calls) == 2 and "going on after round 2 of 4" in capsys.readouterr().out
+    assert len(trainer.calls) == 2 and "resuming after round 2 of 4" in capsys.readouterr().out
     assert all(np.array_equal(found[path], expected[path]) for path in expected)
     for weight, other in zip(small_model.get_weights(), expected_weights, strict=True):
         np.testing.assert_array_equal(weight, other)

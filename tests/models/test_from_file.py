@@ -73,7 +73,7 @@ def test_networks_of_keras_applications():
     assert "rescaling" not in names
     with pytest.raises(TostError, match="ResNet50 has one width"):
         models.build("applications/ResNet50", (32, 32, 3), 7, 0.5)
-    with pytest.raises(TostError, match=r"cannot be built for images of 32×32×3 .*: --image_size makes them larger"):
+    with pytest.raises(TostError, match=r"cannot be built for images of 32×32×3 .*: image_size makes them larger"):
         models.build("applications/InceptionV3", (32, 32, 3), 7)
     with pytest.raises(TostError, match="unknown model 'applications/ResNet5': did you mean 'applications/ResNet50'"):
         models.build("applications/ResNet5", (32, 32, 3), 7)

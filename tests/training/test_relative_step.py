@@ -1,4 +1,4 @@
-"""Optimizers whose step on a kernel is a share of its norm."""
+"""Optimizers whose step on a kernel is a fraction of its norm."""
 
 import numpy as np
 import pytest

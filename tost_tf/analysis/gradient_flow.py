@@ -54,4 +54,4 @@ def draw_gradient_flow(results: Results, path: Path, title: str) -> None:
     save(figure, path)
 
 
-ANALYSIS = Analysis(draw_gradient_flow, "average gradient flow", recorded_by="--gradient_flow_every=10")
+ANALYSIS = Analysis(draw_gradient_flow, "average gradient flow", recorded_by="gradient_flow_every=10")

@@ -22,4 +22,4 @@ def draw_trajectory(results: Results, path: Path, title: str) -> None:
     save(figure, path)
 
 
-ANALYSIS = Analysis(draw_trajectory, "largest eigenvalue along training", recorded_by="--hessian_every=1")
+ANALYSIS = Analysis(draw_trajectory, "largest eigenvalue along training", recorded_by="hessian_every=1")

@@ -90,14 +90,14 @@ def split(
     available = len(train) - validation_size
     if not 0 < validation_size < len(train):
         raise TostError(
-            f"--validation_fraction={validation_fraction:g} of the {len(train)} training images of {name} leaves "
+            f"validation_fraction={validation_fraction:g} of the {len(train)} training images of {name} leaves "
             f"{validation_size} for validation and {available} for training: both need at least one"
         )
     if not len(test):
         raise TostError(f"{name} has no test image: a network is scored on those")
     if train_examples > available:
         raise TostError(
-            f"--train_examples={train_examples}, but {name} has {available} training images besides validation"
+            f"train_examples={train_examples}, but {name} has {available} training images besides validation"
         )
     kept = order[validation_size : validation_size + (train_examples or available)]
     part = train.take(kept)

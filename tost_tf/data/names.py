@@ -31,7 +31,7 @@ def check_dataset(dataset: str, data_dir: str) -> None:
 
     of_tfds = tfds.list_builders(with_community_datasets=False)
     if not form or form["name"] not in of_tfds:
-        raise unknown_name("--dataset", dataset, (*DATASETS, *of_tfds))
+        raise unknown_name("dataset", dataset, (*DATASETS, *of_tfds))
 
 
 def _is_prepared(folder: str, data_dir: str) -> bool:

@@ -100,7 +100,7 @@ def balanced_batches(data: ImageData, per_class: int, seed: int) -> tf.data.Data
         if len(of_class) < per_class:
             raise TostError(
                 f"{per_class} training images of each class are asked for, class {label} has {len(of_class)}: "
-                "lower --mask_examples_per_class"
+                "lower mask_examples_per_class"
             )
         chosen.append(of_class[:per_class])
     sample = data.train.take(generator.permutation(np.concatenate(chosen)))

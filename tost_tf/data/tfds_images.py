@@ -24,7 +24,7 @@ def load_tfds(config: DataConfig) -> ImageData:
 
     Raises:
       TostError: it is not there and cannot be downloaded, is not an image-classification dataset, has images of
-        many sizes and no `--image_size`, or does not fit into memory.
+        many sizes and no `image_size`, or does not fit into memory.
     """
     import tensorflow_datasets as tfds
 
@@ -91,7 +91,7 @@ def _download(builder: Any, data_dir: str) -> None:
         except requests.RequestException as error:
             raise TostError(
                 f"{missing} and cannot be downloaded ({type(error).__name__} at {url}): copy the prepared dataset "
-                "there, or name its folder with --data_dir"
+                "there, or name its folder with data_dir"
             ) from None
     print(f"{missing}: downloading and preparing it (once)", flush=True)
     try:
@@ -108,7 +108,7 @@ def _decode(builder: Any, part: str, image_key: str, label_key: str, image_size:
     if channels is None:
         raise TostError(f"the images of {builder.name} have no fixed number of channels")
     if height is None or width is None:
-        raise TostError(f"the images of {builder.name} are of many sizes: give one with --image_size")
+        raise TostError(f"the images of {builder.name} are of many sizes: give one with image_size")
     count = builder.info.splits[part].num_examples
     _require_memory(builder.name, count * height * width * channels)
 
@@ -140,5 +140,5 @@ def _require_memory(name: str, size: int) -> None:
     if size > available / 2:
         raise TostError(
             f"{name} takes {size / 2**30:.1f} GiB decoded, more than half of this machine's "
-            f"{available / 2**30:.1f} GiB of memory: make its images smaller with --image_size"
+            f"{available / 2**30:.1f} GiB of memory: make its images smaller with image_size"
         )

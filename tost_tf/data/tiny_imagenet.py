@@ -31,7 +31,7 @@ def load_tiny_imagenet(config: DataConfig) -> ImageData:
     if not names_file.is_file():
         raise TostError(
             f"tiny_imagenet is not at {folder} (no wnids.txt there): extract tiny-imagenet-200.zip into "
-            f"{folder.parent}, or name its folder with --data_dir"
+            f"{folder.parent}, or name its folder with data_dir"
         )
     classes = names_file.read_text().split()
     labels = {name: label for label, name in enumerate(classes)}

@@ -15,10 +15,10 @@ ROWS = "mask_updates"
 
 
 class DynamicSparsity(StepCallback):
-    """Updates the masks after every `update_every` steps, until a share of the training is over.
+    """Updates the masks after every `update_every` steps, until a fraction of the training is over.
 
     The dense gradient by which weights grow is that of the step itself, which the optimizer keeps (`MaskedOptimizer`
-    says how): no second pass is made. What is done depends on the number of the step alone, so that a run that goes on
+    says how): no second pass is made. What is done depends on the number of the step alone, so that a run that resumes
     does what an undisturbed one would. Each update gives a row to `record`: `step`, `epoch`, `fraction`, `dropped`,
     `grown`, `sparsity` (of the layers that are not left dense), and `initial` (the share of the initial masks' weights
     that is still in).

@@ -47,7 +47,7 @@ class DynamicConfig:
     )
     initial_sparsity: float = option(
         0.5,
-        "where granet starts; it ends at --sparsity",
+        "where granet starts; it ends at sparsity",
         minimum=0,
         below=1,
         only_with={"dynamic": Condition(_prunes, "granet")},
@@ -85,7 +85,7 @@ class DynamicConfig:
         last = (end - 1) // self.update_every * self.update_every
         if last < 1:
             raise TostError(
-                f"--update_every={self.update_every} leaves no update: masks change in the first {end} steps only, "
+                f"update_every={self.update_every} leaves no update: masks change in the first {end} steps only, "
                 "so take fewer than that, or train longer"
             )
         return last
@@ -116,7 +116,7 @@ class SuperposeConfig:
     )
     cycle_growth: str = option(
         "auto",
-        "where as many grow: auto for as --dynamic grows them, and by gradient where the mask was fixed; none leaves "
+        "where as many grow: auto for as dynamic grows them, and by gradient where the mask was fixed; none leaves "
         "the mask as it is",
         names=GROWTHS,
         also=("auto", "none"),
@@ -151,8 +151,8 @@ class SuperposeConfig:
         room = round(self.cycle_fraction * epochs, 4)
         if 0 < room < self.cycle_epochs:
             raise TostError(
-                f"--cycle_fraction={self.cycle_fraction:g} of --epochs={epochs} is {room:.6g} epochs, fewer than "
-                f"--cycle_epochs={self.cycle_epochs}: no ticket would be made"
+                f"cycle_fraction={self.cycle_fraction:g} of epochs={epochs} is {room:.6g} epochs, fewer than "
+                f"cycle_epochs={self.cycle_epochs}: no ticket would be made"
             )
         return int(room // self.cycle_epochs)
 

@@ -134,7 +134,7 @@ class TrainingConfig:
     )
     seed: int = option(0, "seed of everything random in the run", minimum=0, maximum=2**31 - 1)
     deterministic: bool = option(False, "the same weights to the last bit at every launch, at some cost in speed")
-    resume: bool = option(True, "go on with the run found in --run_dir; --noresume refuses to")
+    resume: bool = option(True, "resume the run found in --run_dir; --noresume refuses to")
 
 
 @dataclasses.dataclass(frozen=True)

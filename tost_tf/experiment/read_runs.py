@@ -53,7 +53,7 @@ class Run:
 
     @property
     def keys(self) -> dict[str, Any]:
-        """What it can be told apart by: its options, how ghosts end, and the labels of its sweep."""
+        """What distinguishes it from others: its options, how ghosts end, and the labels of its sweep."""
         config = self.config
         keys = config.options() | {
             "recipe": config.recipe_label,
@@ -100,7 +100,7 @@ class Found:
 def find_runs(folders: Iterable[str | os.PathLike]) -> Found:
     """All runs in and below folders, in the order of their sweeps, else by name; and those a sweep has not started.
 
-    What cannot be read is told in `problems`, never raised.
+    What cannot be read is reported in `problems`, never raised.
 
     Raises:
       TostError: one of the folders does not exist.

@@ -19,7 +19,7 @@ class GhostSchedule(StepCallback):
     Works on every `GhostActivation` and `GhostSkip` in the model, also those put in by hand. Step s of the
     T = `end_epoch` * `steps_per_epoch` steps of the ghost phase has progress s / T; before step T α is exactly 0 and β
     exactly `beta_end`, and a `GhostModel` goes over to its plain view. The values depend on the number of the step
-    alone, so a resumed `fit(initial_epoch=...)` goes on where it was. `alpha` and `beta` of an epoch's last step are
+    alone, so a resumed `fit(initial_epoch=...)` resumes where it was. `alpha` and `beta` of an epoch's last step are
     added to the logs; without ghosts they are 0 and infinity, which is what a ReLU is.
 
     Args:

@@ -37,7 +37,7 @@ def normalisations(model: keras.Model) -> list[keras.layers.Layer]:
     if shared:
         raise TostError(
             f"{', '.join(shared)} normalises in several places, so that its statistics cannot be gathered anew for an "
-            "average of networks: use one BatchNormalization a place, or leave --superpose out"
+            "average of networks: use one BatchNormalization a place, or leave superpose out"
         )
     return layers
 

@@ -58,7 +58,7 @@ def from_torch(
             for name, path in zip(theirs[shape], ours[shape], strict=True):
                 found[path] = _converted(name, arrays[name], path, shapes[path])
     if ambiguous:
-        raise TostError(f"the masks cannot be matched by order and shape, give a --name_map: {'; '.join(ambiguous)}")
+        raise TostError(f"the masks cannot be matched by order and shape, give a name_map: {'; '.join(ambiguous)}")
     return Masks({path: found[path] for path in shapes})
 
 

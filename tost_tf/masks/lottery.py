@@ -1,7 +1,7 @@
 """Lottery tickets by iterative magnitude pruning (Frankle and Carbin 2019; rewinding: Frankle et al. 2019).
 
-Round by round: train, prune a share of what is left by magnitude, put the remaining weights back to what they were at
-an earlier epoch. The mask and the rewound weights together are the ticket.
+Round by round: train, prune a fraction of what is left by magnitude, put the remaining weights back to what they were
+at an earlier epoch. The mask and the rewound weights together are the ticket.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class LotteryPlan:
 
 
 class LotterySearch:
-    """Looks for a ticket; with a folder, what each round finds is kept there and a stopped search goes on.
+    """Looks for a ticket; with a folder, what each round finds is kept there and a stopped search resumes.
 
     Args:
       plan: how.
@@ -146,7 +146,7 @@ class LotterySearch:
         for number in range(self.plan.rounds, 0, -1) if self.folder is not None else ():
             if self._file("mask", number).exists():  # written last
                 load_weights(model, self._file("weights", number))
-                print(f"going on after round {number} of {self.plan.rounds}", flush=True)
+                print(f"resuming after round {number} of {self.plan.rounds}", flush=True)
                 return number, Masks.load(self._file("mask", number))
         return 0, random(model, sparsity=0.0)
 
@@ -183,7 +183,7 @@ def lottery(
       sparsity, epochs, fraction, rewind_epoch, mode, dense_layers: as in `LotteryPlan`.
       compile: compiles a model for a round, with an "accuracy" metric; by default SGD with momentum 0.9, learning rate
         0.1 and cross-entropy.
-      folder: keeps each round, so that a stopped search goes on.
+      folder: keeps each round, so that a stopped search resumes.
 
     Raises:
       TostError: a value is out of range.

@@ -53,7 +53,7 @@ def build_application(
     except ValueError as error:
         size = "×".join(map(str, input_shape))
         raise TostError(
-            f"{name} cannot be built for images of {size} ({' '.join(str(error).split())}): --image_size makes them "
+            f"{name} cannot be built for images of {size} ({' '.join(str(error).split())}): image_size makes them "
             "larger"
         ) from None
     return model if "include_preprocessing" in takes else rebuild(model, _without_preprocessing)

@@ -1,4 +1,4 @@
-"""SGD whose step on each kernel is a share of the kernel's norm, along the momentum."""
+"""SGD whose step on each kernel is a fraction of the kernel's norm, along the momentum."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class LARS(RelativeStepSGD):
     """Layer-wise adaptive rates (You et al. 2017, "Large Batch Training of Convolutional Networks"), masked.
 
     The share is of the momentum's norm, not, as in the paper, of each gradient's before it is gathered; so the length
-    of a step is exactly what `RelativeStepSGD` says, where the arguments are told too.
+    of a step is exactly what `RelativeStepSGD` says, where the arguments are explained too.
     """
 
     def __init__(self, *args, name: str = "LARS", **kwargs):

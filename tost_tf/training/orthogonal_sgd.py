@@ -11,7 +11,7 @@ from tost_tf.training.relative_step import RelativeStepSGD
 
 @keras.utils.register_keras_serializable("tost_tf")
 class OrthogonalSGD(RelativeStepSGD):
-    """SGD whose step on a kernel is the momentum made orthogonal, masked again, and as long as a share of the norm.
+    """SGD whose step on a kernel is the momentum made orthogonal, masked again, and as long as a fraction of the norm.
 
     The momentum of a kernel, as a matrix with a column for each filter, goes through Newton-Schulz iterations as in
     Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"), so that all directions of the

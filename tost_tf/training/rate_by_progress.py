@@ -10,7 +10,7 @@ from tost_tf.steps import StepCallback
 class RateByProgress(StepCallback):
     """Sets the learning rate before every step to `start` times a factor.
 
-    It depends on the number of the step alone, so that a run that goes on does what an undisturbed one would. After the
+    It depends on the number of the step alone, so that a run that resumes does what an undisturbed one would. After the
     last of its steps it leaves the learning rate to others.
 
     Args:

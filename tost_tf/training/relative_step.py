@@ -78,7 +78,7 @@ class RelativeStepSGD(CoupledSGD):
         )
 
     def takes_relative_steps(self, variable: tf.Variable) -> bool:
-        """Whether the step on `variable` is a share of its norm."""
+        """Whether the step on `variable` is a fraction of its norm."""
         return variable_key(self, variable) in self._relative
 
     def rate_of(self, variable):

@@ -120,12 +120,12 @@ def test_two_workers_one_of_them_killed_are_as_one_device(two_workers, on_one_de
     _, errors = chief.communicate(timeout=60)
     assert chief.returncode == 2 and time.monotonic() - killed < 60
     said = re.search(r"tost-train: error: worker 1 \(127.0.0.1:\d+\) is gone or does not answer.*", errors)
-    assert said and "the run goes on from its last checkpoint" in said[0], errors
+    assert said and "the run resumes from its last checkpoint" in said[0], errors
     assert not (run / "result.json").exists()
 
     chief, other = two_workers(run)
     (output, errors), (_, other_errors) = chief.communicate(timeout=120), other.communicate(timeout=120)
     assert (chief.returncode, other.returncode) == (0, 0), errors + other_errors
-    assert re.search(r"going on after epoch \d+ of 10", output) and "training on 2 devices" in output
+    assert re.search(r"resuming after epoch \d+ of 10", output) and "training on 2 devices" in output
     require_equal(run, on_one_device)
     assert not list((tmp_path / "scratch3").glob("tost_worker_*"))  # what the worker that is no chief wrote

@@ -45,11 +45,11 @@ def test_exit_codes_and_the_sentence_that_says_how_to_go_on(stopped):
     assert 50 <= steps[0] < 150 and 30 <= steps[1] < 150
     sentences = re.findall(r"tost-train: (stopped by .*)", errors)
     assert sentences == [
-        f"stopped by {name} after step {step} of epoch {epoch}; the same command goes on from there"
+        f"stopped by {name} after step {step} of epoch {epoch}; the same command resumes from there"
         for name, step, epoch in zip(("SIGTERM", "SIGINT"), steps, (1, 3), strict=True)
     ]
     for step, epoch in zip(steps, (1, 3), strict=True):
-        assert f"going on after step {step} of epoch {epoch}" in errors
+        assert f"resuming after step {step} of epoch {epoch}" in errors
 
 
 def test_end_result_is_that_of_a_run_never_stopped_to_the_last_bit(stopped):

@@ -21,7 +21,7 @@ def test_a_signal_stops_at_once_unless_it_is_noted(number, code, name, capfd):
         with pytest.raises(Stopped) as stopped:
             send(number)
         assert stopped.value.exit_code == code
-        assert str(stopped.value) == f"stopped by {name}; the same command goes on from the last checkpoint"
+        assert str(stopped.value) == f"stopped by {name}; the same command resumes from the last checkpoint"
     assert signal.getsignal(number) is before
     with StopSignals() as stop:
         with stop.noted():
@@ -34,7 +34,7 @@ def test_a_signal_stops_at_once_unless_it_is_noted(number, code, name, capfd):
             send(number)
     assert f"{name}: stopping at the next step" in capfd.readouterr().err
     assert str(Stopped(number, "step 3 of epoch 2")).endswith(
-        "after step 3 of epoch 2; the same command goes on from there"
+        "after step 3 of epoch 2; the same command resumes from there"
     )
 
 
@@ -63,10 +63,10 @@ def test_other_threads_are_left_alone():
 
 def test_commands_end_with_the_code_of_the_signal_and_its_sentence(capsys):
     assert run_command("tost-train", lambda arguments: send(signal.SIGTERM), []) == 143
-    assert "tost-train: stopped by SIGTERM; the same command goes on from" in capsys.readouterr().err
+    assert "tost-train: stopped by SIGTERM; the same command resumes from" in capsys.readouterr().err
 
     def stopped(arguments):
         raise Stopped(signal.SIGINT, "epoch 4")
 
     assert run_command("tost-train", stopped, []) == 130
-    assert capsys.readouterr().err.endswith("stopped by SIGINT after epoch 4; the same command goes on from there\n")
+    assert capsys.readouterr().err.endswith("stopped by SIGINT after epoch 4; the same command resumes from there\n")

@@ -62,7 +62,7 @@ def test_a_ticket_is_given_with_its_weights(tmp_path, ticket):
     run.mask.write_text("its own")
     give_mask(config, tmp_path / "run", ticket)
     assert run.mask.read_text() == "its own"
-    run.claim(config)  # the run can go on from there
+    run.claim(config)  # the run can resume from there
     run.release()
 
 

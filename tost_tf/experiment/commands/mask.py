@@ -84,7 +84,7 @@ def _find(config: RunConfig, options: MaskOptions) -> Masks:
     out = Path(options.out)
     search = RunDirectory(out.with_name(f"{out.stem}_search"))
     if config.mask.mask == "lottery" and not config.mask.mask_file:
-        search.claim(config)  # the search takes long, and goes on where it was stopped
+        search.claim(config)  # the search takes long, and resumes where it was stopped
     start = time.perf_counter()
     found = search_mask(config, model, data, search.lottery)
     write_json(out.with_suffix(".json"), mask_report(found.masks, time.perf_counter() - start))

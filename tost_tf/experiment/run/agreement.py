@@ -43,7 +43,7 @@ def summed(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
 
 
 def starting_point(data: ImageData, model: GhostModel, done: int, progress: EpochProgress | None) -> dict[str, int]:
-    """What training goes on from, as numbers that are the same in all workers; arrays by a checksum."""
+    """What training resumes from, as numbers that are the same in all workers; arrays by a checksum."""
     return {
         "the training images": zlib.crc32(np.ascontiguousarray(data.train.images)),
         "the labels": zlib.crc32(np.ascontiguousarray(data.train.labels)),
@@ -93,5 +93,5 @@ def explain_lost_worker(workers: Workers) -> Iterator[None]:
             raise
         raise TostError(
             f"{workers.lost(str(error))} is gone or does not answer, so {workers.name(workers.index)} stops too: "
-            "launch all workers again, and the run goes on from its last checkpoint"
+            "launch all workers again, and the run resumes from its last checkpoint"
         ) from error

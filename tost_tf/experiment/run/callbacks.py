@@ -72,7 +72,7 @@ class EpochTable(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if not self._durations:
-            # Rows of epochs after the checkpoint the run goes on from: they are trained again.
+            # Rows of epochs after the checkpoint the run resumes from: they are trained again.
             self.directory.write_metrics([row for row in self.directory.read_metrics() if row["epoch"] <= epoch])
         self._start = time.perf_counter() - self._seconds_before
         self._seconds_before = 0.0

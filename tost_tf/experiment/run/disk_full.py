@@ -32,5 +32,5 @@ def explain_full_disk(directory: RunDirectory) -> Iterator[None]:
         kept = f"the last good checkpoint is {str(last)!r}" if last else "there was no checkpoint yet"
         raise TostError(
             f"the disk of the run directory {str(directory.path)!r} is full, or a quota used up: {kept}; free some "
-            "space, then the same command goes on from there"
+            "space, then the same command resumes from there"
         ) from error

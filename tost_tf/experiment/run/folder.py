@@ -60,7 +60,7 @@ class RunDirectory:
         self._lock: io.TextIOBase | None = None
 
     def claim(self, config: RunConfig) -> None:
-        """Makes the folder for a new run, or takes it over to go on with the run in it.
+        """Makes the folder for a new run, or takes it over to resume the run in it.
 
         Raises:
           TostError: it cannot be written, belongs to other options, is not a run's folder, or another process is
@@ -128,7 +128,7 @@ class RunDirectory:
         self.require_options(config)
 
     def require_options(self, config: RunConfig) -> None:
-        """Raises `TostError` unless the folder is of a run with the same options, but for those that do not count."""
+        """Raises `TostError` if the folder is of a run with other options; those that change no result do not count."""
         try:
             old = read_config(self.config)
         except TostError as error:

@@ -21,7 +21,7 @@ class RecordGradientFlow(StepCallback):
 
     Each measurement costs one more gradient, on the same images every time; where the recording is off, the callback
     is not there. Rows of `step` (from 1 over all epochs), `epoch` and `flow` are written as they are measured; a run
-    that goes on drops those of steps that are trained again.
+    that resumes drops those of steps that are trained again.
 
     Args:
       directory: of the run.

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: a run that is asked to stop does so at a moment it can go on from."""
+"""SIGTERM and Ctrl-C: a run that is asked to stop does so at a moment it can resume from."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stopped(KeyboardInterrupt):
 
     def __str__(self) -> str:
         after = f"stopped by {self.signal.name}" + (f" after {self.where}" if self.where else "")
-        return f"{after}; the same command goes on from {'there' if self.where else 'the last checkpoint'}"
+        return f"{after}; the same command resumes from {'there' if self.where else 'the last checkpoint'}"
 
 
 class StopSignals:

@@ -1,4 +1,4 @@
-"""The callback that stops a run in the middle of an epoch, and goes on there."""
+"""The callback that stops a run in the middle of an epoch, and resumes there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class WithinEpoch(keras.callbacks.Callback):
       checkpoints: of the run.
       asked: gives the signal that asks to stop, or `None`; called after every step.
       steps_per_epoch: steps in an epoch.
-      progress: where the first epoch goes on, `None` for its start.
+      progress: where the first epoch resumes, `None` for its start.
     """
 
     def __init__(

@@ -85,7 +85,7 @@ def _rows(run: LoadedRun, name: str, options: AnalysisOptions) -> list[dict]:
         return rows
     rows = read_rows(run.directory.analysis, name)
     if not rows:
-        raise TostError(f"{name} was not recorded in {str(run.directory.path)!r}: train with {analysis.recorded_by}")
+        raise TostError(f"{name} was not recorded in {str(run.directory.path)!r}: train with --{analysis.recorded_by}")
     return rows
 
 

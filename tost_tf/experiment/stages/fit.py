@@ -105,7 +105,7 @@ class _Training:
         epochs = run.config.training.epochs
         if self.done or self.progress:
             step = f"step {self.progress.step} of epoch {self.done + 1}" if self.progress else ""
-            print(f"going on after {step or f'epoch {self.done} of {epochs}'}", flush=True)
+            print(f"resuming after {step or f'epoch {self.done} of {epochs}'}", flush=True)
         try:
             self.model.fit(
                 self._batches(),

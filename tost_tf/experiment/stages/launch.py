@@ -28,7 +28,7 @@ def launch(config: RunConfig) -> dict[str, Any]:
     Raises:
       TostError: the run directory cannot be used, the data is not there, the mask does not fit, the loss is no longer
         finite, or the export fails its check. What was written before stays.
-      Stopped: SIGTERM or Ctrl-C came; the same launch goes on.
+      Stopped: SIGTERM or Ctrl-C came; the same launch resumes.
     """
     split_cpu(config.machine.virtual_devices)
     several = config.machine.distribution == "multi_worker"

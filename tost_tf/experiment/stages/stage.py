@@ -36,12 +36,12 @@ class RunNetwork:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A part of a run. Whatever it makes is in the run's folder, so that a run that was stopped anywhere goes on.
+    """A part of a run. Whatever it makes is in the run's folder, so that a run that was stopped anywhere resumes.
 
     Attributes:
       makes: what it makes, for messages: "the mask".
       is_done: whether that is in the folder, whole.
-      compute: makes it. Killed in the middle, it is done again or goes on.
+      compute: makes it. Killed in the middle, it is done again or resumes.
       read: takes it from the folder into the network.
       is_wanted: whether a run with these options has the stage.
       by_all_workers: whether all workers compute it together; else the chief does, and the others wait and read.

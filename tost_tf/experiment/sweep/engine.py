@@ -35,7 +35,7 @@ def run_all(jobs: Sequence[Job], scheduler: str, workers: int, threads: int) -> 
     """
     from distributed import as_completed
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)  # workers come and go; how jobs end is told
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # workers come and go; how jobs end is reported
     if not scheduler:
         threads = threads or max(1, len(os.sched_getaffinity(0)) // workers)
     with _cluster(scheduler, workers) as address, _client(address) as client:
@@ -56,7 +56,7 @@ def _outcome(name: str, future: object, scheduler: str) -> Outcome:
 
     if future.status in ("cancelled", "lost"):
         raise TostError(
-            f"the Dask scheduler {scheduler or 'here'} is gone; the same command goes on with what is not finished"
+            f"the Dask scheduler {scheduler or 'here'} is gone; the same command continues with what is not finished"
         )
     try:
         return future.result()

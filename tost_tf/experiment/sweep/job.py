@@ -72,7 +72,7 @@ class Outcome:
 def run_job(job: Job, threads: int, *needed: Outcome) -> Outcome:
     """Does a job in a process of its own, unless what it makes is there already.
 
-    Called on a worker. A job that was stopped goes on from its last checkpoint.
+    Called on a worker. A job that was stopped resumes from its last checkpoint.
 
     Args:
       job: the job.
@@ -112,7 +112,7 @@ def _run(job: Job, threads: int, output: BinaryIO) -> int:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """The worker's environment with a share of the cores; what is set there already counts."""
+    """The worker's environment with a fraction of the cores; what is set there already counts."""
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     share = dict.fromkeys(names, str(threads)) if threads else {}
     return share | os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})  # Dask sets this one to 1
