@@ -114,7 +114,7 @@ def test_written_flags_repeat_it(tmp_path):
         ({**DYNAMIC, "initial_sparsity": 0.3}, "--initial_sparsity=0.3 has no effect with --dynamic=rigl"),
         ({"dynamic": "granet", "sparsity": 0.4}, "--initial_sparsity=0.5 is above --sparsity=0.4"),
         ({"dynamic": "granet", "mask": "lottery"}, "granet starts from a mask it finds at --initial_sparsity"),
-        ({**CYCLES, "epochs": 60}, "is 6 epochs, fewer than --cycle_epochs=8: no ticket would be made"),
+        ({**CYCLES, "epochs": 60}, "is 6 epochs, fewer than cycle_epochs=8: no ticket would be made"),
         ({**CYCLES, "epochs": 80, "lr_drop_epochs": (40, 75)}, "--lr_drop_epochs has 75, but from epoch 72 on"),
         ({**CYCLES, "epochs": 80, "ghost_end_epoch": 75}, "its cycles begin after epoch 72: --ghost_end_epoch=75"),
         ({**CYCLES, "ghost_end_epoch": -1}, "averages networks trained without ghosts"),

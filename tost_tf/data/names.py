@@ -16,11 +16,11 @@ def base_name(dataset: str) -> str:
     return re.split("[/:]", dataset, maxsplit=1)[0]
 
 
-def check_dataset(dataset: str, data_dir: str) -> None:
+def check_dataset(dataset: str, data_dir: str, what: str = "dataset") -> None:
     """Raises `TostError`, with the nearest name, if there is no such dataset.
 
     There is one if it has a loader of its own, is prepared in the data folder, or is of tensorflow-datasets. Whether it
-    is for image classification is seen when it is loaded.
+    is for image classification is seen when it is loaded. `what` is what the name is called in the message.
     """
     if dataset in DATASETS:
         return
@@ -31,7 +31,7 @@ def check_dataset(dataset: str, data_dir: str) -> None:
 
     of_tfds = tfds.list_builders(with_community_datasets=False)
     if not form or form["name"] not in of_tfds:
-        raise unknown_name("dataset", dataset, (*DATASETS, *of_tfds))
+        raise unknown_name(what, dataset, (*DATASETS, *of_tfds))
 
 
 def _is_prepared(folder: str, data_dir: str) -> bool:

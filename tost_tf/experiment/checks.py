@@ -23,7 +23,7 @@ def check_together(config: RunConfig) -> None:
     """Raises `TostError` for options that are fine alone but not together."""
     _check_recipe(config)
     _check_model(config.model.model)
-    check_dataset(config.data.dataset, config.data.data_dir)
+    check_dataset(config.data.dataset, config.data.data_dir, "--dataset")
     _check_mask(config.mask)
     _check_lottery(config.method_options(LotteryOptions))
     _check_schedule(config)

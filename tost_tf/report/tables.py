@@ -21,7 +21,8 @@ def cells(
 ) -> pd.DataFrame:
     """The numbers of each cell of a table, for each value.
 
-    A cell holds the runs that agree in all `keys`; their seeds differ. The gain of a cell is the mean of the differences, seed by seed, to the cell that has the keys of `baseline` and else the same keys.
+    A cell holds the runs that agree in all `keys`; their seeds differ. The gain of a cell is the mean of the
+    differences, seed by seed, to the cell that has the keys of `baseline` and else the same keys.
 
     Args:
       runs: a row a run, with columns for the keys, "seed", "run" (its name, for errors) and the values; NaN where a run

@@ -60,7 +60,7 @@ def test_bad_flags_are_answered_at_once(tost_train, argument, words):
 def test_an_unknown_dataset_is_answered_soon(tost_train):
     """Not at once: tensorflow-datasets is asked for its names, which takes no TensorFlow."""
     with processor_time(below=5):
-        one_sentence(tost_train("--dataset=cifer10"), "unknown dataset 'cifer10': did you mean 'cifar10'?")
+        one_sentence(tost_train("--dataset=cifer10"), "unknown --dataset 'cifer10': did you mean 'cifar10'?")
 
 
 def test_help_is_answered_at_once(tost_train):
