@@ -93,7 +93,7 @@ def test_softmax_at_the_end_of_a_nested_model_or_as_an_operation(tmp_path):
     keras.Model(image, layers.Dense(4, activation="sigmoid", name="top")(layers.Flatten()(image))).save(
         tmp_path / "m.h5"
     )
-    with pytest.raises(TostError, match="ends in 'top', training needs logits"):
+    with pytest.raises(TostError, match="ends in 'top', which gives neither logits"):
         load_model_file(tmp_path / "m.h5")
 
 

@@ -9,6 +9,8 @@ from tost_tf.compat import keras, tf
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.kernels import current_masks, prunable_weights
+from tost_tf.graph.labels import one_hot
+from tost_tf.graph.logits import to_logits
 
 
 class KeptWeights:
@@ -94,10 +96,11 @@ def _local(variable: tf.Variable) -> tf.Variable:
 
 
 def loss_and_accuracy(model: keras.Model, images: np.ndarray, labels: np.ndarray, batch: int = 500) -> tuple:
-    """Mean cross-entropy against one-hot labels, and accuracy, in inference mode."""
+    """Mean cross-entropy against labels (one-hot or whole numbers), and accuracy, in inference mode."""
+    labels = np.asarray(one_hot(labels, model.output_shape[-1]))
     loss = right = 0.0
     for start in range(0, len(images), batch):
-        logits = model(tf.constant(images[start : start + batch]), training=False)
+        logits = to_logits(model, model(tf.constant(images[start : start + batch]), training=False))
         truth = labels[start : start + batch]
         loss += float(tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(truth, logits)))
         right += float(np.sum(np.argmax(logits, 1) == np.argmax(truth, 1)))

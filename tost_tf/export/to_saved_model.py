@@ -11,6 +11,7 @@ from tost_tf.errors import TostError
 from tost_tf.export.format import Format, Preprocessing
 from tost_tf.export.kernels_in_file import by_order
 from tost_tf.files import replaced_folder
+from tost_tf.graph.logits import to_logits
 
 
 def saved_model(
@@ -26,7 +27,8 @@ def saved_model(
     variables are also reachable as the list `network_variables`.
 
     Args:
-      model: a classifier with one input and one output of logits, usually from `strip`.
+      model: a classifier with one input and one output, usually from `strip`. Where it ends in a softmax,
+        `probabilities` are what it gives, and `logits` their logarithms.
       path: the folder; an earlier one is replaced only once the new is whole.
       mean, deviation: by channel; the network is given (pixel / 255 - mean) / deviation. Without them it is given
         the pixels as they are.
@@ -61,7 +63,7 @@ def _signatures(
     def serve(image):
         if mean is not None:
             image = (image / 255.0 - tf.constant(mean, tf.float32)) / tf.constant(deviation, tf.float32)
-        logits = tf.cast(model(image, training=False), tf.float32)
+        logits = to_logits(model, tf.cast(model(image, training=False), tf.float32))
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")])

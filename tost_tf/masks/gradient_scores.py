@@ -15,6 +15,7 @@ from tqdm import tqdm
 from tost_tf.compat import keras, tf
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.finite import first_not_finite
+from tost_tf.graph.logits import to_logits
 from tost_tf.graph.second_derivatives import twice_differentiable
 from tost_tf.masks.search import Batch, FoundMask, MaskMethod, MaskSearch
 from tost_tf.masks.select import require_finite
@@ -92,7 +93,7 @@ def _loss_gradients(
     """Gradients of the sum of the examples' cross-entropies."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(kernels)
-        logits = model(images, training=True) / temperature
+        logits = to_logits(model, model(images, training=True)) / temperature
         loss = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
     return tape.gradient(loss, kernels, unconnected_gradients="zero")
 

@@ -18,6 +18,7 @@ import numpy as np
 from tost_tf.compat import keras, tf
 from tost_tf.errors import NotFinite, TostError, unknown_name
 from tost_tf.graph.kernels import current_masks, prunable_weights, ranked_weights
+from tost_tf.graph.labels import one_hot
 from tost_tf.masks.allocate import require_room, uniform
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite, without_pruned
@@ -101,11 +102,12 @@ class MaskSearch:
         """Batches of training images and one-hot labels, so many of each class.
 
         Raises:
-          TostError: there is no data.
+          TostError: there is no data, or its labels do not fit the model.
         """
         if self.examples is None:
             raise TostError("batches of images and labels are needed to find this mask: give a dataset")
-        return list(self.examples(examples_per_class))
+        classes = self.model.output_shape[-1]
+        return [(images, one_hot(labels, classes)) for images, labels in self.examples(examples_per_class)]
 
     def select(
         self,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tost_tf.compat import keras
 
 # Of files that hold a model of the user's own.
-MODEL_SUFFIXES = (".keras", ".h5")
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def build(name: str, input_shape: tuple[int, int, int], num_classes: int, width_multiplier: float = 1.0) -> keras.Model:

@@ -10,15 +10,16 @@ from typing import Any
 
 import h5py
 
-from tost_tf.compat import is_graph_model, keras, keras3, require_graph_model
+from tost_tf.compat import is_operation, keras, keras3, layer_of, require_graph_model
 from tost_tf.convert.from_keras3 import from_keras3
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer
+from tost_tf.graph.logits import ends_in_softmax, last_layer
 from tost_tf.graph.rebuild import rebuild
 
 
 def load_model_file(path: str | os.PathLike) -> keras.Model:
-    """The model in a `.keras` or `.h5` file of Keras 2 or 3, as a tf_keras model with the weights in the file.
+    """The model in a `.keras`, `.h5` or `.hdf5` file of Keras 2 or 3, as a tf_keras model with the weights in the file.
 
     A softmax at its end is left out, as training takes logits. Code in the file (Lambda layers) is never run.
 
@@ -47,7 +48,7 @@ def load_model_file(path: str | os.PathLike) -> keras.Model:
 
 def _described(path: Path) -> tuple[str, Any]:
     """The version of Keras that wrote the file, and the model's config."""
-    if path.suffix == ".h5":
+    if path.suffix in (".h5", ".hdf5"):
         with h5py.File(path, "r") as file:
             return str(file.attrs["keras_version"]), json.loads(file.attrs["model_config"])
     with zipfile.ZipFile(path) as archive:
@@ -59,20 +60,15 @@ def _without_softmax(model: keras.Model) -> keras.Model:
     """The model up to the softmax at its end, if it has one, also at the end of a model nested in it.
 
     Raises:
-      TostError: it ends in something else that gives no logits.
+      TostError: it ends in something else that gives no logits, or in a softmax that is an operation of a nested model.
     """
     if len(model.outputs) != 1:
         return model
-    outer = last = model.output._keras_history.layer
-    while is_graph_model(last) and len(last.outputs) == 1:
-        last = last.output._keras_history.layer
-    if last is outer and getattr(last, "symbol", None) == "nn.softmax":
-        return keras.Model(model.inputs, last.input, name=model.name)
-    function = getattr(last, "activation", None)
-    if function is keras.activations.sigmoid or str(getattr(last, "symbol", "")).endswith(("softmax", "sigmoid")):
-        raise TostError(f"the model {model.name!r} ends in {last.name!r}, training needs logits: save it without that")
-    if function is not keras.activations.softmax and not isinstance(last, keras.layers.Softmax):
+    if not ends_in_softmax(model):
         return model
+    last = last_layer(model)
+    if is_operation(last):
+        return _without_operation(model, last)
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         if layer is not last:
@@ -82,3 +78,9 @@ def _without_softmax(model: keras.Model) -> keras.Model:
         return type(layer).from_config(layer.get_config() | {"activation": "linear"})
 
     return rebuild(model, copy)
+
+
+def _without_operation(model: keras.Model, softmax: keras.layers.Layer) -> keras.Model:
+    if layer_of(model.output) is not softmax:
+        raise TostError(f"a model nested in {model.name!r} ends in {softmax.name!r}: save it without that")
+    return keras.Model(model.inputs, softmax.input, name=model.name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from tqdm import tqdm
@@ -17,6 +17,8 @@ from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.finite import first_not_finite
+from tost_tf.graph.labels import one_hot
+from tost_tf.graph.logits import ends_in_softmax
 from tost_tf.graph.noise import noise_off
 from tost_tf.graph.parameter_paths import parameter_paths
 from tost_tf.graph.second_derivatives import twice_differentiable
@@ -167,9 +169,10 @@ def rescale_init(
 
     Args:
       model: a model made by `sparsify`, a `GhostModel`, or a dense functional model, freshly initialised.
-      dataset: batches of images and one-hot labels, each taken as half of a batch; gone through again when it ends.
+      dataset: batches of images and labels (one-hot, or whole numbers with the default loss), each taken as half of a
+        batch; gone through again when it ends.
       steps: iterations.
-      loss: cross-entropy of logits by default.
+      loss: by default cross-entropy, of logits or, where the model ends in a softmax, of its probabilities.
       eta, gamma, normalise, learning_rate: as in `GradInit`.
 
     Returns:
@@ -181,16 +184,29 @@ def rescale_init(
     """
     if steps < 1:
         raise TostError(f"steps is {steps}, it must be at least 1")
-    search = GradInit(
-        model, loss or keras.losses.CategoricalCrossentropy(from_logits=True), eta, gamma, normalise, learning_rate
-    )
-    halves = itertools.chain.from_iterable(itertools.repeat(dataset))
+    batches: Iterable[Half] = dataset
+    if loss is None:
+        loss = keras.losses.CategoricalCrossentropy(from_logits=not ends_in_softmax(model))
+        batches = _OneHot(dataset, model.output_shape[-1])
+    search = GradInit(model, loss, eta, gamma, normalise, learning_rate)
+    halves = itertools.chain.from_iterable(itertools.repeat(batches))
     if next(iter(dataset), None) is None:
         raise TostError("the dataset to rescale the initialisation with is empty")
     with statistics_kept(model):
         for _ in tqdm(range(steps), "rescaling the initialisation", leave=False, disable=None):
             search.iterate(next(halves), next(halves), next(halves))
     return dict(zip(search.names, search.scales.tolist(), strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class _OneHot:
+    """Batches of a dataset with one-hot labels, as often as they are gone through."""
+
+    dataset: Iterable[Half]
+    classes: int
+
+    def __iter__(self) -> Iterator[Half]:
+        return ((images, one_hot(labels, self.classes)) for images, labels in self.dataset)
 
 
 def _joined(one: Half, other: Half) -> tuple[tf.Tensor, tf.Tensor]:
