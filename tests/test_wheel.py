@@ -38,6 +38,7 @@ def test_wheel_holds_the_library_its_license_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert all(name.startswith(("tost_tf/", "tost_tf-")) for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert "tost_tf/report/page.html" in names
     metadata = zipfile.ZipFile(wheel).read(next(name for name in names if name.endswith("METADATA"))).decode()
     for line in ("License-Expression: Apache-2.0", "Requires-Python: <3.14,>=3.11", "Requires-Dist: tf_keras"):
         assert line in metadata

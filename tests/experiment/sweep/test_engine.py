@@ -29,9 +29,9 @@ def waiting(tmp_path, monkeypatch):
         "import os, sys, time, pathlib\n"
         "here = pathlib.Path(os.environ.get('TOST_TEST_FOLDER', '/nothing'))\n"
         "if 'tost_tf.experiment.sweep.child' in sys.orig_argv and here.is_dir():\n"
-        "    with open(here / 'starts', 'a') as file: file.write(f'{os.getppid()} {os.getpid()}\\n')\n"
         "    from tost_tf.experiment.sweep.child import follow\n"
-        "    follow(os.getppid())\n"
+        "    follow(int(sys.orig_argv[sys.orig_argv.index('tost_tf.experiment.sweep.child') + 1]))\n"
+        "    with open(here / 'starts', 'a') as file: file.write(f'{os.getppid()} {os.getpid()}\\n')\n"
         "    while not (here / 'go').exists(): time.sleep(0.05)\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "hook"), os.environ.get("PYTHONPATH", "")]))
