@@ -60,6 +60,7 @@ WITHOUT_EFFECT = {
 WITHOUT_EFFECT["tost"] = WITHOUT_EFFECT["default"] - {
     *("ghost_skip_initializer", "ghost_schedule", "ghost_end_epoch", "beta_start", "beta_end", "rescale_steps"),
 }
+WITHOUT_EFFECT["tost_plus"] = WITHOUT_EFFECT["default"] | {"lr_drop_epochs", "lr_drop_factor"}
 # Values that are beside the default and within all ranges.
 OTHER = {str: "he_normal", bool: None, int: 7, float: 0.4, tuple: (3, 5)}
 SPECIAL = {
@@ -75,10 +76,11 @@ SPECIAL = {
     "sparsity": 0.3,
     "virtual_devices": 2,
     "initial_sparsity": 0.3,
+    "lr_drop_epochs": (3, 5),
 }
 
 
-@pytest.mark.parametrize("recipe", ["default", "tost"])
+@pytest.mark.parametrize("recipe", ["default", "tost", "tost_plus"])
 def test_every_option_alone_has_an_effect_or_is_refused(recipe):
     refused = set()
     for group in all_groups().values():

@@ -1,6 +1,7 @@
 import matplotlib.image
 import pytest
 
+from tost_tf.drawing import require_drawing
 from tost_tf.errors import TostError
 from tost_tf.report import figures
 
@@ -40,10 +41,10 @@ def test_a_title_is_no_formula(tmp_path):
 
 
 def test_settings_that_matplotlib_cannot_draw_by_are_told(monkeypatch):
-    figures.require_drawing()
+    require_drawing()
     monkeypatch.setenv("PATH", "")  # no LaTeX
     with matplotlib.rc_context({"text.usetex": True}), pytest.raises(TostError, match="cannot draw .*latex"):
-        figures.require_drawing()
+        require_drawing()
 
 
 def test_run_without_ghosts_is_not_shaded(tmp_path, drawn):
