@@ -117,3 +117,18 @@ def test_safetensors_are_read_and_pickles_never(masks, tmp_path):
 def test_equality(masks):
     assert masks == Masks(dict(masks)) and masks != Masks({"a/kernel": masks["a/kernel"]})
     assert masks != Masks(dict(masks) | {"a/kernel": 1 - masks["a/kernel"]}) and masks != 3
+
+
+def test_masks_of_some_layers_are_completed_where_the_others_are_left_dense():
+    shapes = {"stem/kernel": (2, 3), "block/conv/kernel": (3,), "logits/kernel": (2,)}
+    masks = Masks({"block/conv/kernel": [1, 0, 0]})
+    whole = masks.completed(shapes, "^(stem|logits)$")
+    whole.require_match(shapes, "the model")
+    assert {path: int(mask.sum()) for path, mask in whole.items()} == {
+        "block/conv/kernel": 1,
+        "stem/kernel": 6,
+        "logits/kernel": 2,
+    }
+    assert whole.completed(shapes, ".") is whole
+    with pytest.raises(TostError, match=r"logits/kernel is missing \(layers left dense may be missing: name them by"):
+        masks.completed(shapes, "stem").require_match(shapes, "the model")

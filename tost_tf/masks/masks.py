@@ -9,6 +9,7 @@ import numpy as np
 
 from tost_tf.errors import TostError
 from tost_tf.files import read_arrays, write_arrays
+from tost_tf.graph.kernels import is_ranked
 from tost_tf.seeds import derive_seed
 
 MOST_SHOWN = 10
@@ -103,7 +104,19 @@ class Masks(Mapping[str, np.ndarray]):
             if path in shapes and mask.shape != tuple(shapes[path])
         ]
         if wrong:
-            raise TostError(f"the mask does not fit {owner}: {_first(wrong)}")
+            only_missing = all(difference.endswith(" is missing") for difference in wrong)
+            some = " (layers left dense may be missing: name them by dense_layers)" if only_missing else ""
+            raise TostError(f"the mask does not fit {owner}: {_first(wrong)}{some}")
+
+    def completed(self, shapes: Mapping[str, tuple[int, ...]], dense_layers: str) -> Masks:
+        """These masks, and ones for the weights that have none and are in layers that are left dense.
+
+        Args:
+          shapes: weight path -> shape, of all weights to be masked.
+          dense_layers: regular expression of the paths of layers that are left dense.
+        """
+        missing = [path for path in shapes if path not in self and not is_ranked(path.rpartition("/")[0], dense_layers)]
+        return Masks({**self, **{path: np.ones(shapes[path]) for path in missing}}) if missing else self
 
     def shuffled(self, seed: int) -> Masks:
         """The same number of weights in each layer, at random places: the sanity check of Su et al. and Frankle et

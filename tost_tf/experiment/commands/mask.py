@@ -66,7 +66,7 @@ def _find(config: RunConfig, options: MaskOptions) -> Masks:
     from tost_tf.experiment.run.folder import RunDirectory
     from tost_tf.experiment.run.network import build_model
     from tost_tf.experiment.stages.find_mask import mask_report, require_fit, search_mask
-    from tost_tf.graph.kernels import prunable_weights
+    from tost_tf.graph.kernels import is_ranked, prunable_weights
     from tost_tf.graph.weights import save_weights
     from tost_tf.masks.from_torch import from_torch
     from tost_tf.masks.masks import read_mask_arrays
@@ -78,7 +78,10 @@ def _find(config: RunConfig, options: MaskOptions) -> Masks:
     model = build_model(config, data)
     if arrays is not None:
         shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
-        masks = from_torch(arrays, shapes, names)
+        dense = config.mask.dense_layers
+        ranked = {path: shape for path, shape in shapes.items() if is_ranked(path.rpartition("/")[0], dense)}
+        # A file may leave out the layers that are left dense.
+        masks = from_torch(arrays, ranked if len(arrays) < len(shapes) else shapes, names).completed(shapes, dense)
         require_fit(masks, model)
         return masks
     out = Path(options.out)

@@ -52,8 +52,10 @@ def _result(
     best, last = evaluations
     kernels = {path: weight.numpy() for path, weight in prunable_weights(final).items()}
     nonzero = {path: int(np.count_nonzero(kernel)) for path, kernel in kernels.items()}
-    prunable = sum(kernel.size for kernel in kernels.values())
-    parameters = final.count_params()
+    pruned = sum(kernel.size - nonzero[path] for path, kernel in kernels.items())
+    # As papers count: without the statistics of BatchNormalization.
+    counted = {id(weight): weight for weight in (*final.trainable_weights, *prunable_weights(final).values())}
+    parameters = sum(weight.shape.num_elements() for weight in counted.values())
     seconds = sum(row["seconds"] for row in directory.read_metrics())
     images = config.training.epochs * len(data.train)
     macs, nonzero_macs = multiply_adds(final)
@@ -66,7 +68,7 @@ def _result(
         "sparsity": measured_sparsity(final),
         "layer_sparsity": {path: 1 - nonzero[path] / kernels[path].size for path in kernels},
         "parameters": parameters,
-        "nonzero_parameters": parameters - prunable + sum(nonzero.values()),
+        "nonzero_parameters": parameters - pruned,
         "macs": macs,
         "nonzero_macs": nonzero_macs,
         "recipe": config.recipe_label,

@@ -81,7 +81,8 @@ def mask_report(masks: Masks, seconds: float) -> dict[str, Any]:
 def search_mask(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> FoundMask:
     """Reads `--mask_file` or finds new masks; a long search keeps what it has found in `folder`."""
     if config.mask.mask_file:
-        masks = Masks.load(config.mask.mask_file)
+        shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
+        masks = Masks.load(config.mask.mask_file).completed(shapes, config.mask.dense_layers)
         require_fit(masks, model)
         found = FoundMask(masks)
     else:
