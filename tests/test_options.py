@@ -18,7 +18,7 @@ class Cake:
 
 
 def checked(**values):
-    check_effects(dataclasses.fields(Cake), dataclasses.asdict(Cake(**values)), dataclasses.asdict(Cake()))
+    check_effects(dataclasses.fields(Cake), dataclasses.asdict(Cake(**values)), dataclasses.asdict(Cake()), {})
 
 
 @pytest.mark.parametrize(

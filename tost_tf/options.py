@@ -124,7 +124,7 @@ def check_effects(
     fields: Iterable[dataclasses.Field],
     values: Mapping[str, Any],
     defaults: Mapping[str, Any],
-    needs: Mapping[str, Condition] | None = None,
+    needs: Mapping[str, Condition],
 ) -> None:
     """Raises `NoEffect` for an option that has no effect with the others, in one sentence that names both.
 
@@ -140,7 +140,7 @@ def check_effects(
         if values[field.name] == defaults[field.name]:
             continue
         allowed = allowed_of(field)
-        all_of, one_of_them = [*(needs or {}).items(), *allowed.only_with.items()], list(allowed.only_with_one.items())
+        all_of, one_of_them = [*needs.items(), *allowed.only_with.items()], list(allowed.only_with_one.items())
         missing = [(name, wanted) for name, wanted in all_of if not wanted.holds(values[name])]
         if one_of_them and not any(wanted.holds(values[name]) for name, wanted in one_of_them):
             missing += one_of_them

@@ -274,11 +274,10 @@ def recipe_defaults(recipe_name: str) -> dict[str, Any]:
 def _check_effects(config: RunConfig) -> None:
     """Raises `TostError` for an option that has no effect with the others."""
     values, defaults = config.options(), recipe_defaults(config.recipe_name)
-    check_effects([field for group in all_groups().values() for field in dataclasses.fields(group)], values, defaults)
-    for kind in {type(group) for group in config.methods}:
-        names = tuple(name for name in MASKS if MASKS[name].options is kind)
-        needs = {"mask": one_of(*names), "mask_file": one_of("")}
-        check_effects(dataclasses.fields(kind), values, defaults, needs)
+    for group in all_groups().values():
+        methods = tuple(name for name in MASKS if MASKS[name].options is group)
+        needs = {"mask": one_of(*methods), "mask_file": one_of("")} if methods else {}
+        check_effects(dataclasses.fields(group), values, defaults, needs)
 
 
 def _completed(config: RunConfig) -> RunConfig:
