@@ -1,4 +1,4 @@
-"""A trained network that gives soft labels: a SavedModel, or the export of an earlier run."""
+"""A trained network that gives soft labels: a SavedModel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Teacher:
     training images were normalised. To be loaded in the scope of the distribution strategy it is used under.
 
     Args:
-      path: a SavedModel, or the folder of a finished run.
+      path: the folder of a SavedModel.
       data: the dataset the student is trained on.
 
     Raises:
@@ -27,7 +27,7 @@ class Teacher:
     """
 
     def __init__(self, path: str | os.PathLike, data: ImageData):
-        self.path = saved_model_folder(path)
+        self.path = Path(path)
         try:
             # Kept: the loaded object owns the variables of its signature.
             self._loaded = tf.saved_model.load(str(self.path))
@@ -82,14 +82,3 @@ class Teacher:
         if self._pixel_type.is_integer:
             pixels = tf.clip_by_value(tf.round(pixels), 0.0, 255.0)
         return tf.stop_gradient(self._signature(image=tf.cast(pixels, self._pixel_type))["logits"])
-
-
-def saved_model_folder(path: str | os.PathLike) -> Path:
-    """Where the SavedModel of a teacher is. Raises `TostError` if nothing at `path` can be one."""
-    path = Path(path).expanduser()
-    for folder in (path, path / "export" / "saved_model"):
-        if (folder / "saved_model.pb").is_file():
-            return folder
-    if (path / "config.flags").is_file():
-        raise TostError(f"the teacher {str(path)!r} is a run that is not finished: launch it again first")
-    raise TostError(f"the teacher {str(path)!r} is neither a SavedModel nor the folder of a finished run")

@@ -15,6 +15,7 @@ from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.agreement import asked_to_stop
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.stop import StopSignals
+from tost_tf.experiment.run.teacher_folder import teacher_folder
 from tost_tf.experiment.run.workers import Workers
 from tost_tf.training.teacher import Teacher
 
@@ -70,7 +71,7 @@ class Run:
         strategy in whose scope it is loaded.
         """
         teacher = self.config.recipe.teacher
-        return Teacher(teacher, self.data) if teacher else None
+        return Teacher(teacher_folder(teacher), self.data) if teacher else None
 
     def stop_requested(self) -> Callable[[], int | None]:
         """A function that gives the signal that asks the run to stop, or `None`; of all workers."""

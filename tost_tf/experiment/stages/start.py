@@ -13,6 +13,7 @@ from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.network import add_ghosts_and_compile
 from tost_tf.experiment.run.run import Run
+from tost_tf.experiment.run.teacher_folder import teacher_folder
 from tost_tf.experiment.stages.change_masks import last_update, mask_callbacks
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.graph.batch_norm import normalisations
@@ -21,14 +22,13 @@ from tost_tf.masks.allocate import require_room
 from tost_tf.masks.random import random
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.registry import MODELS
-from tost_tf.training.teacher import saved_model_folder
 
 
 def require_before_data(config: RunConfig) -> None:
     """What can be known before the data are there. Raises `TostError` if the run would fail at its end."""
     require_drawing()
     if config.recipe.teacher:
-        saved_model_folder(config.recipe.teacher)
+        teacher_folder(config.recipe.teacher)
 
 
 def require_end(run: Run, dense: keras.Model) -> None:
