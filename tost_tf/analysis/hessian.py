@@ -13,7 +13,7 @@ from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras, tf
 from tost_tf.drawing import COLOURS, save, titled_axes
 from tost_tf.graph.labels import one_hot
-from tost_tf.graph.logits import to_logits
+from tost_tf.graph.logits import classes_of, to_logits
 from tost_tf.graph.second_derivatives import twice_differentiable
 
 MICRO_BATCH = 128
@@ -34,7 +34,8 @@ class MaskedHessian:
 
     def __init__(self, model: keras.Model, images: np.ndarray, labels: np.ndarray, micro_batch: int = MICRO_BATCH):
         self.weights = KeptWeights(model)
-        labels = np.asarray(one_hot(labels, model.output_shape[-1]))
+        self._to_logits = to_logits(model)
+        labels = np.asarray(one_hot(labels, classes_of(model)))
         self._model, self._images, self._labels, self._micro_batch = model, images, labels, micro_batch
         self._of_batch = twice_differentiable(self._product_of_batch, model, self.weights.variables)
 
@@ -53,7 +54,7 @@ class MaskedHessian:
         variables = self.weights.variables
         with tf.autodiff.ForwardAccumulator(variables, tangents) as forward:
             with tf.GradientTape() as tape:
-                logits = to_logits(self._model, self._model(images, training=False))
+                logits = self._to_logits(self._model(images, training=False))
                 loss = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
             gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         return [

@@ -10,7 +10,7 @@ from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.kernels import current_masks, prunable_weights
 from tost_tf.graph.labels import one_hot
-from tost_tf.graph.logits import to_logits
+from tost_tf.graph.logits import classes_of, to_logits
 
 
 class KeptWeights:
@@ -97,10 +97,10 @@ def _local(variable: tf.Variable) -> tf.Variable:
 
 def loss_and_accuracy(model: keras.Model, images: np.ndarray, labels: np.ndarray, batch: int = 500) -> tuple:
     """Mean cross-entropy against labels (one-hot or whole numbers), and accuracy, in inference mode."""
-    labels = np.asarray(one_hot(labels, model.output_shape[-1]))
-    loss = right = 0.0
+    labels = np.asarray(one_hot(labels, classes_of(model)))
+    loss, right, as_logits = 0.0, 0.0, to_logits(model)
     for start in range(0, len(images), batch):
-        logits = to_logits(model, model(tf.constant(images[start : start + batch]), training=False))
+        logits = as_logits(model(tf.constant(images[start : start + batch]), training=False))
         truth = labels[start : start + batch]
         loss += float(tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(truth, logits)))
         right += float(np.sum(np.argmax(logits, 1) == np.argmax(truth, 1)))

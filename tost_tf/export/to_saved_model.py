@@ -57,13 +57,13 @@ def _signatures(
     model: keras.Model, mean: Sequence[float] | None, deviation: Sequence[float] | None
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     """Name -> function, of images as numbers and as bytes."""
-    shape = [None, *model.inputs[0].shape[1:]]
+    shape, as_logits = [None, *model.inputs[0].shape[1:]], to_logits(model)
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     def serve(image):
         if mean is not None:
             image = (image / 255.0 - tf.constant(mean, tf.float32)) / tf.constant(deviation, tf.float32)
-        logits = to_logits(model, tf.cast(model(image, training=False), tf.float32))
+        logits = as_logits(tf.cast(model(image, training=False), tf.float32))
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")])

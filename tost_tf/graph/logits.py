@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tost_tf.compat import is_graph_model, keras, layer_of, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import unwrapped_layer
@@ -13,6 +15,11 @@ def last_layer(model: keras.Model) -> keras.layers.Layer:
     while is_graph_model(last) and len(last.outputs) == 1:
         last = layer_of(last.output)
     return unwrapped_layer(last)
+
+
+def classes_of(model: keras.Model) -> int:
+    """How many classes a classifier (a `GhostModel` too) tells apart."""
+    return getattr(model, "plain", model).output_shape[-1]
 
 
 def ends_in_softmax(model: keras.Model) -> bool:
@@ -36,11 +43,20 @@ def ends_in_softmax(model: keras.Model) -> bool:
     return False
 
 
-def to_logits(model: keras.Model, outputs: tf.Tensor) -> tf.Tensor:
-    """The logits that outputs of a model stand for: those of a softmax are logarithms of its probabilities.
+def to_logits(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from outputs of a model to the logits they stand for: of a softmax the logarithms of probabilities.
 
     They differ from the numbers before the softmax by one number for each example, which no loss depends on.
+
+    Raises:
+      TostError: as `ends_in_softmax`.
     """
-    if not ends_in_softmax(model):
-        return outputs
-    return tf.math.log(tf.maximum(outputs, outputs.dtype.as_numpy_dtype(1e-37)))
+    return _log if ends_in_softmax(model) else _same
+
+
+def _log(probabilities: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(tf.maximum(probabilities, probabilities.dtype.as_numpy_dtype(1e-37)))
+
+
+def _same(logits: tf.Tensor) -> tf.Tensor:
+    return logits

@@ -46,11 +46,11 @@ def snip_scores(
     model: keras.Model, weights: Mapping[str, tf.Variable], batches: Sequence[Batch]
 ) -> dict[str, np.ndarray]:
     """|g·θ| with g the summed gradient of the cross-entropy (Lee et al. 2019, "SNIP", Section 4.1)."""
-    kernels = list(weights.values())
+    kernels, as_logits = list(weights.values()), to_logits(model)
 
     @tf.function(reduce_retracing=True)
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
-        return _loss_gradients(model, kernels, images, labels, 1.0)
+        return _loss_gradients(model, as_logits, kernels, images, labels, 1.0)
 
     with statistics_kept(model):
         sums = _summed(gradients, model, weights, batches, "SNIP")
@@ -65,11 +65,11 @@ def grasp_scores(
     In that paper's words, the weights with the highest -θ·Hg are removed. g is the gradient summed over all batches
     and held fixed; Hg is gathered batch by batch, as the gradient of g's product with the batch's own gradient.
     """
-    kernels = list(weights.values())
+    kernels, as_logits = list(weights.values()), to_logits(model)
 
     @tf.function(reduce_retracing=True)
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
-        return _loss_gradients(model, kernels, images, labels, GRASP_TEMPERATURE)
+        return _loss_gradients(model, as_logits, kernels, images, labels, GRASP_TEMPERATURE)
 
     with statistics_kept(model):
         sums = _summed(gradients, model, weights, batches, "GraSP, first pass")
@@ -78,7 +78,7 @@ def grasp_scores(
         def hessian_times_fixed(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(kernels)
-                own = _loss_gradients(model, kernels, images, labels, GRASP_TEMPERATURE)
+                own = _loss_gradients(model, as_logits, kernels, images, labels, GRASP_TEMPERATURE)
                 product = tf.add_n([tf.reduce_sum(one * other) for one, other in zip(fixed, own, strict=True)])
             return tape.gradient(product, kernels, unconnected_gradients="zero")
 
@@ -88,12 +88,17 @@ def grasp_scores(
 
 
 def _loss_gradients(
-    model: keras.Model, kernels: list[tf.Variable], images: tf.Tensor, labels: tf.Tensor, temperature: float
+    model: keras.Model,
+    as_logits: Callable[[tf.Tensor], tf.Tensor],
+    kernels: list[tf.Variable],
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    temperature: float,
 ) -> list[tf.Tensor]:
     """Gradients of the sum of the examples' cross-entropies."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(kernels)
-        logits = to_logits(model, model(images, training=True)) / temperature
+        logits = as_logits(model(images, training=True)) / temperature
         loss = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
     return tape.gradient(loss, kernels, unconnected_gradients="zero")
 

@@ -19,6 +19,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import NotFinite, TostError, unknown_name
 from tost_tf.graph.kernels import current_masks, prunable_weights, ranked_weights
 from tost_tf.graph.labels import one_hot
+from tost_tf.graph.logits import classes_of
 from tost_tf.masks.allocate import require_room, uniform
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite, without_pruned
@@ -106,7 +107,7 @@ class MaskSearch:
         """
         if self.examples is None:
             raise TostError("batches of images and labels are needed to find this mask: give a dataset")
-        classes = self.model.output_shape[-1]
+        classes = classes_of(self.model)
         return [(images, one_hot(labels, classes)) for images, labels in self.examples(examples_per_class)]
 
     def select(

@@ -18,7 +18,7 @@ from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.finite import first_not_finite
 from tost_tf.graph.labels import one_hot
-from tost_tf.graph.logits import ends_in_softmax
+from tost_tf.graph.logits import classes_of, ends_in_softmax
 from tost_tf.graph.noise import noise_off
 from tost_tf.graph.parameter_paths import parameter_paths
 from tost_tf.graph.second_derivatives import twice_differentiable
@@ -187,7 +187,7 @@ def rescale_init(
     batches: Iterable[Half] = dataset
     if loss is None:
         loss = keras.losses.CategoricalCrossentropy(from_logits=not ends_in_softmax(model))
-        batches = _OneHot(dataset, model.output_shape[-1])
+        batches = _OneHot(dataset, classes_of(model))
     search = GradInit(model, loss, eta, gamma, normalise, learning_rate)
     halves = itertools.chain.from_iterable(itertools.repeat(batches))
     if next(iter(dataset), None) is None:
