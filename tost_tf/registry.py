@@ -157,7 +157,7 @@ ANALYSES: Registry[Any] = Registry(
         "eigenvector": "tost_tf.analysis.eigenvector:ANALYSIS",
         "weights": "tost_tf.analysis.landscape:WEIGHTS",
         "inputs": "tost_tf.analysis.landscape:INPUTS",
-        "mask": "tost_tf.analysis.mask_spectrum:ANALYSIS",
+        "mask": "tost_tf.analysis.mask_statistics:ANALYSIS",
         "trajectory": "tost_tf.analysis.trajectory:ANALYSIS",
         "gradient_flow": "tost_tf.analysis.gradient_flow:ANALYSIS",
     },

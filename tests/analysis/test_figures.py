@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tost_tf.analysis import activations, eigenvector, gradient_flow, hessian, landscape, mask_spectrum, trajectory
+from tost_tf.analysis import activations, eigenvector, gradient_flow, hessian, landscape, mask_statistics, trajectory
 
 CURVE = [{"distance": d, "loss": d * d + 0.1, "accuracy": 0.5} for d in (-1.0, 0.0, 0.7)]
 PLANE = [{"x": x, "y": y, "loss": 10 ** (x + 2 * y)} for x in (-1.0, 0.0, 1.0) for y in (-1.0, 0.0, 1.0)]
@@ -99,7 +99,7 @@ def test_contours_share_their_scale_and_put_x_across(drawn, function):
 
 def test_bars_of_an_overlap(drawn):
     rows = [{"layer": "a", "overlap": 0.5, "by_chance": 0.2}, {"layer": "b", "overlap": 0.25, "by_chance": 0.1}]
-    (axes,) = drawn(mask_spectrum.draw_overlap, rows)
+    (axes,) = drawn(mask_statistics.draw_overlap, rows)
     assert [bar.get_width() for bar in axes.containers[0]] == [0.5, 0.25]
     assert list(axes.get_lines()[0].get_xdata()) == [0.2, 0.1]
 
@@ -109,7 +109,7 @@ def test_points_of_a_mask_are_its_shares_by_layer(drawn):
         {"layer": layer, "density": d, "effective_density": d / 2, "dead_outputs": 0.25, "dead_inputs": 0.0}
         for layer, d in (("a", 0.5), ("b", 0.1))
     ]
-    (axes,) = drawn(mask_spectrum.draw_mask, {"one": rows})
+    (axes,) = drawn(mask_statistics.draw_mask, {"one": rows})
     assert [list(line.get_xdata()) for line in axes.get_lines()] == [[0.5, 0.1], [0.25, 0.05], [0.25, 0.25]]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "b"]
     assert legend(axes) == ["density", "effective density", "dead output channels"]

@@ -16,8 +16,8 @@ _EXPORTED = {
     "by_stage": ("activations", "by_stage"),
     "input_landscape": ("landscape", "input_landscape"),
     "loss_along_direction": ("landscape", "loss_along_direction"),
-    "mask_overlap": ("mask_spectrum", "mask_overlap"),
-    "mask_spectrum": ("mask_spectrum", "mask_spectrum"),
+    "mask_overlap": ("mask_statistics", "mask_overlap"),
+    "mask_spectrum": ("mask_statistics", "mask_spectrum"),
     "top_eigenvalues": ("hessian", "top_eigenvalues"),
     "weight_landscape": ("landscape", "weight_landscape"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tost_tf.analysis.analysis import Subject
-from tost_tf.analysis.mask_spectrum import draw_overlap, mask_overlap
+from tost_tf.analysis.mask_statistics import draw_overlap, mask_overlap
 from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.errors import TostError
 from tost_tf.experiment.run.rows import read_rows, write_rows

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
-from tost_tf.analysis.mask_spectrum import mask_overlap, mask_spectrum
+from tost_tf.analysis.mask_statistics import mask_overlap, mask_spectrum
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
 
