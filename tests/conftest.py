@@ -2,7 +2,6 @@
 strategy has two replicas.
 """
 
-import gc
 import os
 import resource
 
@@ -14,6 +13,7 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 import numpy as np
 import pytest
 
+from tests.memory import forget
 from tost_tf.compat import keras, tf
 from tost_tf.data.images import ImageData, LabelledImages
 
@@ -83,8 +83,7 @@ def pytest_terminal_summary(terminalreporter, config):
 def _forgotten():
     """What a file built does not stay in memory for the next."""
     yield
-    keras.backend.clear_session()
-    gc.collect()
+    forget()
 
 
 @pytest.fixture(autouse=True)

@@ -5,28 +5,41 @@ Four have what is special of all others: residuals, no normalisation, depthwise 
 the tests.
 """
 
+import zlib
+
 import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.memory import forget
 from tost_tf.compat import keras, tf
 from tost_tf.graph.kernels import prunable_layers, prunable_weights
 
-FOUR = ("ResNet50", "VGG16", "MobileNetV2", "DenseNet121")
+FOUR = ("RegNetX002", "VGG16", "MobileNetV2", "DenseNet121")
 # EfficientNet and ConvNeXt have no ReLU.
 OTHERS = (
-    *("ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "VGG19", "MobileNet"),
+    *("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "VGG19", "MobileNet"),
     *("MobileNetV3Small", "MobileNetV3Large", "DenseNet169", "DenseNet201", "InceptionV3", "InceptionResNetV2"),
-    *("Xception", "NASNetMobile", "NASNetLarge", "RegNetX002", "RegNetX016", "RegNetY002", "RegNetY016", "ResNetRS50"),
+    *("Xception", "NASNetMobile", "NASNetLarge", "RegNetX016", "RegNetY002", "RegNetY016", "ResNetRS50"),
 )
 SIZES = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 SMALLER = {"MobileNet": {"alpha": 0.25}, "MobileNetV2": {"alpha": 0.35}}
 
 
+@pytest.fixture(autouse=True)
+def _forgotten():
+    """One network is in memory at a time, with its copies."""
+    yield
+    forget()
+
+
 def build(name: str) -> keras.Model:
-    size = SIZES.get(name, 32)
+    shape = (SIZES.get(name, 32),) * 2 + (3,)
+    if name.startswith("VGG"):  # without its two layers of 4096, most of its weights
+        body = getattr(keras.applications, name)(weights=None, input_shape=shape, include_top=False, pooling="avg")
+        return keras.Model(body.input, keras.layers.Dense(10, name="predictions")(body.output), name=name)
     return getattr(keras.applications, name)(
-        weights=None, input_shape=(size, size, 3), classes=10, classifier_activation=None, **SMALLER.get(name, {})
+        weights=None, input_shape=shape, classes=10, classifier_activation=None, **SMALLER.get(name, {})
     )
 
 
@@ -39,7 +52,7 @@ def largest_difference(one: tf.Tensor, other: tf.Tensor) -> float:
 def test_applications(application, record_property):
     model = build(application)
     images = tf.random.stateless_uniform((2, *model.input_shape[1:]), (1, 2), -1.0, 1.0)
-    shapes = {path: weight.shape for path, weight in prunable_weights(model).items()}
+    shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
     sparse = tost.sparsify(model, tost.Masks({path: np.ones(shape, np.uint8) for path, shape in shapes.items()}))
     ghosted = tost.GhostModel(sparse, skip_initializer="he_normal")
     kinds = [ghost.kind for ghost in ghosted.ghosts]
@@ -56,12 +69,13 @@ def test_applications(application, record_property):
     assert [layer.name for layer in final.layers] == [layer.name for layer in model.layers]
     assert final.get_config() == model.get_config()
     stripped = largest_difference(final(images), model(images))
+    del model, final  # not in memory while a step is made
 
     generator = np.random.default_rng(4)
     wrappers = dict(prunable_layers(sparse))
     for wrapper in wrappers.values():
         wrapper.set_mask(generator.random(wrapper.kernel.shape) < 0.3)
-    before = {path: wrapper.kernel.numpy() for path, wrapper in wrappers.items()}
+    before = {path: zlib.crc32(wrapper.kernel.numpy()) for path, wrapper in wrappers.items()}
     ghosted.compile(
         keras.optimizers.SGD(1e-3), keras.losses.CategoricalCrossentropy(from_logits=True), run_eagerly=True
     )
@@ -69,7 +83,7 @@ def test_applications(application, record_property):
     moved = 0
     for path, wrapper in wrappers.items():
         assert not np.any(wrapper.kernel.numpy()[wrapper.mask.numpy() == 0]), path
-        moved += np.any(wrapper.kernel.numpy() != before[path])
+        moved += zlib.crc32(wrapper.kernel.numpy()) != before[path]
 
     neurons, skips = kinds.count("pswish"), kinds.count("projection")
     prunable = sum(int(np.prod(shape)) for shape in shapes.values())

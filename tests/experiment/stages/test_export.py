@@ -31,7 +31,7 @@ def run(tmp_path_factory) -> Path:
             train_examples=200,
             model="resnet8",
             width_multiplier=0.25,
-            sparsity=0.9,
+            sparsity=0.94,
             dense_layers="logits",
             recipe="default",
             epochs=2,
