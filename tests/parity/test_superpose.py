@@ -1,5 +1,7 @@
 """The superposition of three tickets, from their files to the logits, against NumPy."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,9 @@ from tost_tf.dynamic.tickets import ticket_path
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.network import add_ghosts_and_compile
-from tost_tf.experiment.stages.superpose import superpose
+from tost_tf.experiment.run.run import Run
+from tost_tf.experiment.stages import superpose
+from tost_tf.experiment.stages.stage import RunNetwork
 from tost_tf.graph.weights import save_weights
 from tost_tf.masks.masks import Masks
 
@@ -76,9 +80,12 @@ def test_weights_masks_statistics_and_logits(data, tmp_path, variant, shares):
         for number in range(TICKETS):
             save_weights(keras_network(*ticket(number)), ticket_path(directory.tickets, number))
         masks = reference.initial_masks(0, 0.5) | {"logits/kernel": np.ones(reference.KERNELS["logits/kernel"])}
-        model = add_ghosts_and_compile(config, keras_network(*ticket(TICKETS - 1)), Masks(masks))
-        done = superpose(config, data, directory, model)
-        found = arrays_of(done.model)
+        dense = keras_network(*ticket(TICKETS - 1))
+        run, done = Run(config, data, directory), RunNetwork(dense, Masks(masks))
+        done.fitted = add_ghosts_and_compile(config, dense, done.masks)
+        superpose.compute(run, done)
+        superpose.read(run, done)
+        found = arrays_of(done.dense)
     images, _ = first_examples(data, data.train, 11)
     weights, statistics = referenced(np.asarray(images, float), shares)
     assert_near({name: found[name] for name in weights}, weights)
@@ -88,6 +95,6 @@ def test_weights_masks_statistics_and_logits(data, tmp_path, variant, shares):
     assert sum(int(done.masks[name].sum()) for name in RANKED) == kept()
     tests, labels = first_examples(data, data.test, 9)
     logits = reference.inferred(weights, statistics, np.asarray(tests, float))
-    assert_near({"logits": done.model.predict(tests, verbose=0)}, {"logits": logits}, 1e-6)
+    assert_near({"logits": done.dense.predict(tests, verbose=0)}, {"logits": logits}, 1e-6)
     accuracy = float(np.mean(logits.argmax(1) == labels.argmax(1)))
-    assert done.report["superpositions"][-1]["test_accuracy"] == accuracy
+    assert json.loads(directory.superposition.read_text())["superpositions"][-1]["test_accuracy"] == accuracy
