@@ -21,8 +21,8 @@ EPOCHS = 5
 RUN = (*SMALL_RUN, f"--epochs={EPOCHS}", "--lr_drop_epochs=3,4")
 RESULT_KEYS = """
     test_accuracy validation_accuracy test_accuracy_last test_loss best_epoch sparsity layer_sparsity parameters
-    nonzero_parameters recipe mask model dataset epochs seed train_seconds mask_seconds images_per_second
-    collapsed_layers versions
+    nonzero_parameters macs nonzero_macs recipe mask model dataset epochs seed train_seconds mask_seconds
+    images_per_second collapsed_layers versions
 """
 
 

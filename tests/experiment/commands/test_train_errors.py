@@ -89,7 +89,7 @@ def fitting_mask():
 def test_mask_files_that_do_not_fit(run_here, tmp_path, fitting_mask):
     masks = dict(fitting_mask)
     wrong = masks | {"stem_conv/kernel": np.ones((3, 3, 2, 4)), "extra/kernel": np.ones(3)}
-    del wrong["logits/kernel"]
+    del wrong["stage2_block1_conv1/kernel"]
     np.savez(tmp_path / "shape.npz", **wrong)
     np.savez(tmp_path / "value.npz", **(masks | {"logits/kernel": np.full((16, 10), 2)}))
     (tmp_path / "text.npz").write_text("no archive")
@@ -98,7 +98,7 @@ def test_mask_files_that_do_not_fit(run_here, tmp_path, fitting_mask):
     for name, words in (
         (
             "shape.npz",
-            "logits/kernel is missing; extra/kernel is not a prunable weight of the model 'resnet8'; stem_conv",
+            "stage2_block1_conv1/kernel is missing; extra/kernel is not a prunable weight of the model 'resnet8'; stem",
         ),
         ("value.npz", "logits/kernel holds"),
         ("text.npz", "cannot be read as a mask file"),
