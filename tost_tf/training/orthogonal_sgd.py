@@ -20,6 +20,10 @@ class OrthogonalSGD(RelativeStepSGD):
     Arguments have the names of Keras 3's Muon where they mean the same; unlike it, convolutions are orthogonalised too,
     and all other weights are trained by SGD.
 
+    The L2 penalty is left out of the kernels' momentum. Orthogonal steps follow all directions alike, also those in
+    which the gradient is small: there the penalty alone would decide where the step goes, however small it is. The norm
+    that it holds down elsewhere does not matter, as steps are a share of it. All other weights have the penalty.
+
     A kernel of a convolution or Dense layer is a matrix of (height · width · input channels) times filters. A depthwise
     kernel stands for a matrix of blocks, one of (height · width) times multiplier for each channel, which are made
     orthogonal by themselves.
@@ -46,6 +50,9 @@ class OrthogonalSGD(RelativeStepSGD):
             learning_rate, momentum, nesterov, weight_decay, exclude_layers, sgd_learning_rate_ratio, name, **kwargs
         )
         self.ns_steps = ns_steps
+
+    def penalised(self, gradient, variable):
+        return gradient
 
     def direction(self, momentum, variable):
         values = tf.cast(momentum, tf.float32) if momentum.dtype.size < 4 else momentum

@@ -19,8 +19,9 @@ class RelativeStepSGD(CoupledSGD):
         weight -= learning_rate * |weight| * d / |d|,  d = mask * direction(momentum)
 
     where the norms are Frobenius norms of the kept weights; so pruned weights stay exactly as they are. The momentum is
-    that of `CoupledSGD`, with the L2 penalty in it: the penalty changes the step's direction, never its length. A
-    kernel that got no gradient at all in a step, or is zero everywhere, takes the step of `CoupledSGD` instead: the
+    that of `CoupledSGD`, with the L2 penalty in it unless the subclass leaves it out (`penalised`): the penalty changes
+    the step's direction, never its length. A kernel that got no gradient at all in a step, or is zero everywhere, takes
+    the step of `CoupledSGD` instead: the
     direction of the one would be the penalty's alone, the other could never leave zero.
 
     Kernels are the weights of convolutions and Dense layers, known by their names, as Keras gives them ("kernel",
@@ -84,6 +85,10 @@ class RelativeStepSGD(CoupledSGD):
     def rate_of(self, variable):
         return tf.constant(self.sgd_learning_rate_ratio, variable.dtype) * super().rate_of(variable)
 
+    def penalised(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
+        """What the momentum of a kernel gathers."""
+        return self.with_penalty(gradient, variable)
+
     def direction(self, momentum: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
         """Where a step goes, for a momentum of the same shape that is not zero; its length does not matter."""
         raise NotImplementedError
@@ -92,7 +97,7 @@ class RelativeStepSGD(CoupledSGD):
         if not self.takes_relative_steps(variable):
             super().step(gradient, variable)
             return
-        penalised = self.with_penalty(gradient, variable)
+        penalised = self.penalised(gradient, variable)
         momentum = tf.convert_to_tensor(self.gathered(penalised, variable))
         ahead = penalised + tf.constant(self.momentum, variable.dtype) * momentum if self.nesterov else momentum
         direction = self.masked(self.direction(ahead, variable), variable)
