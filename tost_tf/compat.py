@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import sys
 import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from tost_tf.errors import TostError
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+TFMOT = "tensorflow_model_optimization.python.core.sparsity.keras"
 
 
 class LazyModule(types.ModuleType):
@@ -39,8 +42,25 @@ else:
 
 def pruning_wrapper() -> type[keras.layers.Wrapper]:
     """The class of tensorflow-model-optimization's pruning wrapper."""
-    package = "tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper"
-    return importlib.import_module(package).PruneLowMagnitude
+    with _without_keras3():
+        return importlib.import_module(f"{TFMOT}.pruning_wrapper").PruneLowMagnitude
+
+
+@contextlib.contextmanager
+def _without_keras3() -> Iterator[None]:
+    """As long as the block lasts, the package `keras` cannot be imported, unless it is there already.
+
+    tensorflow-model-optimization looks for a private module in it that Keras 3 does not have, and then does without.
+    The attempt imports all of Keras 3, scikit-learn and matplotlib, which takes more than a second.
+    """
+    if "keras" in sys.modules:
+        yield
+        return
+    sys.modules["keras"] = None  # makes Python's import raise
+    try:
+        yield
+    finally:
+        del sys.modules["keras"]
 
 
 def is_pruning_wrapper(layer: object) -> bool:

@@ -74,7 +74,15 @@ def test_overlap_by_hand():
         mask_overlap(one, tost.Masks({"a/kernel": [1, 0, 1, 1, 0]}))
 
 
-@pytest.mark.parametrize("name", ["vgg16", "mobilenet", "applications/MobileNetV2", "applications/EfficientNetB0"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vgg16",
+        "mobilenet",
+        "applications/MobileNetV2",
+        pytest.param("applications/EfficientNetB0", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_in_a_dense_network_every_weight_is_effective(name):
     model = tost.models.build(
         name, (64, 64, 3), 10, 0.35 if "V2" in name else 0.25 if name in ("vgg16", "mobilenet") else 1

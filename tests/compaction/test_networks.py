@@ -60,7 +60,10 @@ def test_networks_of_this_project(settle, name, width, mask, sparsity):
 
 
 # The MobileNets are so narrow that 98% lets nothing through.
-@pytest.mark.parametrize(("name", "sparsity"), [("MobileNetV2", 0.9), ("MobileNetV3Small", 0.9), ("DenseNet121", 0.98)])
+@pytest.mark.parametrize(
+    ("name", "sparsity"),
+    [("MobileNetV2", 0.9), ("MobileNetV3Small", 0.9), pytest.param("DenseNet121", 0.98, marks=pytest.mark.exhaustive)],
+)
 def test_applications(settle, name, sparsity):
     options = {"alpha": 0.35} if name == "MobileNetV2" else {}
     model = getattr(keras.applications, name)(

@@ -15,15 +15,21 @@ from tost_tf.compat import keras, keras3
 from tost_tf.convert.to_keras3 import to_keras3
 from tost_tf.registry import MODELS
 
-APPLICATIONS = ("MobileNet", "MobileNetV2", "EfficientNetB0")
-LARGER_APPLICATIONS = ("DenseNet121", "VGG16", "ResNet50", "InceptionV3", "Xception")
+APPLICATIONS = ("MobileNet", "EfficientNetB0")
+LARGER_APPLICATIONS = ("MobileNetV2", "DenseNet121", "VGG16", "ResNet50", "InceptionV3", "Xception")
 # Name and size of the images -> width multiplier; from 128 pixels on the networks have another stem.
 ZOO = {
-    **{("resnet8", 32): 1.0, ("resnet18", 32): 0.25, ("resnet50", 32): 0.125},
-    **{("vgg16", 32): 0.25, ("mobilenet", 128): 0.25, ("resnet34", 128): 0.0625},
+    **{("resnet8", 32): 0.25, ("vgg16", 32): 0.25, ("mobilenet", 128): 0.25, ("resnet34", 128): 0.0625},
 }
 LARGER_ZOO = {
-    **{("resnet20", 32): 1.0, ("resnet32x2", 32): 0.0625, ("mobilenet", 32): 0.5, ("vgg19", 128): 0.0625},
+    **{
+        ("resnet18", 32): 0.25,
+        ("resnet50", 32): 0.125,
+        ("resnet20", 32): 1.0,
+        ("resnet32x2", 32): 0.0625,
+        ("mobilenet", 32): 0.5,
+        ("vgg19", 128): 0.0625,
+    },
     **{(f"resnet{depth}", 32): 0.0625 for depth in (32, 44, 56, 104, 110, 101, 152)},
 }
 

@@ -1,5 +1,6 @@
 """A SavedModel of a small sparse network, run by a fresh process, and what is found where it is not right."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.data.images import ImageData, LabelledImages
+from tost_tf.errors import TostError
 from tost_tf.export.check import check_file
 from tost_tf.export.fresh_process import run_in_fresh_process
 from tost_tf.registry import FORMATS
@@ -61,6 +63,18 @@ def test_fresh_process_finds_what_is_wrong(final, tmp_path):
     assert "gives other logits than the model: they differ by" in wrong and "zeros in stem/kernel" in wrong
     (tmp_path / "model/saved_model.pb").write_bytes(b"broken")
     assert "does not load in a fresh process" in checked(tmp_path / "model", final)["failed"]
+
+
+def test_export_that_needs_more_than_it_says_is_refused(final, tmp_path):
+    def load(path):
+        import keras
+
+        return {"logits": keras.ops.sum}, []
+
+    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
+    kind = dataclasses.replace(FORMATS["saved_model"], load=load)
+    with pytest.raises(TostError, match="'.*model' does not load in a fresh process: .* meant to load without keras"):
+        run_in_fresh_process(kind, tmp_path / "model", PIXELS)
 
 
 def test_signature_for_bytes_is_run_too(final, tmp_path):

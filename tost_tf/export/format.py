@@ -63,6 +63,7 @@ class Format:
       places_of_kernels: from the model's kernels by path, the model and what the fresh process found, to the number of
         each kernel in the list of weights by path; `None` if that cannot be known, and then kernels are known by size.
       tolerance: how far the file may be from the network in memory.
+      needs_keras: whether `load` imports Keras 3; otherwise it runs where no Keras can be imported.
       require: raises `TostError` if what is needed to write is not installed.
     """
 
@@ -75,4 +76,5 @@ class Format:
         [Mapping[str, tf.Variable], keras.Model, FreshProcessResult], Mapping[str, int] | None
     ] = lambda kernels, model, found: None
     tolerance: Tolerance = Tolerance()
+    needs_keras: bool = False
     require: Callable[[], object] = lambda: None

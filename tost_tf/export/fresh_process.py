@@ -16,6 +16,8 @@ import numpy as np
 from tost_tf.errors import TostError
 from tost_tf.export.format import Format
 
+# What an export must do without. Most do without Keras, too, which is half of what importing TensorFlow takes.
+FOREIGN = ("tost_tf", "tf_keras", "tensorflow_model_optimization")
 SEARCH_PATH = "TOST_SEARCH_PATH"  # fresh_process_program.py, which imports nothing of this project, reads it
 
 
@@ -53,9 +55,10 @@ def run_in_fresh_process(kind: Format, path: str | os.PathLike, images: np.ndarr
         loader.write_text(_source(kind))
         np.savez(inputs, images=images)
         program = Path(__file__).with_name("fresh_process_program.py")
-        files = (loader, kind.load.__name__, path, inputs, outputs)
+        hidden = FOREIGN if kind.needs_keras else (*FOREIGN, "keras")
         # -I: neither this folder, nor PYTHONPATH, nor anything loaded here reaches that process.
-        command = [sys.executable, "-I", str(program), *map(str, files)]
+        arguments = map(str, (loader, kind.load.__name__, path, inputs, outputs, *hidden))
+        command = [sys.executable, "-I", str(program), *arguments]
         environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
         # Packages may be where only the user's settings lead to, which -I ignores: they are looked for there last.
         environment[SEARCH_PATH] = os.pathsep.join(path for path in sys.path if os.path.isabs(path))

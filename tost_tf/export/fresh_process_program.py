@@ -1,10 +1,11 @@
 """A program of its own: loads an exported file with the packages of its format alone, and runs it.
 
-Usage: python -I fresh_process_program.py LOADER.py FUNCTION FILE INPUT.npz OUTPUT.npz
+Usage: python -I fresh_process_program.py LOADER.py FUNCTION FILE INPUT.npz OUTPUT.npz HIDDEN...
 LOADER.py has the function that loads the file: the `load` of a `Format`. INPUT.npz holds `images`, as the file takes
 them; OUTPUT.npz gets `logits`, and by variable (or constant) `names`, `sizes`, `axes` and `zeros`. Of a file that takes
-bytes too, and images that are bytes, it gets `logits_of_bytes` of the first images. The variable TOST_SEARCH_PATH may
-name more folders where packages are looked for, after Python's own.
+bytes too, and images that are bytes, it gets `logits_of_bytes` of the first images. HIDDEN are packages that cannot be
+imported here, as if they were not installed. The variable TOST_SEARCH_PATH may name more folders where packages are
+looked for, after Python's own.
 """
 
 from __future__ import annotations
@@ -27,15 +28,16 @@ def run(function, images: np.ndarray) -> np.ndarray:
     return np.concatenate([np.asarray(function(part)) for part in parts])
 
 
-def main(loader: str, function: str, path: str, input_file: str, output_file: str) -> None:
+def main(loader: str, function: str, path: str, input_file: str, output_file: str, *hidden: str) -> None:
+    sys.modules.update(dict.fromkeys(hidden))  # `None` makes Python's import raise
     images = np.load(input_file, allow_pickle=False)["images"]
-    functions, weights = runpy.run_path(loader)[function](path)
+    try:
+        functions, weights = runpy.run_path(loader)[function](path)
+    except ModuleNotFoundError as error:
+        sys.exit(f"the export was meant to load without {error.name}" if error.name in hidden else str(error))
     answers = {"logits": run(functions["logits"], images)}
     if "logits_of_bytes" in functions and images.dtype == np.uint8:
         answers["logits_of_bytes"] = run(functions["logits_of_bytes"], images[:BATCH])
-    foreign = sorted({"tost_tf", "tf_keras", "tensorflow_model_optimization"} & set(sys.modules))
-    if foreign:
-        sys.exit(f"the export was meant to load without {', '.join(foreign)}")
     values = [np.asarray(value) for _, value in weights]
     np.savez(
         output_file,

@@ -46,5 +46,12 @@ def load_keras3(path):
 
 
 FORMAT = Format(
-    "model.keras", "Keras 3 file", False, _write, load_keras3, places_of_kernels=by_name, require=import_keras3
+    "model.keras",
+    "Keras 3 file",
+    False,
+    _write,
+    load_keras3,
+    places_of_kernels=by_name,
+    needs_keras=True,
+    require=import_keras3,
 )

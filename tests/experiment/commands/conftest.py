@@ -10,18 +10,13 @@ from tost_tf.experiment.commands.command import run_command
 
 COMMAND = [str(Path(sys.executable).with_name("tost-train"))]
 
-# A whole run on the bundled digits in a few seconds.
-SMALL_RUN = (
-    "--dataset=digits",
-    "--train_examples=120",
-    "--batch_size=48",
-    "--model=resnet8",
-    "--width_multiplier=0.25",
-    "--dense_layers=logits",
-    "--sparsity=0.8",
-    "--rescale_steps=6",
-    "--deterministic",
-)
+
+@pytest.fixture(scope="session")
+def small_run(network) -> tuple[str, ...]:
+    """Flags of a whole run on the bundled digits in a few seconds."""
+    data = ("--dataset=digits", "--train_examples=120", "--batch_size=48")
+    masks = ("--dense_layers=logits", "--sparsity=0.8")
+    return (*data, f"--model={network}", *masks, "--rescale_steps=6", "--deterministic")
 
 
 def start(*arguments: object, **variables: str) -> subprocess.Popen:

@@ -71,6 +71,8 @@ def exported(run) -> list[np.ndarray]:
     return [variable.numpy() for variable in tf.saved_model.load(str(run / "export/saved_model")).network_variables]
 
 
+# What two devices compute is compared with one in tests/experiment/run, in one process.
+@pytest.mark.exhaustive
 def test_run_on_two_virtual_devices_is_as_on_one(fifty_steps, on_one_device, tost_train, tmp_path):
     code, output, errors = tost_train(*fifty_steps, "--virtual_devices=2", f"--run_dir={tmp_path}/run")
     assert code == 0, errors

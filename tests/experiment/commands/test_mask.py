@@ -11,9 +11,13 @@ import pytest
 from safetensors.numpy import save_file
 
 import tost_tf as tost
-from tests.experiment.commands.conftest import SMALL_RUN
+from tost_tf.compat import keras
 
-SMALL = [flag for flag in SMALL_RUN if "dense_layers" not in flag]
+
+@pytest.fixture(scope="module")
+def small(small_run) -> list[str]:
+    """Without layers left dense."""
+    return [flag for flag in small_run if "dense_layers" not in flag]
 
 
 @pytest.fixture
@@ -26,10 +30,10 @@ def tost_mask():
     return run
 
 
-def test_mask_is_found_printed_and_drawn(tost_mask, tmp_path):
+def test_mask_is_found_printed_and_drawn(tost_mask, small, tmp_path):
     out = tmp_path / "mask.npz"
     code, output, errors = tost_mask(
-        *SMALL, "--mask=snip", "--mask_examples_per_class=5", "--sparsity=0.97", f"--out={out}"
+        *small, "--mask=snip", "--mask_examples_per_class=5", "--sparsity=0.97", f"--out={out}"
     )
     assert code == 0, errors
     masks = tost.Masks.load(out)
@@ -42,8 +46,8 @@ def test_mask_is_found_printed_and_drawn(tost_mask, tmp_path):
     assert "it/s" not in errors  # no progress bar where there is no terminal
 
 
-def test_masks_from_torch_with_a_name_map(run_here, tmp_path):
-    model = tost.models.build("resnet8", (8, 8, 1), 10, 0.25)
+def test_masks_from_torch_with_a_name_map(run_here, small, network, tmp_path):
+    model = keras.models.load_model(network, compile=False)
     masks = tost.masks.random(model, sparsity=0.6, seed=5)
     theirs = {}
     for number, (path, mask) in enumerate(masks.items()):
@@ -52,7 +56,7 @@ def test_masks_from_torch_with_a_name_map(run_here, tmp_path):
     theirs["other"] = np.zeros((5, 7), np.uint8)
     save_file(theirs, tmp_path / "torch.safetensors")
     out = tmp_path / "mask.npz"
-    arguments = (*SMALL, f"--from_torch={tmp_path}/torch.safetensors", f"--out={out}")
+    arguments = (*small, f"--from_torch={tmp_path}/torch.safetensors", f"--out={out}")
     code, _, errors = run_here("tost-mask", *arguments)
     assert code == 2 and "cannot be matched by order and shape" in errors and "other" in errors
     assert not out.exists()
@@ -65,28 +69,28 @@ def test_masks_from_torch_with_a_name_map(run_here, tmp_path):
     assert all(np.array_equal(found[path], masks[path]) for path in masks)
 
 
-def test_lottery_ticket_is_what_training_starts_from(run_here, tmp_path):
+def test_lottery_ticket_is_what_training_starts_from(run_here, small, network, tmp_path):
     out = tmp_path / "ticket_36.npz"
     search = ("--mask=lottery", "--sparsity=0.36", "--lottery_epochs=2", "--rewind_epoch=1")
-    code, output, errors = run_here("tost-mask", *SMALL, *search, f"--out={out}")
+    code, output, errors = run_here("tost-mask", *small, *search, f"--out={out}")
     assert code == 0, errors
     masks, weights = tost.Masks.load(out), np.load(tmp_path / "ticket_36_weights.npz")
     assert re.search(rf"round 2 of 2: accuracy [\d.]+%, then density {masks.kept / masks.size:.4f}", output)
     assert masks.kept == round(0.64 * masks.size)
-    stem = next(weights[name] for name in weights.files if "stem_conv/kernel" in name)
-    np.testing.assert_array_equal(stem == 0, masks["stem_conv/kernel"] == 0)
-    fresh = tost.models.build("resnet8", (8, 8, 1), 10, 0.25).get_layer("stem_conv").kernel.numpy()
-    assert np.any(stem != fresh * masks["stem_conv/kernel"])  # not the initialisation: those of epoch 1
+    stem = next(weights[name] for name in weights.files if "stem/kernel" in name)
+    np.testing.assert_array_equal(stem == 0, masks["stem/kernel"] == 0)
+    fresh = keras.models.load_model(network, compile=False).get_layer("stem").kernel.numpy()
+    assert np.any(stem != fresh * masks["stem/kernel"])  # not the initialisation: those of epoch 1
 
     run = ("--epochs=2", "--recipe=default", "--rescale_init")
-    code, _, errors = run_here("tost-train", *SMALL, *run, *search, f"--run_dir={tmp_path}/a")
+    code, _, errors = run_here("tost-train", *small, *run, *search, f"--run_dir={tmp_path}/a")
     assert code == 0, errors
     names = [
         f"--{flag}={tmp_path}/ticket_{{sparsity}}{end}.npz"
         for flag, end in (("mask_file", ""), ("initial_weights", "_weights"))
     ]
     code, _, errors = run_here(
-        "tost-train", *SMALL, *run, "--mask=lottery", "--sparsity=0.36", *names, f"--run_dir={tmp_path}/b"
+        "tost-train", *small, *run, "--mask=lottery", "--sparsity=0.36", *names, f"--run_dir={tmp_path}/b"
     )
     assert code == 0, errors
     results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("a", "b")]
@@ -105,6 +109,6 @@ def test_lottery_ticket_is_what_training_starts_from(run_here, tmp_path):
         (("--mask=lottery", "--lottery_epochs=3", "--rewind_epoch=3", "--out=m.npz"), "--rewind_epoch=3 must be below"),
     ],
 )
-def test_bad_input_is_one_sentence(run_here, arguments, words):
-    code, _, errors = run_here("tost-mask", *SMALL, *arguments)
+def test_bad_input_is_one_sentence(run_here, small, arguments, words):
+    code, _, errors = run_here("tost-mask", *small, *arguments)
     assert code == 2 and words in errors and "Traceback" not in errors

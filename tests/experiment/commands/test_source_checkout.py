@@ -24,7 +24,7 @@ metadata.Distribution.from_name = classmethod(from_name)
 """
 
 
-def test_a_whole_run_needs_no_installation(tmp_path):
+def test_a_whole_run_needs_no_installation(network, tmp_path):
     source = Path(tost.__file__).parent
     shutil.copytree(source, tmp_path / "checkout/tost_tf", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "checkout/sitecustomize.py").write_text(NOT_INSTALLED)
@@ -33,7 +33,7 @@ def test_a_whole_run_needs_no_installation(tmp_path):
     options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "check": False}
     here = subprocess.run([sys.executable, "-c", told], **options)
     assert str(tmp_path) in here.stdout and "PackageNotFoundError" in here.stderr
-    flags = ["--dataset=digits", "--train_examples=40", "--batch_size=20", "--model=resnet8", "--width_multiplier=0.25"]
+    flags = ["--dataset=digits", "--train_examples=40", "--batch_size=20", f"--model={network}"]
     flags += ["--sparsity=0.5", "--epochs=1", "--recipe=default", "--run_dir=run"]
     done = subprocess.run([sys.executable, "-m", "tost_tf", "train", *flags], **options)
     assert done.returncode == 0, done.stderr

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
-from tests.experiment.commands.conftest import SMALL_RUN, start
+from tests.experiment.commands.conftest import start
 from tost_tf.compat import tf
 from tost_tf.experiment.flags import parse, read_flagfile
 from tost_tf.experiment.run.folder import METRICS, RunDirectory
 
 EPOCHS = 5
-RUN = (*SMALL_RUN, f"--epochs={EPOCHS}", "--lr_drop_epochs=3,4")
 RESULT_KEYS = """
     test_accuracy validation_accuracy test_accuracy_last test_loss best_epoch sparsity layer_sparsity parameters
     nonzero_parameters macs nonzero_macs recipe mask model dataset epochs seed train_seconds mask_seconds
@@ -27,10 +26,15 @@ RESULT_KEYS = """
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, str]:
+def flags(small_run) -> tuple[str, ...]:
+    return (*small_run, f"--epochs={EPOCHS}", "--lr_drop_epochs=3,4")
+
+
+@pytest.fixture(scope="module")
+def finished(flags, tmp_path_factory) -> tuple[Path, str]:
     """An undisturbed run: its folder and what it printed."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    process = start(*RUN, f"--run_dir={folder}")
+    process = start(*flags, f"--run_dir={folder}")
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return folder, output
@@ -107,7 +111,7 @@ def test_last_words_say_what_a_person_wants_to_know(finished):
     assert f"--run_dir={folder}_default" in output
 
 
-def test_killed_and_resumed_equals_never_killed(finished, tmp_path):
+def test_killed_and_resumed_equals_never_killed(flags, finished, tmp_path):
     folder, _ = finished
     run = tmp_path / "run"
     state = run / "checkpoints/checkpoint"
@@ -123,7 +127,7 @@ def test_killed_and_resumed_equals_never_killed(finished, tmp_path):
         lambda: reached(4),
         lambda: reached(EPOCHS),
     ):
-        process = start(*RUN, f"--run_dir={run}")
+        process = start(*flags, f"--run_dir={run}")
         while not moment():
             assert process.poll() is None
             time.sleep(0.01)
@@ -144,16 +148,16 @@ def test_killed_and_resumed_equals_never_killed(finished, tmp_path):
         }
 
 
-def test_resolved_flags_are_those_of_the_run(finished):
+def test_resolved_flags_are_those_of_the_run(flags, finished):
     folder, _ = finished
-    assert read_flagfile(folder / "config.flags") == parse([*RUN, f"--run_dir={folder}"])
+    assert read_flagfile(folder / "config.flags") == parse([*flags, f"--run_dir={folder}"])
 
 
-def test_finished_run_is_told_again_and_left_alone(finished, run_here):
+def test_finished_run_is_told_again_and_left_alone(flags, finished, run_here):
     folder, _ = finished
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file() and file.name != ".lock"}
-    code, output, _ = run_here("tost-train", *RUN, f"--run_dir={folder}")
+    code, output, _ = run_here("tost-train", *flags, f"--run_dir={folder}")
     assert code == 0 and "test accuracy" in output and "Epoch" not in output
-    code, _, errors = run_here("tost-train", *RUN, "--seed=9", f"--run_dir={folder}")
+    code, _, errors = run_here("tost-train", *flags, "--seed=9", f"--run_dir={folder}")
     assert code == 2 and "--seed was 0, now 9" in errors
     assert before == {file: file.stat().st_mtime_ns for file in before}

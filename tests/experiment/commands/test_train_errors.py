@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
-from tests.experiment.commands.conftest import SMALL_RUN
 
 
 def one_sentence(result, words):
@@ -74,9 +73,9 @@ def test_dataset_that_is_not_there(run_here, tmp_path):
     one_sentence(result, f"tiny_imagenet is not at {tmp_path}/tiny-imagenet-200")
 
 
-def test_run_directory_that_cannot_be_written(run_here, tmp_path):
+def test_run_directory_that_cannot_be_written(run_here, small_run, tmp_path):
     (tmp_path / "file").write_text("mine")
-    one_sentence(run_here("tost-train", *SMALL_RUN, f"--run_dir={tmp_path}/file/run"), "cannot be written")
+    one_sentence(run_here("tost-train", *small_run, f"--run_dir={tmp_path}/file/run"), "cannot be written")
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -86,7 +85,7 @@ def fitting_mask():
     return tost.masks.random(model, sparsity=0.8)
 
 
-def test_mask_files_that_do_not_fit(run_here, tmp_path, fitting_mask):
+def test_mask_files_that_do_not_fit(run_here, small_run, tmp_path, fitting_mask):
     masks = dict(fitting_mask)
     wrong = masks | {"stem_conv/kernel": np.ones((3, 3, 2, 4)), "extra/kernel": np.ones(3)}
     del wrong["stage2_block1_conv1/kernel"]
@@ -105,6 +104,7 @@ def test_mask_files_that_do_not_fit(run_here, tmp_path, fitting_mask):
         ("cut.npz", "cannot be read as a mask file"),
     ):
         run = tmp_path / f"run_{name}"
-        options = [option for option in SMALL_RUN if not option.startswith("--sparsity=")]
+        options = [option for option in small_run if not option.startswith("--sparsity=")]
+        options += ["--model=resnet8", "--width_multiplier=0.25"]
         one_sentence(run_here("tost-train", *options, f"--mask_file={tmp_path / name}", f"--run_dir={run}"), words)
         assert not (run / "mask.npz").exists() and not (run / "result.json").exists()

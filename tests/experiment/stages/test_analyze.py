@@ -27,8 +27,6 @@ OPTIONS = {
     "dataset": "digits",
     "train_examples": 60,
     "batch_size": 24,
-    "model": "resnet8",
-    "width_multiplier": 0.25,
     "dense_layers": "logits",
     "mask": "erk",
     "sparsity": 0.8,
@@ -40,11 +38,11 @@ RECORDING = {"gradient_flow_every": 2, "hessian_every": 2, "record_examples": 30
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Path:
+def runs(network, tmp_path_factory) -> Path:
     """The same run twice: with everything recorded, and with nothing."""
     folder = tmp_path_factory.mktemp("runs")
-    tost.launch(RunConfig.make(**OPTIONS, **RECORDING, run_dir=str(folder / "loud")))
-    tost.launch(RunConfig.make(**OPTIONS, run_dir=str(folder / "quiet")))
+    tost.launch(RunConfig.make(**OPTIONS, **RECORDING, model=network, run_dir=str(folder / "loud")))
+    tost.launch(RunConfig.make(**OPTIONS, model=network, run_dir=str(folder / "quiet")))
     return folder
 
 
@@ -68,7 +66,7 @@ def test_recording_changes_no_weight_and_writes_nothing_when_off(runs):
 
 def test_a_run_that_goes_on_records_every_step_once(network, tmp_path, monkeypatch):
     """Killed before and after the checkpoint of an epoch: the rows of its steps are there already, or to be kept."""
-    options = OPTIONS | {"model": network, "width_multiplier": 1.0, "recipe": "default", "gradient_flow_every": 1}
+    options = OPTIONS | {"model": network, "recipe": "default", "gradient_flow_every": 1}
     config = RunConfig.make(**options, run_dir=str(tmp_path / "run"))
     for number, callback in ((1, SaveCheckpoints), (1, RecordGradientFlow)):
         original = callback.on_epoch_end
@@ -104,7 +102,7 @@ def test_every_analysis_of_a_run(runs, capsys):
     assert len(activations) == 7 and all(0 < row["zero"] < 1 for row in activations)
     densities = {row["layer"]: row["density"] for row in read_rows(folder, "mask")}
     layers = json.loads((runs / "loud/result.json").read_text())["layer_sparsity"]
-    assert densities["stage2_block1_conv1"] == pytest.approx(1 - layers["stage2_block1_conv1/kernel"])
+    assert densities["middle"] == pytest.approx(1 - layers["middle/kernel"])
     middle = read_rows(folder, "weights")[4]
     assert middle == {"x": 0, "y": 0, "loss": pytest.approx(read_rows(folder, "eigenvector")[1]["loss"])}
 
@@ -167,7 +165,7 @@ def test_requests_that_cannot_be_met(runs, tmp_path):
 def test_tensorboard_has_masks_ghosts_and_sparsity(runs):
     events = EventAccumulator(str(runs / "loud/tensorboard/train"), size_guidance={"tensors": 0, "images": 0}).Reload()
     tags = events.Tags()["tensors"]
-    assert "mask/stage1_block1_conv1/kernel" in tags and "sparsity/stage1_block1_conv1/kernel" in tags
+    assert "mask/middle/kernel" in tags and "sparsity/middle/kernel" in tags
     assert {"epoch_alpha", "epoch_beta", "epoch_gradient_flow"} <= set(tags)
     alphas = [float(make_ndarray(event.tensor_proto)) for event in events.Tensors("epoch_alpha")]
     assert alphas == pytest.approx([row["alpha"] for row in RunDirectory(runs / "loud").read_metrics()])

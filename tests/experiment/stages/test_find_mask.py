@@ -22,7 +22,7 @@ from tost_tf.registry import MASKS
 
 
 def make(**options):
-    small = {"dataset": "digits", "model": "resnet20", "width_multiplier": 0.25, "sparsity": 0.7, "epochs": 4}
+    small = {"dataset": "digits", "model": "resnet8", "width_multiplier": 0.25, "sparsity": 0.7, "epochs": 4}
     return RunConfig.make(**(small | options))
 
 
