@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import sys
+import tempfile
 import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -19,18 +21,52 @@ from typing import TYPE_CHECKING, Any
 from tost_tf.errors import TostError
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+# What TensorFlow notes about the machine when it is imported; set it to 0 to see that.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 TFMOT = "tensorflow_model_optimization.python.core.sparsity.keras"
+
+
+NOTE = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog")
 
 
 class LazyModule(types.ModuleType):
     """A module that is imported when something of it is first asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self.__name__), name)
+        return getattr(self._module(), name)
 
     def __dir__(self) -> list[str]:
-        return dir(importlib.import_module(self.__name__))
+        return dir(self._module())
+
+    def _module(self) -> types.ModuleType:
+        module = sys.modules.get(self.__name__)
+        if module is not None:
+            return module
+        with _without_notes():
+            return importlib.import_module(self.__name__)
+
+
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """As long as the block lasts, TensorFlow's notes about the machine are not printed; all else is, after it.
+
+    TensorFlow writes them before it has read the level from which it is to log.
+    """
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
+        yield
+        return
+    sys.stderr.flush()
+    original = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(original, 2)
+            os.close(original)
+            written.seek(0)
+            os.write(2, b"".join(line for line in written if not NOTE.match(line)))
 
 
 if TYPE_CHECKING:

@@ -6,14 +6,18 @@ import difflib
 from collections.abc import Iterable
 
 MOST_SHOWN = 24  # names in a message
+MOST_CHARACTERS = 500  # of a message; what it begins and ends with says most
 
 
 class TostError(ValueError):
     """A bad input or a failed run, explained in one sentence: the thing, its value and what would be right.
 
     The command line prints the sentence alone and exits with a non-zero code; Python callers may catch it
-    as a `ValueError`.
+    as a `ValueError`. Of a message of more than `MOST_CHARACTERS` the middle is left out.
     """
+
+    def __init__(self, message: str):
+        super().__init__(_shortened(str(message)))
 
 
 class NotFinite(TostError):
@@ -26,6 +30,14 @@ class NoEffect(TostError):
     def __init__(self, message: str, option: str):
         super().__init__(message)
         self.option = option
+
+
+def _shortened(message: str) -> str:
+    if len(message) <= MOST_CHARACTERS:
+        return message
+    left_out = " [...] "
+    end = MOST_CHARACTERS // 3
+    return message[: MOST_CHARACTERS - len(left_out) - end] + left_out + message[-end:]
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> TostError:

@@ -95,6 +95,20 @@ def test_bad_arguments_are_refused(arguments, message):
         flags.parse(arguments)
 
 
+def test_a_fraction_may_be_written_as_a_percentage():
+    config = flags.parse(["--sparsity=97.5%", "--label_smoothing=20%", "--validation_fraction=0.3"])
+    assert config.mask.sparsity == pytest.approx(0.975) and config.recipe.label_smoothing == pytest.approx(0.2)
+    assert config.data.validation_fraction == 0.3
+    with pytest.raises(TostError, match="--sparsity=x%"):
+        flags.parse(["--sparsity=x%"])
+
+
+def test_help_says_what_the_default_recipe_sets():
+    text = " ".join(flags.help_text("tost-train", "").split())
+    assert "one of none, pswish, mish; default as --recipe says, pswish for tost" in text
+    assert "before training; default as --recipe says, True for tost" in text
+
+
 def test_options_are_checked_without_tensorflow():
     code = (
         "import sys, tost_tf, tost_tf.experiment.flags as flags; flags.help_text('x', 'y'); "

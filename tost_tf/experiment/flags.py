@@ -30,11 +30,25 @@ NOT_COMPARED = (
     "worker_timeout",
 )
 
+
+class NumberParser(flags.FloatParser):
+    """Reads a number, also one written as a percentage: "98%" is 0.98."""
+
+    def convert(self, argument: float | int | str) -> float:
+        if isinstance(argument, str) and argument.endswith("%"):
+            return super().convert(argument[:-1]) / 100
+        return super().convert(argument)
+
+
+def _define_float(name: str, default: float | None, help: str, flag_values: flags.FlagValues) -> None:
+    flags.DEFINE(NumberParser(), name, default, help, flag_values, flags.ArgumentSerializer())
+
+
 DEFINERS = {
     "bool": flags.DEFINE_boolean,
     "tuple": flags.DEFINE_list,
     "int": flags.DEFINE_integer,
-    "float": flags.DEFINE_float,
+    "float": _define_float,
     "str": flags.DEFINE_string,
 }
 LAST_LINE = "# end of the options"
@@ -140,12 +154,19 @@ def _help_text(command: str, summary: str, groups: Groups) -> str:
                 details.append("one of " + ", ".join(allowed.known_names()))
             if allowed.range_text():
                 details.append(allowed.range_text())
-            if field.default not in (None, "", ()):
-                details.append(f"default {field.default}")
+            details += _default_text(field)
             lines.append(f"  --{field.name}")
             lines += textwrap.wrap("; ".join(details), 96, initial_indent="      ", subsequent_indent="      ")
         lines.append("")
     return "\n".join(lines)
+
+
+def _default_text(field: dataclasses.Field) -> list[str]:
+    """What the option is where it is not given, unless it is then empty."""
+    default_recipe = recipe_defaults(RECIPE_OPTION.default)
+    if field.name in default_recipe and default_recipe[field.name] != field.default:
+        return [f"default as --recipe says, {default_recipe[field.name]} for {RECIPE_OPTION.default}"]
+    return [f"default {field.default}"] if field.default not in (None, "", ()) else []
 
 
 def _groups_of(more: Sequence[type]) -> Groups:

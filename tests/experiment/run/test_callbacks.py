@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from tost_tf.compat import keras
+from tost_tf.experiment.run import callbacks
 from tost_tf.experiment.run.callbacks import NonFiniteLoss, StopOnNonFiniteLoss, duration_text, measured_sparsity
+from tost_tf.experiment.run.folder import RunDirectory
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,17 @@ def test_a_variance_that_became_infinite_is_found_though_no_loss_shows_it():
     with pytest.raises(NonFiniteLoss, match="norm/moving_variance is (inf|nan) in epoch 1, step 1"):
         model.fit(inputs, np.zeros(2), verbose=0, validation_data=(inputs, np.zeros(2)), callbacks=callbacks)
     assert seen == []
+
+
+def test_the_first_estimate_leaves_out_what_the_first_step_took_to_trace(tmp_path, small_model, monkeypatch, capsys):
+    clock = iter([10.0, 60.0, 62.0, 64.0, 65.0])  # begin; the ends of three steps; the end, after validation
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
+    small_model.compile("sgd")
+    table = callbacks.EpochTable(RunDirectory(tmp_path), small_model, epochs=11)
+    table.set_model(small_model)
+    table.on_epoch_begin(0)
+    for batch in range(3):
+        table.on_train_batch_end(batch)
+    table.on_epoch_end(0, dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "alpha", "beta"), 0.5))
+    assert "1 of 11 epochs, about 70 s left" in capsys.readouterr().out  # 3 steps of 2 s, and 1 s of validation
+    assert RunDirectory(tmp_path).read_metrics()[0]["seconds"] == 55

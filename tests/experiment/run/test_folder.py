@@ -77,9 +77,7 @@ def test_damaged_results_count_as_none(tmp_path, caplog):
 
 def test_claimed_again_by_the_same_run(tmp_path):
     for _ in range(2):
-        directory = RunDirectory(tmp_path / "run")
-        directory.claim(RunConfig.make(seed=3))
-        directory.release()
+        begin(tmp_path / "run", seed=3)
     assert "--seed=3\n" in (tmp_path / "run/config.flags").read_text()
 
 
@@ -161,3 +159,22 @@ def test_what_tensorflow_left_of_a_killed_checkpoint_is_swept_away(tmp_path):
         (directory.checkpoints / name).write_text("")
     directory.claim(RunConfig.make())
     assert {path.name for path in directory.checkpoints.iterdir()} == {"epoch-2.index", "best-2.index"}
+
+
+def test_nothing_is_left_of_a_run_that_was_refused(tmp_path):
+    config = RunConfig.make(dataset="digits", run_dir=str(tmp_path / "runs/mine"))
+    directory = RunDirectory(config.machine.run_dir)
+    directory.claim(config)
+    assert sorted(file.name for file in directory.path.iterdir()) == [".lock", "config.flags"]
+    directory.release()
+    assert not list(tmp_path.iterdir())
+    # The folder of a run that has begun stays, and so does a folder that was there before.
+    directory.claim(config)
+    directory.write_metrics([])
+    directory.release()
+    assert (directory.path / "metrics.csv").exists()
+    (tmp_path / "empty").mkdir()
+    there = RunDirectory(tmp_path / "empty")
+    there.claim(config)
+    there.release()
+    assert (tmp_path / "empty").is_dir()

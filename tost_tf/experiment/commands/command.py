@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -25,8 +24,6 @@ def run_command(name: str, main: Callable[[Sequence[str]], None], arguments: Seq
         if hasattr(stream, "reconfigure"):  # a terminal that has no × must not end a run
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format=f"{name}: %(levelname)s: %(message)s")
-    # TensorFlow's own notes about the machine; set it to 0 to see them.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         with StopSignals():
             main(sys.argv[1:] if arguments is None else arguments)

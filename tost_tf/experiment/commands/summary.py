@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from tost_tf.experiment.run.callbacks import duration_text
 from tost_tf.experiment.run.folder import RunDirectory
 
 
-def summary(result: dict[str, Any], directory: RunDirectory) -> str:
-    """What a person wants to know of a finished run: how good, how sparse, where things are, what next."""
+def summary(result: dict[str, Any], directory: RunDirectory, seconds: float | None = None) -> str:
+    """What a person wants to know of a finished run: how good, how sparse, where things are, what next.
+
+    Args:
+      result: the content of `result.json`.
+      directory: of the run.
+      seconds: how long this launch took, with all that is not training; `None` leaves it out.
+    """
     layers = result["collapsed_layers"]
     tickets = len(result.get("tickets", ()))
     chosen = f"{tickets} tickets superposed" if tickets else f"epoch {result['best_epoch']}, best on validation"
@@ -18,12 +26,31 @@ def summary(result: dict[str, Any], directory: RunDirectory) -> str:
         f"last epoch {100 * result['test_accuracy_last']:.2f}%)",
         f"sparsity       {100 * result['sparsity']:.2f}%: {result['nonzero_parameters']:,} of "
         f"{result['parameters']:,} parameters are left",
-        f"training       {result['train_seconds']:.0f} s, {result['images_per_second']:.0f} images a second",
+        f"training       {result['train_seconds']:.0f} s, {result['images_per_second']:.0f} images a second"
+        + (f"; {duration_text(seconds)} from launch to end" if seconds else ""),
+        *_end_of_ghosts(directory.read_metrics()),
         f"SavedModel     {directory.export / 'saved_model'}",
-        f"figures        {directory.figures / 'learning_curves.png'}",
-        f"               {directory.figures / 'sparsity_by_layer.png'}",
+        *(
+            f"{'' if place else 'figures':14} {figure}"
+            for place, figure in enumerate(sorted(directory.figures.glob("*.png")))
+        ),
         f"numbers        {directory.result}, {directory.metrics}",
     ]
     if layers:
         lines.insert(3, f"collapsed      no weight is left in {', '.join(layers)}")
     return "\n".join(lines)
+
+
+def _end_of_ghosts(rows: list[dict[str, float]]) -> list[str]:
+    """A line on what validation accuracy was before and after the ghosts ended, if they did."""
+    with_ghosts = [row for row in rows if row["alpha"] > 0 or math.isfinite(row["beta"])]
+    if not with_ghosts or len(with_ghosts) == len(rows):
+        return []
+    last = with_ghosts[-1]
+    following = next((row for row in rows if row["epoch"] == last["epoch"] + 1), None)
+    if following is None:
+        return []
+    before, after = (100 * row["val_accuracy"] for row in (last, following))
+    return [
+        f"ghosts         until epoch {last['epoch']}: validation {before:.1f}% with them, {after:.1f}% an epoch later"
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 
 from tost_tf.errors import NoEffect, TostError
@@ -26,8 +27,10 @@ def main(arguments: Sequence[str]) -> None:
     from tost_tf.experiment.run.folder import RunDirectory
     from tost_tf.experiment.stages.launch import launch
 
+    directory = RunDirectory(config.machine.run_dir)
+    start, was_finished = time.perf_counter(), directory.result.exists()
     result = launch(config)
-    print(summary(result, RunDirectory(config.machine.run_dir)))
+    print(summary(result, directory, None if was_finished else time.perf_counter() - start))
     _suggest(config, arguments)
 
 

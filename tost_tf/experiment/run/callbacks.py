@@ -76,6 +76,11 @@ class EpochTable(keras.callbacks.Callback):
             self.directory.write_metrics([row for row in self.directory.read_metrics() if row["epoch"] <= epoch])
         self._start = time.perf_counter() - self._seconds_before
         self._seconds_before = 0.0
+        self._first_step = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._last_step = (batch, time.perf_counter())
+        self._first_step = self._first_step or self._last_step
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = time.perf_counter() - self._start
@@ -91,9 +96,16 @@ class EpochTable(keras.callbacks.Callback):
         self._durations.append(seconds)
         left = self.epochs - epoch - 1
         if left:
-            # The first epoch includes tracing: it is left out as soon as there is another.
-            typical = float(np.median(self._durations[1:] or self._durations))
+            typical = float(np.median(self._durations[1:] or [self._without_tracing(seconds)]))
             print(f"  {epoch + 1} of {self.epochs} epochs, about {duration_text(left * typical)} left", flush=True)
+
+    def _without_tracing(self, seconds: float) -> float:
+        """How long the epoch would have taken if its first step, which TensorFlow traces, were like the others."""
+        (first, traced), (last, done) = self._first_step, self._last_step
+        if last == first:
+            return seconds
+        after_last_step = self._start + seconds - done
+        return (done - traced) / (last - first) * (last + 1) + after_last_step
 
 
 class SaveCheckpoints(keras.callbacks.Callback):

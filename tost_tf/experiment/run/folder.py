@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import fcntl
 import io
@@ -58,6 +59,7 @@ class RunDirectory:
         self.analysis = self.path / "analysis"
         self.export = self.path / "export"
         self._lock: io.TextIOBase | None = None
+        self._made: list[Path] = []  # the folders that were made for this run, the innermost first
 
     def claim(self, config: RunConfig) -> None:
         """Makes the folder for a new run, or takes it over to resume the run in it.
@@ -66,6 +68,7 @@ class RunDirectory:
           TostError: it cannot be written, belongs to other options, is not a run's folder, or another process is
             training in it.
         """
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             # Released by the system when the process ends, however it ends.
@@ -115,10 +118,19 @@ class RunDirectory:
             sweep_folder(folder)
 
     def release(self) -> None:
-        """Lets other processes have the folder."""
+        """Lets other processes have the folder. Nothing is left of a run that ended before it had made anything."""
         if self._lock is not None:
+            if self._made and not self._has_begun():
+                self._remove()
             self._lock.close()
             self._lock = None
+
+    def _remove(self) -> None:
+        for name in (self.config.name, ".lock"):
+            (self.path / name).unlink(missing_ok=True)
+        for folder in self._made:
+            with contextlib.suppress(OSError):  # another run has its folder there by now
+                folder.rmdir()
 
     def _require_same(self, config: RunConfig) -> None:
         if not config.training.resume:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
 
@@ -40,6 +41,12 @@ def require_end(run: Run, dense: keras.Model) -> None:
     """
     config, data, directory, teacher = run.config, run.data, run.directory, run.teacher()
     mask, steps = config.mask, run.steps_per_epoch
+    if config.training.batch_size > len(data.train):
+        logging.warning(
+            "--batch_size=%d is more than the %d training images: every step takes all of them",
+            config.training.batch_size,
+            len(data.train),
+        )
     last_update(config, steps)
     if teacher:
         teacher.try_out(*first_examples(data, data.train, 2))
