@@ -9,6 +9,7 @@ them is first asked for, so that options can be checked without waiting for Tens
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import re
@@ -34,17 +35,16 @@ class LazyModule(types.ModuleType):
     """A module that is imported when something of it is first asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._module(), name)
+        return getattr(_imported(self.__name__), name)
 
     def __dir__(self) -> list[str]:
-        return dir(self._module())
+        return dir(_imported(self.__name__))
 
-    def _module(self) -> types.ModuleType:
-        module = sys.modules.get(self.__name__)
-        if module is not None:
-            return module
-        with _without_notes():
-            return importlib.import_module(self.__name__)
+
+@functools.cache  # so that AutoGraph does not look into it
+def _imported(name: str) -> types.ModuleType:
+    with _without_notes():
+        return importlib.import_module(name)
 
 
 @contextlib.contextmanager
@@ -76,6 +76,7 @@ else:
     tf, keras = LazyModule("tensorflow"), LazyModule("tf_keras")
 
 
+@functools.cache
 def pruning_wrapper() -> type[keras.layers.Wrapper]:
     """The class of tensorflow-model-optimization's pruning wrapper."""
     with _without_keras3():

@@ -94,6 +94,11 @@ DATASETS: Registry[Any] = Registry(
     },
 )
 
+# (path, options of the data) -> `ImageData`: what stands before the colon of a dataset "npz:FILE".
+DATA_SOURCES: Registry[Any] = Registry(
+    "data source", {"folder": "tost_tf.data.from_folder:load_folder", "npz": "tost_tf.data.from_npz:load_npz"}
+)
+
 # `MaskMethod`s.
 MASKS: Registry[Any] = Registry(
     "mask",
@@ -166,6 +171,7 @@ ANALYSES: Registry[Any] = Registry(
 REGISTRIES: Mapping[str, Registry[Any]] = {
     "model": MODELS,
     "dataset": DATASETS,
+    "data_source": DATA_SOURCES,
     "mask": MASKS,
     "dynamic": DYNAMIC_METHODS,
     "growth": GROWTHS,

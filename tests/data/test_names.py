@@ -33,7 +33,7 @@ def test_every_name_of_tensorflow_datasets_is_right(tmp_path):
         ("mnist/a/b", "unknown dataset 'mnist/a/b'"),
         ("/tmp/mnist", "unknown"),
         ("mnist:", "did you mean 'mnist'"),
-        ("huggingface:mnist", "unknown"),
+        ("huggingface:mnist", "there is no Python module 'huggingface'"),
         ("", "unknown dataset ''"),
     ],
 )

@@ -106,7 +106,7 @@ def test_a_fraction_may_be_written_as_a_percentage():
 def test_help_says_what_the_default_recipe_sets():
     text = " ".join(flags.help_text("tost-train", "").split())
     assert "one of none, pswish, mish; default as --recipe says, pswish for tost" in text
-    assert "before training; default as --recipe says, True for tost" in text
+    assert "which may be trained; default as --recipe says, True for tost" in text
 
 
 def test_options_are_checked_without_tensorflow():

@@ -197,3 +197,12 @@ def test_recipe_label_says_what_was_set_otherwise():
 def test_lists_are_taken_and_home_is_found():
     config = RunConfig.make(epochs=9, lr_drop_epochs=[3, 5], run_dir="~/runs/a")
     assert config.training.lr_drop_epochs == (3, 5) and not config.machine.run_dir.startswith("~")
+
+
+def test_weights_of_a_file_are_rescaled_only_where_that_is_asked_for(tmp_path):
+    path = tmp_path / "mine.keras"
+    path.touch()
+    file, zoo = (RunConfig.make(model=model) for model in (str(path), "resnet20"))
+    assert not file.recipe.rescale_init and zoo.recipe.rescale_init
+    assert RunConfig.make(model=str(path), rescale_init=True).recipe.rescale_init
+    assert file.recipe_label == "tost rescale_init=False"

@@ -277,3 +277,13 @@ def test_nested_models_with_the_same_names_have_a_scale_each(small_images):
     scales = tost.rescale_init(keras.Model(image, keras.layers.Dense(4)(flat)), [small_images] * 3, steps=2)
     names = ["one/conv/kernel", "one/conv/bias", "two/conv/kernel", "two/conv/bias"]
     assert list(scales)[:4] == names and len(scales) == 6
+
+
+def test_a_table_of_embeddings_is_rescaled_too():
+    tokens = keras.Input((5,), dtype="int32")
+    x = keras.layers.Conv1D(3, 2, activation="relu")(keras.layers.Embedding(11, 4, name="table")(tokens))
+    model = keras.Model(tokens, keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(x)))
+    generator = np.random.default_rng(0)
+    batches = [(generator.integers(0, 11, (6, 5)), np.eye(2, dtype=np.float32)[np.arange(6) % 2]) for _ in range(3)]
+    scales = tost.rescale_init(model, batches, steps=2)
+    assert "table/embeddings" in scales and scales["table/embeddings"] != 1

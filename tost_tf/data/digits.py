@@ -29,4 +29,5 @@ def load_digits(config: DataConfig) -> ImageData:
         num_classes=10,
         validation_fraction=config.validation_fraction,
         train_examples=config.train_examples,
+        normalize=config.normalize,
     )

@@ -21,16 +21,20 @@ CIFAR_DEVIATION = (0.2023, 0.1994, 0.2010)
 
 @dataclasses.dataclass(frozen=True)
 class LabelledImages:
-    """Images as uint8 of shape [examples, height, width, channels], labels as int32 of shape [examples]."""
+    """Images as uint8 of shape [examples, height, width, channels], labels as int32 of shape [examples].
+
+    In place of images there may be other numbers, float32 or int32 of shape [examples, ...]: sequences, rows, tokens.
+    """
 
     images: np.ndarray
     labels: np.ndarray
 
     def __post_init__(self):
-        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+        are_images = self.images.dtype == np.uint8 and self.images.ndim == 4
+        if not are_images and (self.images.dtype not in (np.float32, np.int32) or self.images.ndim < 2):
             raise TostError(
-                "images must be uint8 of shape [examples, height, width, channels], "
-                f"got {self.images.dtype} of shape {list(self.images.shape)}"
+                "images must be uint8 of shape [examples, height, width, channels], other data float32 or int32 of "
+                f"shape [examples, ...], got {self.images.dtype} of shape {list(self.images.shape)}"
             )
         if self.labels.shape != self.images.shape[:1]:
             raise TostError(f"{len(self.images)} images, but labels of shape {list(self.labels.shape)}")
@@ -49,19 +53,25 @@ class ImageData:
     Attributes:
       train, validation, test: the three parts.
       num_classes: labels are 0 to `num_classes - 1`.
-      mean, deviation: by channel, of pixels scaled to [0, 1]; a network sees (pixel / 255 - mean) / deviation.
+      mean, deviation: by channel, of pixels scaled to [0, 1]; a network sees (pixel / 255 - mean) / deviation, also
+        where the values are no pixels. Both are `None` where it sees the values as they are.
     """
 
     train: LabelledImages
     validation: LabelledImages
     test: LabelledImages
     num_classes: int
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    mean: tuple[float, ...] | None
+    deviation: tuple[float, ...] | None
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels."""
+    def has_images(self) -> bool:
+        """Whether the examples are images, not sequences, rows or tokens."""
+        return self.train.images.ndim == 4
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of an example: height, width and channels of an image."""
         return tuple(self.train.images.shape[1:])
 
 
@@ -72,6 +82,8 @@ def split(
     num_classes: int,
     validation_fraction: float,
     train_examples: int = 0,
+    normalize: str = "standard",
+    validation: LabelledImages | None = None,
 ) -> ImageData:
     """Cuts the validation part from the training images, by an order that never changes.
 
@@ -81,31 +93,46 @@ def split(
       num_classes: how many classes there are.
       validation_fraction: share of the training images for validation, in (0, 1).
       train_examples: keep only that many of what is left for training; 0 keeps all.
+      normalize: "standard", "unit" or "none".
+      validation: a part for validation that is there already: then none is cut off.
 
     Raises:
       TostError: a part is or would be empty, or more training images are asked for than there are.
     """
     order = np.random.default_rng(SPLIT_SEED).permutation(len(train))
-    validation_size = round(validation_fraction * len(train))
+    validation_size = round(validation_fraction * len(train)) if validation is None else 0
     available = len(train) - validation_size
-    if not 0 < validation_size < len(train):
+    if validation is None and not 0 < validation_size < len(train):
         raise TostError(
             f"validation_fraction={validation_fraction:g} of the {len(train)} training images of {name} leaves "
             f"{validation_size} for validation and {available} for training: both need at least one"
         )
     if not len(test):
         raise TostError(f"{name} has no test image: a network is scored on those")
+    if not len(train) or (validation is not None and not len(validation)):
+        raise TostError(f"{name} has {len(train)} training images and an empty part for validation")
     if train_examples > available:
         raise TostError(
             f"train_examples={train_examples}, but {name} has {available} training images besides validation"
         )
     kept = order[validation_size : validation_size + (train_examples or available)]
     part = train.take(kept)
-    mean, deviation = _normalisation(name, part.images)
-    return ImageData(part, train.take(order[:validation_size]), test, num_classes, mean, deviation)
+    held_out = train.take(order[:validation_size]) if validation is None else validation
+    return ImageData(part, held_out, test, num_classes, *_normalisation(name, part.images, normalize))
 
 
-def _normalisation(name: str, images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+Moments = tuple[tuple[float, ...] | None, tuple[float, ...] | None]
+
+
+def _normalisation(name: str, images: np.ndarray, normalize: str) -> Moments:
+    if normalize == "none" or np.issubdtype(images.dtype, np.signedinteger):
+        return None, None
+    if normalize == "unit":
+        if images.dtype != np.uint8:
+            raise TostError(f"normalize=unit is for pixels, {name} holds {images.dtype}: take standard or none")
+        return (0.0,) * images.shape[-1], (1.0,) * images.shape[-1]
+    if images.dtype != np.uint8:
+        return _moments(images)
     if base_name(name) in ("cifar10", "cifar100"):
         return CIFAR_MEAN, CIFAR_DEVIATION
     # By the histogram of each channel: exact, and no copy of the images as floating-point numbers.
@@ -118,3 +145,13 @@ def _normalisation(name: str, images: np.ndarray) -> tuple[tuple[float, ...], tu
         means.append(mean)
         deviations.append(variance**0.5 if variance > 0 else 1.0)  # 1 for a channel that never changes
     return tuple(means), tuple(deviations)
+
+
+def _moments(numbers: np.ndarray) -> Moments:
+    """Of numbers that are no pixels, by the last axis, divided by 255 as what is divided by it is normalised."""
+    rows = numbers.reshape(-1, numbers.shape[-1]).astype(np.float64)
+    deviation = rows.std(axis=0)
+    return (
+        tuple((rows.mean(axis=0) / 255).tolist()),
+        tuple((np.where(deviation > 0, deviation, 1.0) / 255).tolist()),
+    )

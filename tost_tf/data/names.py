@@ -1,10 +1,11 @@
-"""Names of datasets: those of this project, and NAME, NAME/CONFIG or NAME:VERSION of tensorflow-datasets."""
+"""Names of datasets: of this project, of the user's own data, and NAME, NAME/CONFIG or NAME:VERSION of TFDS."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from tost_tf.data.sources import check_own, is_own
 from tost_tf.errors import unknown_name
 from tost_tf.registry import DATASETS
 
@@ -19,10 +20,14 @@ def base_name(dataset: str) -> str:
 def check_dataset(dataset: str, data_dir: str, what: str = "dataset") -> None:
     """Raises `TostError`, with the nearest name, if there is no such dataset.
 
-    There is one if it has a loader of its own, is prepared in the data folder, or is of tensorflow-datasets. Whether it
-    is for image classification is seen when it is loaded. `what` is what the name is called in the message.
+    There is one if it has a loader of its own, says where the user's own data are, is prepared in the data folder, or
+    is of tensorflow-datasets. Whether it is for image classification is seen when it is loaded. `what` is what messages
+    call the name.
     """
     if dataset in DATASETS:
+        return
+    if is_own(dataset):
+        check_own(dataset, what)
         return
     form = FORM.fullmatch(dataset)
     if form and _is_prepared(form["name"] + (form["config"] or ""), data_dir):

@@ -16,7 +16,7 @@ class DataConfig:
     dataset: str = option(
         "cifar10",
         "digits, tiny_imagenet, or any image-classification dataset of tensorflow-datasets: NAME, NAME/CONFIG or "
-        "NAME:VERSION",
+        "NAME:VERSION; folder:PATH for folders of images, npz:FILE for arrays, MODULE:FUNCTION for data of your own",
     )
     data_dir: str = option(DEFAULT_DATA_DIR, "where datasets are kept")
     train_examples: int = option(0, "use only that many training images; 0 means all", minimum=0)
@@ -24,5 +24,11 @@ class DataConfig:
     augment: bool | None = option(
         None,
         "pad by an eighth (4 pixels at most), crop and flip at random (by default yes, but for images of characters)",
+    )
+    normalize: str = option(
+        "standard",
+        "how values are fed: standard with mean 0 and deviation 1 by channel, unit for pixels from 0 to 1, none as "
+        "they are; whole numbers that are not pixels, such as the ids of tokens, are always fed as they are",
+        names=("standard", "unit", "none"),
     )
     image_size: int = option(0, "resize images to this many pixels a side; 0 leaves them as they are", minimum=0)

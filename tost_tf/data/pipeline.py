@@ -21,7 +21,12 @@ SAMPLE_BATCH = 100
 
 
 def normalise(images: tf.Tensor, data: ImageData) -> tf.Tensor:
-    """Pixels 0 to 255 of any type to what a network sees: float32, (pixel / 255 - mean) / deviation."""
+    """Pixels 0 to 255 of any type to what a network sees: float32, (pixel / 255 - mean) / deviation.
+
+    Data without a mean are seen as they are: whole numbers stay so, pixels become float32.
+    """
+    if data.mean is None:
+        return tf.cast(images, tf.float32) if images.dtype == tf.uint8 else tf.convert_to_tensor(images)
     mean = tf.constant(data.mean, tf.float32)
     deviation = tf.constant(data.deviation, tf.float32)
     return (tf.cast(images, tf.float32) / 255.0 - mean) / deviation
@@ -49,11 +54,12 @@ def training_batches(
       seed: decides order and augmentation together with the epoch's number.
       epochs: where to stop.
       first_epoch: where to start: the number of epochs already done.
-      augment: whether to shift and flip.
+      augment: whether to shift and flip images; of other data there is no augmentation.
       first_step: which step of that epoch to start with: the number of its steps already done.
     """
     images, labels = tf.constant(data.train.images), tf.constant(data.train.labels)
-    examples, pixels = len(data.train), augmentation.padding(*images.shape[1:3])
+    augment = augment and data.has_images
+    examples, pixels = len(data.train), augmentation.padding(*images.shape[1:3]) if augment else 0
     order_seed, augment_seed = derive_seed(seed, "order"), derive_seed(seed, "augmentation")
 
     def plan(epoch: tf.Tensor) -> tf.data.Dataset:

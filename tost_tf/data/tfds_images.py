@@ -47,7 +47,7 @@ def load_tfds(config: DataConfig) -> ImageData:
         raise TostError(f"{name} has the splits {', '.join(splits)}: a training and a test split are needed")
     parts = [_decode(builder, part, *keys, config.image_size) for part in ("train", test_split)]
     classes = builder.info.features[keys[1]].num_classes
-    return split(name, *parts, classes, config.validation_fraction, config.train_examples)
+    return split(name, *parts, classes, config.validation_fraction, config.train_examples, config.normalize)
 
 
 def _image_and_label(tfds: Any, name: str, info: Any) -> tuple[str, str]:

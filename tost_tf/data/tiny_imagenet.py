@@ -52,6 +52,7 @@ def load_tiny_imagenet(config: DataConfig) -> ImageData:
         len(classes),
         config.validation_fraction,
         config.train_examples,
+        config.normalize,
     )
 
 

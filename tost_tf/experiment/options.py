@@ -167,6 +167,9 @@ class RunConfig:
         recipe_name = options.get("recipe", "tost")
         if recipe_name not in RECIPES:
             raise unknown_name("--recipe", recipe_name, RECIPES)
+        if str(options.get("model", "")).endswith(MODEL_SUFFIXES):
+            # The weights in the file may be trained.
+            options = {"rescale_init": False} | options
         groups = {}
         for group_name, group in all_groups().items():
             given = {f.name: options[f.name] for f in dataclasses.fields(group) if f.name in options}

@@ -52,7 +52,11 @@ class Recipe:
     )
     beta_start: float = option(1.0, "β of the ghost neurons at the start", minimum=0, only_with=IF_NEURONS)
     beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0, only_with=IF_NEURONS)
-    rescale_init: bool = option(False, "rescale the initial weights layer by layer (LRsI) before training")
+    rescale_init: bool = option(
+        False,
+        "rescale the initial weights layer by layer (LRsI) before training; by default not those of a model file, "
+        "which may be trained",
+    )
     rescale_steps: int = option(180, "iterations of that", minimum=1, only_with={"rescale_init": one_of(True)})
     label_smoothing: float = option(0.0, "smooth ratio a of the labels y(1-a) + a/K", minimum=0, below=1)
     optimizer_tweak: str = option(

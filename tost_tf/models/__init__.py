@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
-def build(name: str, input_shape: tuple[int, int, int], num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
+def build(name: str, input_shape: tuple[int, ...], num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
     """Builds the network `name`, freshly initialised.
 
     Args:
       name: one of the known models, or one added with `register`; "applications/NAME" for a network of
         keras.applications; or the path of a `.keras` or `.h5` file, which must fit the images and classes.
-      input_shape: height, width and channels of the images, which come normalised.
+      input_shape: height, width and channels of the images, which come normalised; for a file of any length.
       num_classes: how many logits.
       width_multiplier: factor on the number of channels.
 
@@ -34,6 +34,11 @@ def build(name: str, input_shape: tuple[int, int, int], num_classes: int, width_
         raise TostError(f"width_multiplier is {width_multiplier:g}, it must be above 0")
     if name.endswith(MODEL_SUFFIXES):
         return _from_file(name, tuple(input_shape), num_classes, width_multiplier)
+    if len(input_shape) != 3:
+        raise TostError(
+            f"{name} takes images, [height, width, channels], the data have examples of shape {list(input_shape)}: "
+            "bring a network of your own, a .keras or .h5 file"
+        )
     if name.startswith("applications/"):
         from tost_tf.models.applications import build_application
 
@@ -50,8 +55,9 @@ def _from_file(path: str, input_shape: tuple, num_classes: int, width_multiplier
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise TostError(f"the model in {path!r} has several inputs or outputs: one of each is needed")
     given, gives = tuple(model.input_shape[1:]), tuple(model.output_shape[1:])
-    if any(own not in (None, size) for own, size in zip(given, input_shape, strict=True)):
-        raise TostError(f"the model in {path!r} takes images of {list(given)}, the dataset has {list(input_shape)}")
+    fits = len(given) == len(input_shape)
+    if not fits or any(own not in (None, size) for own, size in zip(given, input_shape, strict=True)):
+        raise TostError(f"the model in {path!r} takes inputs of {list(given)}, the dataset has {list(input_shape)}")
     if gives != (num_classes,):
         raise TostError(f"the model in {path!r} gives {list(gives)} numbers, the dataset has {num_classes} classes")
     return model

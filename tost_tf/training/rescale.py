@@ -135,13 +135,14 @@ class GradInit:
             tape.watch(self.parameters)
             loss = self.loss(labels, self.model(images, training=True))
         gradients = tape.gradient(loss, self.parameters, unconnected_gradients="zero")
-        return loss, gradients
+        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]  # that of an embedding is sparse
 
     def _gradients_of_the_norm(self, images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.parameters)
             norm = tf.linalg.global_norm(self._loss_and_gradients(images, labels)[1])
-        return tape.gradient(norm, self.parameters, unconnected_gradients="zero")
+        gradients = tape.gradient(norm, self.parameters, unconnected_gradients="zero")
+        return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def _update(self, gradients: list[tf.Tensor], kind: str) -> None:
         # The parameter is original·scale (minus a constant step), so a scale's derivative is the inner product.

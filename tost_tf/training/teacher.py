@@ -77,8 +77,10 @@ class Teacher:
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Logits, float32 [batch, classes], of normalised images [batch, height, width, channels]."""
-        mean, deviation = tf.constant(self._mean, tf.float32), tf.constant(self._deviation, tf.float32)
-        pixels = (tf.cast(images, tf.float32) * deviation + mean) * 255.0
-        if self._pixel_type.is_integer:
+        pixels = images
+        if self._mean is not None:
+            mean, deviation = tf.constant(self._mean, tf.float32), tf.constant(self._deviation, tf.float32)
+            pixels = (tf.cast(images, tf.float32) * deviation + mean) * 255.0
+        if self._pixel_type == tf.uint8:
             pixels = tf.clip_by_value(tf.round(pixels), 0.0, 255.0)
         return tf.stop_gradient(self._signature(image=tf.cast(pixels, self._pixel_type))["logits"])

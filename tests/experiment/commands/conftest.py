@@ -16,7 +16,7 @@ def small_run(network) -> tuple[str, ...]:
     """Flags of a whole run on the bundled digits in a few seconds."""
     data = ("--dataset=digits", "--train_examples=120", "--batch_size=48")
     masks = ("--dense_layers=logits", "--sparsity=0.8")
-    return (*data, f"--model={network}", *masks, "--rescale_steps=6", "--deterministic")
+    return (*data, f"--model={network}", *masks, "--rescale_init", "--rescale_steps=6", "--deterministic")
 
 
 def start(*arguments: object, **variables: str) -> subprocess.Popen:

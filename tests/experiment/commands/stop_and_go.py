@@ -18,7 +18,14 @@ from tost_tf.experiment.commands.train import main
 STEPS = 150
 OPTIONS = (
     *("--dataset=digits", f"--train_examples={4 * STEPS}", "--batch_size=4", "--epochs=3"),
-    *("--mask=snip", "--mask_examples_per_class=2", "--sparsity=0.7", "--rescale_steps=2", "--deterministic"),
+    *(
+        "--mask=snip",
+        "--mask_examples_per_class=2",
+        "--sparsity=0.7",
+        "--rescale_init",
+        "--rescale_steps=2",
+        "--deterministic",
+    ),
     "--gradient_flow_every=10",  # tells how far a run is
 )
 

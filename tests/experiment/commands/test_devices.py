@@ -33,7 +33,7 @@ def fifty_steps(tmp_path_factory) -> tuple[str, ...]:
     path = tmp_path_factory.mktemp("model") / "plain.keras"
     model.save(path)
     data = ("--dataset=digits", "--train_examples=121", "--batch_size=25")
-    recipe = ("--ghost_skips=none", "--rescale_steps=2", f"--epochs={EPOCHS}", "--lr_drop_epochs=6,8")
+    recipe = ("--ghost_skips=none", "--rescale_init", "--rescale_steps=2", f"--epochs={EPOCHS}", "--lr_drop_epochs=6,8")
     return (*data, *recipe, f"--model={path}", "--mask=snip", "--mask_examples_per_class=2", "--sparsity=0.7")
 
 

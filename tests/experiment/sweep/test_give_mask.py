@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from tests.experiment.commands.conftest import SMALL_RUN
 from tests.experiment.run_folders import write_run
 from tost_tf.errors import TostError
 from tost_tf.experiment.commands.command import run_command
@@ -20,7 +19,8 @@ from tost_tf.experiment.sweep.plan import plan
 from tost_tf.files import read_object
 
 SMALL = (
-    *(flag for flag in SMALL_RUN if not flag.startswith(("--model", "--rescale"))),
+    *("--dataset=digits", "--train_examples=120", "--batch_size=48", "--width_multiplier=0.25"),
+    *("--dense_layers=logits", "--sparsity=0.8", "--deterministic"),
     *(
         "--model=resnet8",
         "--mask=snip",

@@ -1,0 +1,143 @@
+"""Data of the user's own by the name of a dataset."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tost_tf.data.load import load
+from tost_tf.data.names import check_dataset
+from tost_tf.data.options import DataConfig
+from tost_tf.errors import TostError
+from tost_tf.registry import DATA_SOURCES
+
+
+def load_named(dataset: str, **options):
+    check_dataset(dataset, "nowhere")
+    return load(DataConfig(dataset=dataset, validation_fraction=0.25, **options))
+
+
+def arrays() -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    images, labels = generator.integers(0, 256, (12, 4, 5, 3)).astype(np.uint8), np.arange(12) % 3
+    return {"x_train": images, "y_train": labels, "x_test": images[:5], "y_test": labels[:5]}
+
+
+def test_an_archive_of_arrays(tmp_path):
+    np.savez(tmp_path / "mine.npz", **arrays())
+    data = load_named(f"npz:{tmp_path}/mine.npz")
+    assert data.image_shape == (4, 5, 3) and (len(data.train), len(data.test), data.num_classes) == (9, 5, 3)
+    np.testing.assert_array_equal(data.test.images, arrays()["x_test"])
+
+
+def test_archives_that_cannot_be_used(tmp_path):
+    some = arrays()
+    del some["y_test"]
+    np.savez(tmp_path / "some.npz", **some, y_tset=[1])
+    with pytest.raises(TostError, match="some.npz has no y_test: .* it has x_train, y_train, x_test, y_tset"):
+        load_named(f"npz:{tmp_path}/some.npz")
+    np.savez(tmp_path / "objects.npz", **(arrays() | {"x_train": np.array([{}] * 12)}))
+    (tmp_path / "text.npz").write_text("no archive")
+    for name in ("objects", "text"):
+        with pytest.raises(TostError, match=f"{name}.npz cannot be read as an .npz file without pickles"):
+            load_named(f"npz:{tmp_path}/{name}.npz")
+    with pytest.raises(TostError, match="'npz:/no/file.npz': there is no /no/file.npz"):
+        load_named("npz:/no/file.npz")
+
+
+def write_images(folder, count: int, size: tuple[int, int] = (6, 4), mode: str = "RGB", first: int = 0) -> None:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        Image.new(mode, size, (first + number) if mode == "L" else (first + number, 7, 200)).save(
+            folder / f"{number}.png"
+        )
+
+
+def test_a_folder_of_folders_of_images(tmp_path):
+    write_images(tmp_path / "cats", 10)
+    write_images(tmp_path / "dogs", 15, first=100)
+    data = load_named(f"folder:{tmp_path}")
+    assert data.image_shape == (4, 6, 3) and data.num_classes == 2
+    assert (len(data.test), len(data.validation), len(data.train)) == (5, 5, 15)
+    for part in (data.train, data.validation, data.test):
+        np.testing.assert_array_equal(part.images[:, 0, 0, 0] >= 100, part.labels == 1)
+        assert (part.images[..., 1:] == (7, 200)).all()
+    reds = np.concatenate([part.images[:, 0, 0, 0] for part in (data.train, data.validation, data.test)])
+    assert sorted(reds) == [*range(10), *range(100, 115)]
+
+
+def test_a_folder_with_parts(tmp_path):
+    for part, count in (("train", 6), ("test", 3), ("validation", 2)):
+        for place, name in enumerate(("b", "a")):
+            write_images(tmp_path / part / name, count, mode="L", first=100 * place)
+    data = load_named(f"folder:{tmp_path}")
+    assert data.image_shape == (4, 6, 1)
+    assert (len(data.train), len(data.validation), len(data.test)) == (12, 4, 6)
+    np.testing.assert_array_equal(data.test.images[:, 0, 0, 0], [100, 101, 102, 0, 1, 2])  # by name of the class
+    (tmp_path / "test").rename(tmp_path / "unused")
+    assert len(load_named(f"folder:{tmp_path}").test) == 4  # validation/ in place of it
+    (tmp_path / "validation/c").mkdir()
+    with pytest.raises(TostError, match="validation has other classes than train/: c"):
+        load_named(f"folder:{tmp_path}")
+
+
+def test_images_of_several_sizes_are_given_one(tmp_path):
+    write_images(tmp_path / "a", 5)
+    write_images(tmp_path / "b", 5, size=(8, 9))
+    with pytest.raises(
+        TostError, match=r"several sizes, such as 4x6 \(0.png\) and 9x8 \(0.png\): give one with image_si"
+    ):
+        load_named(f"folder:{tmp_path}")
+    assert load_named(f"folder:{tmp_path}", image_size=3).image_shape == (3, 3, 3)
+
+
+def test_folders_that_cannot_be_used(tmp_path):
+    with pytest.raises(TostError, match="holds 0 folders: one for each class is needed"):
+        load_named(f"folder:{tmp_path}")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with pytest.raises(TostError, match="there is no image in the folders of"):
+        load_named(f"folder:{tmp_path}")
+    (tmp_path / "a/broken.png").write_bytes(b"not an image")
+    with pytest.raises(TostError, match="the image .*broken.png cannot be read"):
+        load_named(f"folder:{tmp_path}")
+
+
+MODULE = """
+import numpy as np
+
+def load(config):
+    rows = np.arange(20.0).reshape(10, 2) + config.train_examples
+    return rows, np.arange(10) % 2, rows[:4], np.arange(4) % 2
+
+def wrong(config):
+    return [1, 2]
+"""
+
+
+def test_a_function_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "my_rows.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    data = load_named("my_rows:load", train_examples=5)
+    assert data.image_shape == (2,) and len(data.train) == 5 and data.test.images[0, 0] == 5
+    with pytest.raises(TostError, match="my_rows has no function 'lode'"):
+        load_named("my_rows:lode")
+    with pytest.raises(TostError, match="my_rows:wrong gave list, it must give an ImageData or the four arrays"):
+        load_named("my_rows:wrong")
+    with pytest.raises(TostError, match="'my_row:load': there is no Python module 'my_row' here or installed"):
+        load_named("my_row:load")
+
+
+def test_a_source_of_ones_own_is_one_value(tmp_path):
+    def load_csv(path, config):
+        from tost_tf.data.arrays import from_arrays
+
+        table = np.loadtxt(path, delimiter=",")
+        part = (table[:, :-1], table[:, -1].astype(int))
+        return from_arrays(path.name, part, part, config)
+
+    np.savetxt(tmp_path / "table.csv", np.column_stack([np.eye(8), np.arange(8) % 2]), delimiter=",")
+    with DATA_SOURCES.temporarily("csv", load_csv):
+        data = load_named(f"csv:{tmp_path}/table.csv")
+    assert data.image_shape == (8,) and dataclasses.is_dataclass(data)

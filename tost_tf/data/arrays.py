@@ -1,0 +1,92 @@
+"""From arrays of the user's own to a dataset ready for training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tost_tf.data.images import ImageData, LabelledImages, split
+from tost_tf.data.resize import resized
+from tost_tf.errors import TostError
+
+if TYPE_CHECKING:
+    from tost_tf.data.options import DataConfig
+
+Arrays = tuple[np.ndarray, np.ndarray]  # examples, and their labels
+
+
+def from_arrays(
+    name: str, train: Arrays, test: Arrays, config: DataConfig, validation: Arrays | None = None
+) -> ImageData:
+    """A dataset of arrays: images, sequences or rows, with a whole number as the label of each.
+
+    Args:
+      name: what messages call it.
+      train, test: examples and labels. Examples are images as uint8, [examples, height, width] or
+        [examples, height, width, channels]; or numbers of any shape, [examples, ...], with channels or features last;
+        or whole numbers, such as the ids of tokens. Labels are whole numbers from 0, [examples] or [examples, 1].
+      config: how much of it is used, at what size, and how it is normalised.
+      validation: as `train`; by default a part of `train`.
+
+    Raises:
+      TostError: an array is not as it should be.
+    """
+    names = ("train", "test") if validation is None else ("train", "test", "validation")
+    pairs = (train, test) if validation is None else (train, test, validation)
+    parts = [_part(f"{name}, {part}", *pair, config.image_size) for part, pair in zip(names, pairs, strict=True)]
+    shapes = {part.images.shape[1:] for part in parts}
+    if len(shapes) > 1:
+        raise TostError(f"the parts of {name} hold examples of several shapes: {sorted(shapes)}")
+    classes = 1 + max(int(part.labels.max(initial=-1)) for part in parts)
+    if classes < 2:
+        raise TostError(f"{name} has labels of {classes} class, two at least are needed")
+    return split(
+        name,
+        *parts[:2],
+        classes,
+        config.validation_fraction,
+        config.train_examples,
+        config.normalize,
+        *parts[2:],
+    )
+
+
+def _part(name: str, examples: np.ndarray, labels: np.ndarray, image_size: int) -> LabelledImages:
+    examples, labels = np.asarray(examples), np.asarray(labels)
+    if examples.dtype == np.uint8 and examples.ndim == 3:
+        examples = examples[..., None]
+    if image_size:
+        if examples.dtype != np.uint8 or examples.ndim != 4:
+            raise TostError(f"image_size={image_size} is for images as uint8, {name} holds {_shown(examples)}")
+        if examples.shape[1:3] != (image_size, image_size):
+            examples = resized(examples, image_size).numpy()
+    return LabelledImages(_numbers(name, examples), _whole_numbers(name, labels))
+
+
+def _numbers(name: str, examples: np.ndarray) -> np.ndarray:
+    if examples.ndim < 2 or examples.dtype.kind not in "uifb":
+        raise TostError(f"{name} must hold numbers of shape [examples, ...], it holds {_shown(examples)}")
+    if examples.dtype == np.uint8 and examples.ndim == 4:
+        return examples
+    if examples.dtype.kind in "ui" and examples.dtype != np.uint8:
+        return examples.astype(np.int32)
+    numbers = examples.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        place = tuple(map(int, np.argwhere(~np.isfinite(numbers))[0]))
+        raise TostError(f"{name} holds {numbers[place]} at {list(place)}: every number must be finite")
+    return numbers
+
+
+def _whole_numbers(name: str, labels: np.ndarray) -> np.ndarray:
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise TostError(f"the labels of {name} must be whole numbers of shape [examples], they are {_shown(labels)}")
+    if labels.size and labels.min() < 0:
+        raise TostError(f"the labels of {name} start at {labels.min()}, they must be 0 or more")
+    return labels.astype(np.int32)
+
+
+def _shown(array: np.ndarray) -> str:
+    return f"{array.dtype} of shape {list(array.shape)}"

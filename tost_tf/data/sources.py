@@ -1,0 +1,97 @@
+"""Data of the user's own: `folder:PATH`, `npz:FILE` and `MODULE:FUNCTION` as the name of a dataset."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tost_tf.errors import TostError
+from tost_tf.registry import DATA_SOURCES
+
+if TYPE_CHECKING:
+    from tost_tf.data.images import ImageData
+    from tost_tf.data.options import DataConfig
+
+# A version, as in NAME:VERSION of tensorflow-datasets, is never a Python name.
+FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<function>[A-Za-z_]\w*)")
+
+
+def is_own(dataset: str) -> bool:
+    """Whether the name of a dataset says where data of the user's own are."""
+    return _source_of(dataset) is not None or FUNCTION.fullmatch(dataset) is not None
+
+
+def check_own(dataset: str, what: str = "dataset") -> None:
+    """Raises `TostError` if there is nothing where such a name points; `what` is what the name is called."""
+    if _source_of(dataset) is not None:
+        path = _path(dataset)
+        if not path.exists():
+            raise TostError(f"{what} {dataset!r}: there is no {path}")
+        return
+    module = FUNCTION.fullmatch(dataset)["module"]
+    with_working_folder(lambda: _find(module, dataset, what))
+
+
+def load_own(config: DataConfig) -> ImageData:
+    """The data at a name for which `is_own` holds.
+
+    Raises:
+      TostError: they are not there, or not as they should be.
+    """
+    source = _source_of(config.dataset)
+    if source is not None:
+        return DATA_SOURCES[source](_path(config.dataset), config)
+    found = FUNCTION.fullmatch(config.dataset)
+    module = with_working_folder(lambda: importlib.import_module(found["module"]))
+    function = getattr(module, found["function"], None)
+    if not callable(function):
+        raise TostError(f"{found['module']} has no function {found['function']!r} that gives a dataset")
+    return _as_data(function(config), config)
+
+
+def with_working_folder(job: Callable):
+    """What a function without arguments gives while modules are looked for in the working folder too."""
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    try:
+        return job()
+    finally:
+        sys.path.remove(folder)
+
+
+def _as_data(given: object, config: DataConfig) -> ImageData:
+    from tost_tf.data.arrays import from_arrays
+    from tost_tf.data.images import ImageData
+
+    if isinstance(given, ImageData):
+        return given
+    if not isinstance(given, tuple) or len(given) != 4:
+        raise TostError(
+            f"{config.dataset} gave {type(given).__name__}, it must give an ImageData or the four arrays x_train, "
+            "y_train, x_test, y_test"
+        )
+    return from_arrays(config.dataset, given[:2], given[2:], config)
+
+
+def _find(module: str, dataset: str, what: str) -> None:
+    try:
+        found = importlib.util.find_spec(module)
+    except ImportError:  # of the package around it
+        found = None
+    if found is None:
+        raise TostError(f"{what} {dataset!r}: there is no Python module {module!r} here or installed")
+
+
+def _source_of(dataset: str) -> str | None:
+    source, separator, path = dataset.partition(":")
+    return source if separator and path and source in DATA_SOURCES else None
+
+
+def _path(dataset: str) -> Path:
+    return Path(dataset.partition(":")[2]).expanduser()
