@@ -1,1 +1,1 @@
-"""What a fixed mask makes dead is removed for good: a smaller dense model that computes the same."""
+"""Removes the channels that a fixed mask makes useless: a smaller dense model that computes the same."""

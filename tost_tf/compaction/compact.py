@@ -1,4 +1,4 @@
-"""A smaller dense model in place of one with zeros in it."""
+"""A smaller dense model instead of one with zeros in it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from tost_tf.masks.sparsify import require_stripped
 
 
 def compact(model: keras.Model) -> tuple[keras.Model, CompactionReport]:
-    """Removes what zeros in the kernels make dead, for good; outputs in inference stay the same, up to rounding.
+    """Removes the channels that zeros in the kernels make useless. Outputs in inference stay the same, up to rounding.
 
-    An output channel goes if no layer that is left reads it, or if it is the same number everywhere and this can be put
-    into the biases of what reads it: zero always, another number only where no weight that reads it falls on padding.
-    Channels that a sum adds go together; a term that is constant leaves the sum, and its layers the model. This is
-    repeated until nothing changes. Each layer keeps one channel at least. Of layers that are not known (attention,
-    recurrent ones, grouped and transposed convolutions, ...), of channels-first layers, and where Keras masks or
-    `training=True` are given, all inputs and outputs stay.
+    An output channel is removed if no remaining layer reads it, or if it is a constant that the biases of its readers
+    can take in: zero always, another number only if no weight that reads it falls on padding. Channels that are added
+    to each other are removed together. A constant term is removed from its sum, with the layers that compute only it.
+    This is repeated until nothing changes. Each layer keeps at least one channel. Unknown layers (attention, recurrent
+    layers, grouped and transposed convolutions, ...), channels-first layers, and calls with a Keras mask or
+    `training=True` keep all inputs and outputs.
 
     Args:
-      model: a functional or Sequential tf_keras model, usually from `strip`; it is left as it is.
+      model: a functional or Sequential tf_keras model, usually from `strip`; it is not changed.
 
     Returns:
-      A functional model without nested models, with the same inputs and outputs, and what was removed.
+      A functional model without nested models, with the same inputs and outputs, and a report of what was removed.
 
     Raises:
       TostError: `model` is of another kind, or still has masks or ghosts in it.

@@ -12,7 +12,7 @@ from tost_tf.graph.rebuild import Replay, Tensors, rebuild
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """A tensor of the graph: its shape with the batch, and the axis its channels are on (from the end)."""
+    """A tensor of the graph: its shape, batch included, and the axis of its channels (counted from the end)."""
 
     key: str
     shape: tuple[int | None, ...]
@@ -20,7 +20,7 @@ class Tensor:
 
     @property
     def channels(self) -> int:
-        """How many channels there are, 0 where that is not known or there is no such axis."""
+        """The number of channels, 0 if it is not known or there is no such axis."""
         return (self.shape[self.axis] or 0) if len(self.shape) > -self.axis else 0
 
 
@@ -28,8 +28,8 @@ class Graph:
     """The calls of a functional or Sequential model whose nested models are flattened.
 
     Attributes:
-      model: the flat model, whose layers the calls hold.
-      calls: in an order in which each comes after those it depends on.
+      model: the flat model; the calls refer to its layers.
+      calls: in topological order: each comes after those it depends on.
       inputs, outputs: keys of the model's tensors.
       input_shapes: by input.
     """
@@ -42,13 +42,13 @@ class Graph:
 
 
 def flattened(model: keras.Model) -> keras.Model:
-    """`model` itself if no model is nested in it, else a copy in which the layers of those stand in its own graph.
+    """`model` itself if it has no nested models, else a copy with the layers of nested models in the outer graph.
 
-    A nested model that is called for training, or with a mask, stays one. Layers of one that is called with
-    `training=False` are called so each. Layers of `model` itself and its outputs keep their names.
+    A nested model that is called for training, or with a mask, stays nested. If it is called with `training=False`,
+    so is each of its layers. Layers of `model` itself and its outputs keep their names.
 
     Raises:
-      TostError: it is not a functional or Sequential model.
+      TostError: `model` is not a functional or Sequential model.
     """
     require_graph_model(model)
     if not any(is_graph_model(layer) for layer in model.layers):
@@ -59,7 +59,7 @@ def flattened(model: keras.Model) -> keras.Model:
 
 
 class _Flat(Replay):
-    """Calls the layers of nested models in the graph of the outermost one, under names that are not taken."""
+    """Calls the layers of nested models in the graph of the outermost model, under unique names."""
 
     def __init__(self, model: keras.Model):
         super().__init__()
@@ -90,8 +90,8 @@ class _Flat(Replay):
 
 
 def with_output_names(model: keras.Model, names: list[str]) -> keras.Model:
-    """`model` itself, or where outputs come from other layers than those named, each behind an identity of that name
-    (unless a layer that stays has it)."""
+    """`model` with these output names: an output of a layer with another name is followed by an identity layer of the
+    right name, unless another layer has that name. If nothing has to change, `model` itself."""
     taken = {layer.name for layer in model.layers}
     outputs = []
     for layer, tensor, name in zip(output_layers(model), model.outputs, names, strict=True):

@@ -12,7 +12,7 @@ from tost_tf.compaction.rule import Atoms, Constants, Rule
 from tost_tf.compat import keras, tf
 from tost_tf.graph.calls import Call
 
-# What a call joins tensors by, by class of the layer or symbol of the operation.
+# The function by which a call joins tensors, by class of the layer or symbol of the operation.
 SUMS = {keras.layers.Add: np.add, "math.add": np.add, "__operators__.add": np.add}
 MERGES = SUMS | {
     keras.layers.Multiply: np.multiply,
@@ -27,7 +27,7 @@ MERGES = SUMS | {
 
 
 class Merged(Rule):
-    """Several tensors joined number by number: channel k of each stays or goes with channel k of the others."""
+    """Several tensors joined elementwise: channel k of each stays or goes with channel k of the others."""
 
     same_in_every_call = False
 
@@ -45,7 +45,7 @@ class Merged(Rule):
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
-        """Whether the call is what the rule is for."""
+        """Whether the rule is for this call."""
         channels = {Tensor("", shape).channels for shape in call.output_shapes}
         return (
             len(call.outputs) == 1
@@ -63,11 +63,11 @@ class Averaged(Merged):
 
 
 class Sum(Merged):
-    """A sum. A term that is constant in every kept channel leaves it, and the layers that made it with it; where it is
-    not zero, a BatchNormalization that only adds numbers stands in its place.
+    """A sum. A term that is constant in every kept channel is removed, with the layers that compute only it; if it is
+    not zero, a BatchNormalization that only adds numbers takes its place.
 
     Attributes:
-      gone: the terms that have left, by number.
+      gone: the removed terms, by index.
     """
 
     def __init__(self, call: Call, inputs: list[Tensor]):
@@ -75,7 +75,7 @@ class Sum(Merged):
         self.gone: set[int] = set()
 
     def leave_out(self, constants: list[Constants], kept: np.ndarray) -> bool:
-        """Lets terms go that are constant in all kept channels; whether there was one. One term always stays."""
+        """Removes terms that are constant in all kept channels. True if there was one. One term always stays."""
         shapes = {tensor.shape[1:] for tensor in self.inputs}
         if len(shapes) > 1 or None in shapes.pop():
             return False  # a term that is broadcast may make the others larger
@@ -104,7 +104,7 @@ class Sum(Merged):
 
 
 class Concatenated(Rule):
-    """A concatenation along the last axis. A tensor nothing of which is kept leaves it."""
+    """A concatenation along the last axis. A tensor without kept channels is removed from it."""
 
     same_in_every_call = False
 
@@ -128,7 +128,7 @@ class Concatenated(Rule):
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
-        """Whether the call is what the rule is for."""
+        """Whether the rule is for this call."""
         channels = [tensor.channels for tensor in inputs]
         # The operation is given its axis, and perhaps a name.
         given = [value for value in call.other_arguments if value is not None and not isinstance(value, str)]
@@ -144,5 +144,5 @@ class Concatenated(Rule):
 
 
 def kind_of(call: Call) -> type | str:
-    """The class of the layer, or the symbol of an operation that stands in the graph without one."""
+    """The class of the layer, or the symbol of an operation that is in the graph without a layer."""
     return getattr(call.layer, "symbol", None) or type(call.layer)

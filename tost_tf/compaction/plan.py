@@ -16,18 +16,18 @@ from tost_tf.compaction.weighted import Weighted
 
 
 class Plan:
-    """What stays of a graph: as few channels as its outputs can be computed from, by rules that change no output.
+    """The part of a graph that stays: the fewest channels from which these rules can compute the same outputs.
 
-    First constants go through the graph forwards, then need goes backwards: the outputs are needed, what a needed
-    output of a weighted layer reads is needed unless it is a constant that a bias can stand for, and channels that are
-    tied (by a sum, an activation, ...) are needed together. What is not needed goes. A sum whose term turns out to be
-    constant loses the term, and it is all looked at again without the layers that made it.
+    First constants are propagated forwards, then need is propagated backwards. The outputs of the model are needed.
+    Inputs of a needed output are needed, except constant ones: the bias takes them in. Channels that are tied (by a
+    sum, an activation, ...) are needed together. What is not needed is removed. If a term of a sum turns out to be
+    constant, it is removed, and the search is repeated without the layers that computed it.
 
     Args:
       graph: the model.
 
     Attributes:
-      rules: by call.
+      rules: one for each call.
     """
 
     def __init__(self, graph: Graph):
@@ -41,15 +41,15 @@ class Plan:
             self._kept = self._needed_atoms()
 
     def kept(self, tensor: Tensor) -> np.ndarray:
-        """Booleans by channel."""
+        """Which channels of a tensor stay, booleans [channels]."""
         return self._kept[self._atoms(tensor)]
 
     def constants(self, rule: Rule) -> list[Constants]:
-        """Of the inputs of a call."""
+        """The constants of the inputs of a call."""
         return [self._constants[tensor.key] for tensor in rule.inputs]
 
     def agreed_constants(self, rule: Rule) -> Constants:
-        """Of the first input, those that are the same in every call of the layer: it has one bias for all."""
+        """The constants of the first input that are the same in all calls of the layer: they share one bias."""
         calls = [other for other in self._calls_of[id(rule.layer)] if other in self._used_rules]
         first, *others = [self.constants(other)[0] for other in calls]
         for other in others:
@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def used_rules(self) -> list[Rule]:
-        """Those of the calls that the outputs are computed from, in order."""
+        """The rules of the calls from which the outputs are computed, in order."""
         return [rule for rule in self.rules if rule in self._used_rules]
 
     @property
@@ -99,7 +99,7 @@ class Plan:
         return any([rule.leave_out(self.constants(rule), self.kept(rule.outputs[0])) for rule in sums])
 
     def _find_used(self) -> None:
-        """The calls the outputs are computed from, as far as is known from what is kept."""
+        """Finds the calls from which the outputs are computed, given what is kept so far."""
         needed, used = set(self.graph.outputs), set()
         for rule in reversed(self.rules):
             if any(tensor.key in needed for tensor in rule.outputs):
@@ -108,7 +108,7 @@ class Plan:
         self._used_rules, self._used_tensors = used, needed
 
     def _classes(self) -> np.ndarray:
-        """By atom the number of the class of atoms it is tied to."""
+        """For each atom, the number of the class of atoms it is tied to."""
         pairs = [pair for rule in self.used_rules for pair in rule.tied(self._atoms)]
         pairs += [pair for calls in self._calls_of.values() for pair in self._shared(calls)]
         one, other = (np.concatenate([np.empty(0, int), *(pair[side] for pair in pairs)]) for side in (0, 1))
@@ -116,7 +116,7 @@ class Plan:
         return connected_components(matrix, directed=False)[1]
 
     def _shared(self, calls: list[Rule]):
-        """The ties between the calls of one layer, whose weights are cut once for all."""
+        """The ties between the calls of one layer: its weights are cut once, for all of them."""
         first, *others = [rule for rule in calls if rule in self._used_rules and rule.same_in_every_call] or [None]
         for other in others:
             for one, same in zip((*first.inputs, *first.outputs), (*other.inputs, *other.outputs), strict=False):
@@ -128,7 +128,7 @@ class Plan:
         return np.concatenate([self._atoms_under(key) for key in (*self.graph.inputs, *self.graph.outputs)] + pins)
 
     def _needed_atoms(self) -> np.ndarray:
-        """Booleans by atom. Nothing is needed that was not kept before."""
+        """Which atoms are needed, booleans [atoms]. Only atoms that were kept before can be needed."""
         self._find_used()
         before, classes = self._kept, self._classes()
         readers = [
@@ -146,7 +146,7 @@ class Plan:
             needed[classes[self._one_of(empty, before)]] = True
 
     def _spread(self, needed: np.ndarray, classes: np.ndarray, readers: list[tuple[Weighted, Constants]]) -> None:
-        """Follows need from outputs to inputs until nothing is added."""
+        """Propagates need from outputs to inputs until nothing is added."""
         grows = True
         while grows:
             grows = False
@@ -157,11 +157,11 @@ class Plan:
                 needed[classes[atoms]] = True
 
     def _order(self) -> list[str]:
-        """The tensors in use that have channels, the last first: no layer can do with none."""
+        """The tensors in use that have channels, the last first: each layer needs at least one channel."""
         return [key for key in reversed(self._constants) if key in self._used_tensors and self._constants[key].size]
 
     def _one_of(self, key: str, before: np.ndarray) -> int:
-        """The atom that stays of a tensor nothing of which is needed: a constant one, whose filter reads nothing."""
+        """The atom that stays of a tensor that is not needed: a constant one if possible, its filter reads nothing."""
         atoms = self._atoms_under(key)
         atoms = atoms[before[atoms]]
         constant = ~np.isnan(self._constants[key][atoms - self._starts[key]])

@@ -12,7 +12,7 @@ from tost_tf.compaction.rule import Channelwise, Constants
 from tost_tf.compat import keras, tf
 from tost_tf.graph.calls import Call
 
-# Functions of one number: those of a Keras layer, and symbols of operations that stand in a graph without a layer.
+# Functions of one number: those of a Keras layer, and symbols of operations that are in a graph without a layer.
 FUNCTIONS = (
     *(getattr(keras.activations, name) for name in ("elu", "exponential", "gelu", "hard_sigmoid", "linear", "mish")),
     *(getattr(keras.activations, name) for name in ("relu", "selu", "sigmoid", "softplus", "softsign", "swish")),
@@ -23,7 +23,7 @@ SYMBOLS = (
     *(f"nn.{name}" for name in ("elu", "gelu", "leaky_relu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus")),
     *(f"math.{name}" for name in ("sigmoid", "softplus", "tanh", "negative")),
 )
-# Operations of two numbers, of which one may be the same for all.
+# Operations of two numbers; one of them may be a constant.
 BINARY_SYMBOLS = (
     *(f"math.{name}" for name in ("add", "subtract", "multiply", "divide", "truediv", "maximum", "minimum")),
     "__operators__.add",
@@ -36,14 +36,14 @@ def is_pointwise(function: Callable | None) -> bool:
 
 
 def at_constants(function: Callable, constants: Constants) -> Constants:
-    """A function of one number at what is constant."""
+    """The values of a function of one number at the constants, NaN where they are unknown."""
     result, known = np.full(constants.shape, np.nan), ~np.isnan(constants)
     for dtype in (tf.float64, tf.float32) if known.any() else ():
         try:
             result[known] = np.asarray(function(tf.constant(constants[known], dtype)))
             break
         except (TypeError, ValueError, tf.errors.InvalidArgumentError):
-            continue  # some layers compute in single precision only; what cannot be evaluated at all is not known
+            continue  # some layers compute in single precision only; what cannot be evaluated at all is unknown
     return result
 
 
@@ -84,7 +84,7 @@ class Pointwise(Channelwise):
 
 
 class ParametricReLU(Channelwise):
-    """PReLU, whose slopes may differ by place."""
+    """PReLU; its slopes may differ by position."""
 
     same_in_every_call = True
 

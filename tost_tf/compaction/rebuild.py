@@ -1,4 +1,4 @@
-"""The smaller model a plan describes."""
+"""Builds the smaller model that a plan describes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tost_tf.graph.rebuild import Replay, Tensors, rebuild
 
 
 def rebuilt(plan: Plan) -> keras.Model:
-    """A functional model with the layers that stay, their names and what is kept of their weights.
+    """A functional model of the layers that stay, with their names and the kept part of their weights.
 
-    Its inputs and outputs have the names, shapes and structure of the model's of the plan.
+    Its inputs and outputs have the names, shapes and structure of those of the original model.
     """
     model = plan.graph.model
     smaller = _Smaller(plan)
@@ -26,7 +26,7 @@ def rebuilt(plan: Plan) -> keras.Model:
 
 
 class _Smaller(Replay):
-    """Makes the calls that stay, by their rules, with smaller layers."""
+    """Repeats the calls that stay, by their rules, with smaller layers."""
 
     def __init__(self, plan: Plan):
         super().__init__()
@@ -56,18 +56,18 @@ class _Smaller(Replay):
         return self._by_layer[id(rule.layer)]
 
     def set_weights(self) -> None:
-        """Gives the layers, which are built, their weights."""
+        """Sets the weights of the layers, which must be built by then."""
         for layer, weights in self._weights:
             layer.set_weights(weights)
 
 
 def _smaller_layer(rule: Rule, plan: Plan) -> tuple[keras.layers.Layer, list[np.ndarray]]:
-    """A fresh layer, and the weights for it once it is built."""
+    """A new layer, and the weights to set once it is built."""
     kept_in = [plan.kept(tensor) for tensor in rule.inputs]
     options, weights = rule.resized(plan.agreed_constants(rule), kept_in, plan.kept(rule.outputs[0]))
     if is_graph_model(rule.layer):
         return rebuild(rule.layer, copy_layer), weights
-    # What weights start from may hold an array of the old size. They are all set.
+    # An initializer may hold an array of the old size. All weights are set later, so zeros will do.
     if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in rule.layer.weights]:
         options |= {key: "zeros" for key in rule.layer.get_config() if key.endswith("_initializer")}
     layer = copy_layer(rule.layer, **options)
@@ -76,7 +76,7 @@ def _smaller_layer(rule: Rule, plan: Plan) -> tuple[keras.layers.Layer, list[np.
 
 
 def _shifted(x: tf.Tensor, added: np.ndarray, name: str) -> tf.Tensor:
-    """`x` plus a number for each channel, by a layer every format knows. Frozen, so that it never counts anything."""
+    """`x` plus a number for each channel, by a layer that every format knows; frozen, so statistics stay."""
     layer = keras.layers.BatchNormalization(scale=False, trainable=False, name=name, dtype=x.dtype)
     result = layer(x)
     layer.set_weights([added, np.zeros(added.size), np.full(added.size, 1.0 - layer.epsilon)])

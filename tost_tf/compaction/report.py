@@ -1,4 +1,4 @@
-"""How large a model is by layer, before and after."""
+"""The size of each layer of a model, before and after compaction."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ WEIGHTED = (
 
 @dataclasses.dataclass(frozen=True)
 class LayerSize:
-    """Output channels of a convolution or Dense layer, and multiply-accumulates for one image in all its calls.
+    """Output channels of a convolution or Dense layer, and multiply-accumulates for one image over all its calls.
 
-    `macs` is `None` where the model takes images of any size.
+    `macs` is `None` if the model takes images of any size.
     """
 
     channels: int
@@ -36,8 +36,8 @@ class CompactionReport:
     """What was removed.
 
     Attributes:
-      before, after: by name of layer; a layer that was removed is missing in `after`.
-      uncounted: names of layers with kernels of other kinds (attention, recurrent ones, ...), which no number holds.
+      before, after: by layer name; a removed layer is missing in `after`.
+      uncounted: names of layers with other kinds of kernels (attention, recurrent, ...), which no number includes.
     """
 
     before: dict[str, LayerSize]
@@ -51,12 +51,12 @@ class CompactionReport:
 
     @property
     def macs(self) -> tuple[int | None, int | None]:
-        """Multiply-accumulates for one image, before and after; `None` where the size of images is open."""
+        """Multiply-accumulates for one image, before and after; `None` if the model takes images of any size."""
         return tuple(_total([size.macs for size in sizes.values()]) for sizes in (self.before, self.after))
 
     @property
-    def removed_share(self) -> float:
-        """The share of the channels that are gone, 0 to 1."""
+    def removed_fraction(self) -> float:
+        """The fraction of channels that was removed, 0 to 1."""
         before, after = self.channels
         return 1 - after / before if before else 0.0
 
@@ -68,8 +68,8 @@ class CompactionReport:
             text += f", {macs:,} MACs to {macs_after:,} ({macs_after / macs:.1%})"
         if self.uncounted:
             text += f", not counting {', '.join(self.uncounted)}"
-        if self.removed_share < HARDLY_ANYTHING:
-            return f"hardly anything is dead: {self.removed_share:.1%} of the channels ({text})"
+        if self.removed_fraction < HARDLY_ANYTHING:
+            return f"hardly anything could be removed: {self.removed_fraction:.1%} of the channels ({text})"
         return text
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,12 +113,12 @@ def _channels(call: Call) -> int:
 
 
 def multiply_adds(model: keras.Model) -> tuple[int | None, int | None]:
-    """Multiply-adds of one image: all, and those of weights that are not zero, of convolutions and Dense layers.
+    """Multiply-accumulates of convolutions and Dense layers for one image: of all weights, and of non-zero weights.
 
-    `None` where the model takes images of any size.
+    `None` if the model takes images of any size.
 
     Raises:
-      TostError: it is not a functional or Sequential model.
+      TostError: `model` is not a functional or Sequential model.
     """
     graph, totals = Graph(model), ([], [])
     shapes = dict(zip(graph.inputs, graph.input_shapes, strict=True))
@@ -134,14 +134,14 @@ def multiply_adds(model: keras.Model) -> tuple[int | None, int | None]:
 
 
 def _macs(call: Call, input_shape: tuple[int | None, ...]) -> int | None:
-    """Each weight of a kernel once for each place it is put at."""
+    """Each weight of a kernel is counted once for each position of the kernel."""
     places = _places(call, input_shape)
     weights = sum(math.prod(weight.shape) for weight in call.layer.weights if _is_kernel(weight))
     return None if places is None else places * weights
 
 
 def _places(call: Call, input_shape: tuple[int | None, ...]) -> int | None:
-    """How often a kernel is put somewhere: of the output, of a transposed convolution of the input."""
+    """The number of positions of a kernel: pixels of the output, for a transposed convolution pixels of the input."""
     layer = call.layer
     transposed = "Transpose" in type(layer).__name__
     shape = (input_shape if transposed else call.output_shapes[0])[1:]

@@ -1,4 +1,4 @@
-"""Rules for layers that move channels to other places: Flatten, Reshape, and zero channels put beside them."""
+"""Rules for layers that move channels to other positions: Flatten, Reshape, and padding with zero channels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tost_tf.graph.calls import Call
 
 
 class Reshaped(Rule):
-    """Flatten or Reshape where channels stay the last axis, become the last of several in one axis, or are followed by
-    an axis of size one, which says they are on the axis before.
+    """Flatten or Reshape if channels stay on the last axis, if they are flattened together with the axes before them,
+    or if an axis of size one is appended after them.
 
-    Element p·C + k of a flattened image is channel k at place p.
+    Element p·C + k of a flattened image is channel k at position p.
     """
 
     def _output_axis(self) -> int:
@@ -24,7 +24,7 @@ class Reshaped(Rule):
 
     @property
     def _places(self) -> int:
-        """How many times the channels stand in the channels of the output."""
+        """How many times the channels are repeated in the channels of the output."""
         return self.outputs[0].channels // self.inputs[0].channels
 
     def constants(self, inputs: list[Constants]) -> list[Constants]:
@@ -42,13 +42,13 @@ class Reshaped(Rule):
         if not hasattr(self.layer, "target_shape"):
             return {}, []
         shape, axis = list(self.layer.target_shape), self.outputs[0].axis
-        if shape[axis] != -1:  # an open size stays open, for calls on other sizes
+        if shape[axis] != -1:  # an unknown size stays unknown, for calls on other sizes
             shape[axis] = int(kept_out.sum())
         return {"target_shape": tuple(shape)}, []
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
-        """Whether the call is what the rule is for."""
+        """Whether the rule is for this call."""
         if len(inputs) != 1:
             return False
         old, new = inputs[0].shape[1:], call.output_shapes[0][1:]
@@ -60,7 +60,7 @@ class Reshaped(Rule):
 
 
 class ZeroChannels(Rule):
-    """ZeroPadding3D that pads nothing but the axis of channels: the shortcut of ResNets for small images."""
+    """ZeroPadding3D that pads only the axis of channels: the shortcut of ResNets for small images."""
 
     def _output_axis(self) -> int:
         return -2
@@ -91,5 +91,5 @@ class ZeroChannels(Rule):
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
-        """Whether the call is what the rule is for."""
+        """Whether the rule is for this call."""
         return inputs[0].axis == -2 and tuple(map(tuple, call.layer.padding[:2])) == ((0, 0), (0, 0))

@@ -1,4 +1,4 @@
-"""How a call of a layer treats channels: what every rule says, and the two simplest rules."""
+"""How a call of a layer treats channels: the interface of rules, and the two simplest rules."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tost_tf.compaction.graph import Tensor
 from tost_tf.compat import keras, tf
 from tost_tf.graph.calls import Call
 
-# By channel the number a tensor holds at every place of every image, NaN where it depends on the image or the place.
+# For each channel its value if it is the same at all positions of all images, else NaN.
 Constants = np.ndarray
-Atoms = Callable[[Tensor], np.ndarray]  # the numbers that stand for a tensor's channels in the whole graph
+Atoms = Callable[[Tensor], np.ndarray]  # the numbers of a tensor's channels, unique in the whole graph
 
 
 class Rule:
-    """How a call treats channels. This one knows nothing of its layer, and is right for any: all it reads is read
-    whole, nothing it gives can be left out.
+    """How a call treats channels. This base class knows nothing about its layer and is right for any: all channels of
+    its inputs and outputs are kept.
 
     Args:
       call: the call.
       inputs: its tensors, in the order of `call.inputs`.
 
     Attributes:
-      outputs: the tensors it gives.
+      outputs: the tensors it returns.
       same_in_every_call: whether the calls of a shared layer must keep the same channels.
     """
 
@@ -41,7 +41,7 @@ class Rule:
         return -1
 
     def constants(self, inputs: list[Constants]) -> list[Constants]:
-        """What is constant in the outputs."""
+        """The constants of the outputs."""
         return [np.full(tensor.channels, np.nan) for tensor in self.outputs]
 
     def tied(self, atoms: Atoms) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -49,23 +49,23 @@ class Rule:
         return iter(())
 
     def pinned(self, atoms: Atoms) -> Iterator[np.ndarray]:
-        """Channels that must stay whoever reads them."""
+        """Channels that must stay, whether or not they are read."""
         for tensor in (*self.inputs, *self.outputs):
             yield atoms(tensor)
 
     def resized(
         self, constant: Constants, kept_in: list[np.ndarray], kept_out: np.ndarray
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """Options of the smaller layer that change, and its weights.
+        """The options of the layer that change when it becomes smaller, and its new weights.
 
         Args:
-          constant: of the first input, where all calls of the layer agree.
-          kept_in, kept_out: booleans by channel, of all inputs and of the first output.
+          constant: constants of the first input that are the same in all calls of the layer, else NaN.
+          kept_in, kept_out: booleans [channels], of all inputs and of the first output.
         """
         return {}, self.layer.get_weights()
 
     def used(self, kept_in: list[np.ndarray]) -> list[int]:
-        """The inputs, by number, that the smaller call still takes."""
+        """The indices of the inputs that the smaller call still takes."""
         return list(range(len(self.inputs)))
 
     def apply(self, layer: keras.layers.Layer, tensors: list[tf.Tensor | None]) -> Any:
@@ -74,12 +74,12 @@ class Rule:
         return layer(*arguments, **keywords)
 
     def added(self, constants: list[Constants], kept_out: np.ndarray) -> np.ndarray:
-        """What has to be added to the kept channels of the first output after `apply`, `constants` being the inputs."""
+        """What has to be added to the kept channels of the first output after `apply`; `constants`: of the inputs."""
         return np.zeros(int(kept_out.sum()))
 
 
 class Channelwise(Rule):
-    """A layer that treats each channel by itself and alike at all places, and leaves a constant what it is: pooling,
+    """A layer that treats each channel separately and all positions alike, and does not change constants: pooling,
     dropout, cropping. Weights, if any, have channels on their last axis."""
 
     same_in_every_call = False
@@ -100,7 +100,7 @@ class Channelwise(Rule):
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
-        """Whether the call is what the rule is for."""
+        """Whether the rule is for this call."""
         return (
             len(inputs) == len(call.outputs) == 1
             and inputs[0].axis == -1

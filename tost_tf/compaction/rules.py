@@ -1,4 +1,4 @@
-"""Which rule a call goes by."""
+"""Which rule applies to a call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _classes(names: str) -> list[type]:
     return [getattr(keras.layers, name) for name in names.split()]
 
 
-# Class of a layer (no subclass of it, which may do anything) or symbol of an operation -> rules, the first that fits.
+# Class of a layer (not its subclasses, which may do anything) or symbol of an operation -> rules; the first that fits.
 RULES: dict[type | str, tuple[type[Rule], ...]] = {
     **dict.fromkeys(_classes("Conv1D Conv2D Conv3D"), (Weighted,)),
     **dict.fromkeys(_classes("SeparableConv1D SeparableConv2D"), (Separable,)),
@@ -58,7 +58,7 @@ RULES |= {symbol: (Pointwise, *RULES[symbol]) for symbol in MERGES if symbol in 
 
 
 def rule_for(call: Call, inputs: list[Tensor]) -> Rule:
-    """The rule of a call: the one for its layer if that fits how the layer is set and called, else `Rule` itself."""
+    """The rule of a call: the one for its layer if it fits the layer's options and the call, else `Rule` itself."""
     layer = call.layer
     noise_shape = getattr(layer, "noise_shape", None)
     unusual = (

@@ -15,13 +15,13 @@ def safe_taps(
     padding: str,
     image_size: Sequence[int | None],
 ) -> np.ndarray:
-    """Whether each tap of the window is on the image at every place the window is put: a constant channel adds the
-    same there, at the borders too.
+    """Whether each tap of the window is on the image at every position of the window. Then a constant channel adds the
+    same number everywhere, at the borders too.
 
     Args:
       kernel_size, strides, dilation: by dimension.
       padding: "valid", "same" (as TensorFlow pads) or "causal".
-      image_size: by dimension, `None` where it is open.
+      image_size: by dimension, `None` if unknown.
 
     Returns:
       Booleans, [*kernel_size].
@@ -37,6 +37,6 @@ def _safe(kernel: int, stride: int, dilation: int, size: int | None, padding: st
     if padding not in ("same", "causal") or size is None:
         return np.full(kernel, False)
     reach = (kernel - 1) * dilation
-    last = (-(-size // stride) - 1) * stride  # where the window is put last
+    last = (-(-size // stride) - 1) * stride  # the last position of the window
     before = reach if padding == "causal" else max(last + reach + 1 - size, 0) // 2
     return (offsets >= before) & (last + offsets - before < size)

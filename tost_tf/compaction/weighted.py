@@ -1,4 +1,4 @@
-"""Rules for layers whose every output channel may read every input channel: convolutions and Dense."""
+"""Rules for layers in which any output channel may read any input channel: convolutions and Dense."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tost_tf.graph.calls import Call
 
 
 class Weighted(Rule):
-    """A layer with a kernel from input to output channels. An output channel is constant if all it reads is; an input
-    channel is done without if no kept output reads it, or if it is constant and goes into the biases.
+    """A layer with a kernel from input to output channels. An output channel is constant if all channels it reads are.
+    An input channel is not needed if no kept output reads it, or if it is constant and the biases can take it in.
 
     Attributes:
       reads: whether any weight is non-zero, [in, out].
-      reads_unsafely: whether any is that falls on padding somewhere, [in, out].
+      reads_unsafely: whether any weight that somewhere falls on padding is non-zero, [in, out].
     """
 
     channels_option = "filters"
@@ -34,14 +34,14 @@ class Weighted(Rule):
         return np.any(by_tap(self.layer.kernel)[taps.ravel()], axis=0)
 
     def _gain(self, rows: np.ndarray) -> np.ndarray:
-        """The sum of the weights of some input channels, in double precision, [in, out]."""
+        """The sum over taps of the weights of some input channels, in double precision, [in, out]."""
         return by_tap(self.layer.kernel)[:, rows].sum(axis=0, dtype=np.float64)
 
     def _safe(self) -> np.ndarray:
         return safe_taps_of(self.layer, self.inputs[0])
 
     def _stuck(self, constant: Constants) -> np.ndarray:
-        """What an output channel reads that is not a constant which a bias can replace, [in, out]."""
+        """Whether an output channel reads an input channel that a bias cannot replace, [in, out]."""
         absorbed = (constant == 0)[:, None] | (~np.isnan(constant)[:, None] & ~self.reads_unsafely)
         return self.reads & ~absorbed
 
@@ -66,7 +66,7 @@ class Weighted(Rule):
             yield atoms(self.outputs[0])
 
     def needed(self, constant: Constants, kept: np.ndarray) -> np.ndarray:
-        """Which input channels the kept output channels cannot do without."""
+        """Which input channels the kept output channels need."""
         return self._stuck(constant)[:, kept].any(axis=1)
 
     def resized(
@@ -83,7 +83,7 @@ class Weighted(Rule):
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
-        """Whether the call is what the rule is for."""
+        """Whether the rule is for this call."""
         return len(inputs) == 1 and inputs[0].axis == -1 and getattr(call.layer, "groups", 1) == 1
 
 
@@ -97,7 +97,7 @@ class Dense(Weighted):
 
 
 class Separable(Weighted):
-    """A separable convolution: each input channel filtered by itself, then mixed by a 1x1 convolution."""
+    """A separable convolution: each input channel is filtered separately, then a 1x1 convolution mixes them."""
 
     def _mixing(self) -> np.ndarray:
         """The 1x1 convolution, [in, multiplier, out]."""
@@ -121,8 +121,8 @@ class Separable(Weighted):
 
 
 class Depthwise(Rule):
-    """A depthwise convolution: channel i of the input makes channels i·m to i·m + m - 1 of the output, and stays or
-    goes with them."""
+    """A depthwise convolution: channel i of the input becomes channels i·m to i·m + m - 1 of the output, and is kept
+    or removed with them."""
 
     def constants(self, inputs: list[Constants]) -> list[Constants]:
         kernel = by_tap(self.layer.depthwise_kernel)
@@ -150,7 +150,7 @@ class Depthwise(Rule):
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
-        """Whether the call is what the rule is for."""
+        """Whether the rule is for this call."""
         return len(inputs) == 1 and inputs[0].axis == -1
 
 
