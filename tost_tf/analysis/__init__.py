@@ -1,6 +1,6 @@
 """The analyses of the paper: functions that return numbers, and others that draw them.
 
-The names below are imported when they are first used: the options of analyses need no TensorFlow.
+The names below are imported at first use, since the options of analyses need no TensorFlow.
 """
 
 from __future__ import annotations

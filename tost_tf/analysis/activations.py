@@ -22,16 +22,16 @@ BATCH = 250
 
 
 def activation_sparsity(model: keras.Model, images: np.ndarray, epsilon: float = 1e-2) -> list[dict]:
-    """The share of zero outputs of each ReLU or ghost neuron of a model, in inference mode.
+    """The fraction of zero outputs of each ReLU or ghost neuron of a model, in inference mode.
 
     Args:
-      model: a functional or Sequential tf_keras model; nested models are looked into, and a layer that is called
-        several times is counted over all its calls.
-      images: as the model takes them, [images, ...].
-      epsilon: outputs nearer to zero than this count as near zero.
+      model: a functional or Sequential tf_keras model. Layers of nested models are counted too, and a layer that is
+        called several times is counted over all its calls.
+      images: preprocessed as the model expects, [images, ...].
+      epsilon: outputs with a smaller absolute value than this count as near zero.
 
     Returns:
-      Rows of `layer`, `stage`, `zero` and `near_zero` (shares in [0, 1]) and `outputs` (how many there were).
+      Rows of `layer`, `stage`, `zero` and `near_zero` (fractions in [0, 1]) and `outputs` (the number of outputs).
     """
     counts: dict[str, np.ndarray] = {}
 
@@ -50,45 +50,45 @@ def activation_sparsity(model: keras.Model, images: np.ndarray, epsilon: float =
 
 
 def by_stage(rows: list[dict]) -> list[dict]:
-    """The rows of `activation_sparsity` summed up by stage, each output counting once."""
+    """The rows of `activation_sparsity` averaged by stage, weighted by the number of outputs."""
     stages = dict.fromkeys(row["stage"] for row in rows)
     summed = []
     for stage in stages:
-        own = [row for row in rows if row["stage"] == stage]
-        total = sum(row["outputs"] for row in own)
-        shares = {key: sum(row[key] * row["outputs"] for row in own) / total for key in ("zero", "near_zero")}
-        summed.append({"stage": stage, **shares, "outputs": total})
+        members = [row for row in rows if row["stage"] == stage]
+        total = sum(row["outputs"] for row in members)
+        fractions = {key: sum(row[key] * row["outputs"] for row in members) / total for key in ("zero", "near_zero")}
+        summed.append({"stage": stage, **fractions, "outputs": total})
     return summed
 
 
 def stage_of(name: str) -> str:
-    """ "stage2" of "stage2_block1_relu1", "conv3" of "conv3_block2_1_relu"; of other names what comes before "_"."""
+    """ "stage2" for "stage2_block1_relu1", "conv3" for "conv3_block2_1_relu"; for other names the part before "_"."""
     match = re.match(r"((?:stage|block|conv|group|layer)\w*?\d+)(?:_|$)", name)
     return match[1] if match else name.partition("_")[0]
 
 
 @contextlib.contextmanager
 def _listening(model: keras.Model, record: Callable[[str, tf.Tensor], None]) -> Iterator[None]:
-    """Tells `record` what each ReLU or ghost neuron of the model gives, as long as the block lasts."""
+    """Inside the `with` block, passes the name and output of each ReLU or ghost neuron to `record`."""
     undo = []
 
     def listen(owner: keras.layers.Layer, attribute: str, name: str) -> None:
         original = getattr(owner, attribute)
 
-        def heard(*args, **kwargs):
+        def recorded(*args, **kwargs):
             outputs = original(*args, **kwargs)
             record(name, outputs)
             return outputs
 
-        object.__setattr__(owner, attribute, heard)
+        object.__setattr__(owner, attribute, recorded)
         undo.append(lambda: object.__setattr__(owner, attribute, original))
 
     for layer in _flat(model):
-        own = unwrapped_layer(layer)
-        if isinstance(own, GhostActivation) or is_relu(own):
-            listen(own, "call", own.name.removesuffix("_ghost"))
-        elif has_activation(own) and own.activation in RELUS:
-            listen(own, "activation", own.name)
+        inner = unwrapped_layer(layer)
+        if isinstance(inner, GhostActivation) or is_relu(inner):
+            listen(inner, "call", inner.name.removesuffix("_ghost"))
+        elif has_activation(inner) and inner.activation in RELUS:
+            listen(inner, "activation", inner.name)
     try:
         yield
     finally:
@@ -105,7 +105,7 @@ def _flat(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 def draw_activations(results: Results, path: Path, title: str) -> None:
-    """Bars: the share of zero (and, lighter, of nearly zero) activations by stage."""
+    """Bars: the fraction of activations that are zero (lighter: nearly zero), by stage."""
     stages = {label: by_stage(rows) for label, rows in results.items()}
     names = list(dict.fromkeys(row["stage"] for rows in stages.values() for row in rows))
     figure, axes = titled_axes(title, 1.5 + 0.5 * len(names))
@@ -118,7 +118,7 @@ def draw_activations(results: Results, path: Path, title: str) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    axes.set_xlabel("share of activations on the test images")
+    axes.set_xlabel("fraction of activations on the test images")
     axes.legend()
     save(figure, path)
 

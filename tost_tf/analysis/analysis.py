@@ -1,4 +1,4 @@
-"""What an analysis of a trained network is."""
+"""The interface of an analysis of a trained network."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Subject:
     """A trained network that is analysed.
 
     Attributes:
-      model: its weights are those that would be exported; the view in use is what they are for.
+      model: with the weights that would be exported, and the view in use that they belong to.
       masks: of its prunable weights, `None` for a dense network.
-      data: what it was trained on.
+      data: the dataset it was trained on.
     """
 
     model: GhostModel
@@ -33,19 +33,19 @@ class Subject:
     data: ImageData
 
     def examples(self, part: LabelledImages, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first images of a part of the data as the network takes them, and their one-hot labels."""
+        """The first images of a part of the data, preprocessed for the network, and their one-hot labels."""
         return first_examples(self.data, part, count)
 
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """How numbers are made and drawn. One of one's own is registered as kind "analysis".
+    """How numbers are computed and drawn. New analyses are registered as kind "analysis".
 
     Attributes:
-      draw: draws the rows of one network or of several into one figure: results, the PNG file, the title.
+      draw: draws the rows of one or more networks into one figure. Arguments: results, the PNG file, the title.
       title: of the figure.
-      compute: gives rows of numbers, all with the same keys; `None` where they are recorded while a network trains.
-      recorded_by: the option that records them, and a good value: "hessian_every=1".
+      compute: returns rows of numbers, all with the same keys; `None` if they are recorded during training.
+      recorded_by: the option that records them, with a useful value: "hessian_every=1".
     """
 
     draw: Callable[[Results, Path, str], None]

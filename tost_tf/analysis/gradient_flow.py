@@ -14,9 +14,9 @@ from tost_tf.graph.batch_norm import statistics_kept
 
 
 def gradient_flow(model: keras.Model, images: np.ndarray, labels: np.ndarray, loss: keras.losses.Loss) -> float:
-    """The mean over prunable kernels of the norm of the gradient of their kept weights.
+    """The gradient norm of the kept weights of a kernel, averaged over all prunable kernels.
 
-    BatchNormalization uses the batch's statistics, as in training; its running ones are put back.
+    BatchNormalization uses the batch's statistics, as in training; its running statistics are restored afterwards.
 
     Args:
       model: as for `KeptWeights`.
@@ -36,7 +36,7 @@ def gradient_flow(model: keras.Model, images: np.ndarray, labels: np.ndarray, lo
 def _gradients(model, loss, variables, images, labels) -> list[tf.Tensor]:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(variables)
-        # Not called: under a distribution strategy a loss refuses to take the mean itself.
+        # `loss.call`, not `loss`: under a distribution strategy a loss refuses to compute the mean itself.
         value = tf.reduce_mean(loss.call(tf.constant(labels), model(tf.constant(images), training=True)))
     return tape.gradient(value, variables, unconnected_gradients="zero")
 

@@ -1,4 +1,4 @@
-"""The largest eigenvalues of the loss's Hessian, of kept weights only (ToST, Figures 2 and 9a)."""
+"""The largest eigenvalues of the Hessian of the loss, for kept weights only (ToST, Figures 2 and 9a)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ EIGENVALUES = 5
 
 
 class MaskedHessian:
-    """Products of vectors with the Hessian of the mean cross-entropy, rows and columns of pruned weights left out.
+    """Products of vectors with the Hessian of the mean cross-entropy, without rows and columns of pruned weights.
 
-    BatchNormalization is in inference mode. A product is forward-over-reverse differentiation: about the cost of two
-    gradients, in the memory of one micro-batch.
+    BatchNormalization is in inference mode. A product is computed by forward-over-reverse differentiation, at about
+    the cost of two gradients and with the memory of one micro-batch.
 
     Args:
       model: as for `KeptWeights`.
-      images, labels: the fixed examples, labels one-hot or whole numbers.
-      micro_batch: examples at a time.
+      images, labels: the fixed examples, labels one-hot or integers.
+      micro_batch: the number of examples processed at a time.
     """
 
     def __init__(self, model: keras.Model, images: np.ndarray, labels: np.ndarray, micro_batch: int = MICRO_BATCH):
@@ -40,7 +40,7 @@ class MaskedHessian:
         self._of_batch = twice_differentiable(self._product_of_batch, model, self.weights.variables)
 
     def product(self, vector: np.ndarray) -> np.ndarray:
-        """H·v, both of `weights.size`, double precision; pruned entries of v are taken as zero."""
+        """H·v; both vectors have `weights.size` entries in double precision. Pruned entries of v are taken as zero."""
         kept = zip(self.weights.parts(vector), self.weights.masks, self.weights.variables, strict=True)
         tangents = [tf.constant(part * mask, variable.dtype) for part, mask, variable in kept]
         total = np.zeros(self.weights.size)
@@ -67,17 +67,17 @@ class MaskedHessian:
 def top_eigenvalues(
     hessian: MaskedHessian, count: int = 5, iterations: int = 30, seed: int = 0
 ) -> tuple[list[dict], np.ndarray]:
-    """The algebraically largest eigenvalues by Lanczos iteration with full reorthogonalisation.
+    """The algebraically largest eigenvalues, by Lanczos iteration with full reorthogonalisation.
 
     Args:
-      hessian: whose eigenvalues.
-      count: how many; fewer where fewer weights are kept.
-      iterations: products at most; more give smaller residuals.
+      hessian: the Hessian.
+      count: how many eigenvalues; fewer are returned if fewer weights are kept.
+      iterations: maximum number of products; more give smaller residuals.
       seed: of the first vector.
 
     Returns:
-      Rows of `index` (from 1), `eigenvalue` and `residual` (‖H·v - λ·v‖, of one more product each), and the unit
-      eigenvector of the first.
+      Rows of `index` (from 1), `eigenvalue` and `residual` (‖H·v - λ·v‖, from one more product each), and the unit
+      eigenvector of the largest eigenvalue.
     """
     weights = hessian.weights
     kept = weights.flat([np.ones(mask.shape) for mask in weights.masks])
@@ -105,7 +105,7 @@ def top_eigenvalues(
 
 
 def _residual(hessian: MaskedHessian, eigenvalue: float, eigenvector: np.ndarray) -> float:
-    """‖H·v - λ·v‖. The iteration has an estimate of its own, which knows nothing of how products are rounded."""
+    """‖H·v - λ·v‖. The estimate of the iteration itself does not include rounding errors of the products."""
     return float(np.linalg.norm(hessian.product(eigenvector) - eigenvalue * eigenvector))
 
 
@@ -115,7 +115,7 @@ def draw_hessian(results: Results, path: Path, title: str) -> None:
     for number, (label, rows) in enumerate(results.items()):
         values = [row["eigenvalue"] for row in rows]
         axes.plot([row["index"] for row in rows], values, "os^v"[number % 4], color=COLOURS[number % 4], label=label)
-    axes.set_xlabel("place of the eigenvalue")
+    axes.set_xlabel("rank of the eigenvalue")
     axes.set_xticks(sorted({row["index"] for rows in results.values() for row in rows}))
     axes.set_ylabel("eigenvalue of the Hessian, kept weights")
     axes.legend()

@@ -1,4 +1,4 @@
-"""The loss of a model as a function of its kept weights, the subspace all analyses stay in."""
+"""The loss of a model as a function of its kept weights: all analyses stay in this subspace."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class KeptWeights:
     """The trainable weights of a model as one long vector, in which pruned weights are always zero.
 
     Args:
-      model: a model made by `sparsify`, a `GhostModel` (its view in use), or a plain model, of which weights that are
-        exactly zero in a prunable kernel count as pruned.
+      model: a model made by `sparsify`, a `GhostModel` (its view in use), or a plain model: there, weights of prunable
+        kernels that are exactly zero count as pruned.
 
     Attributes:
       variables: the trainable weights.
-      masks: 1 where a weight is kept, by variable.
-      kernels, depthwise: whether a variable is a prunable kernel, and one of a depthwise convolution.
+      masks: for each variable an array, 1 where a weight is kept.
+      kernels, depthwise: for each variable whether it is a prunable kernel, and a depthwise one.
       size: the length of the vector, pruned weights included.
     """
 
@@ -42,20 +42,20 @@ class KeptWeights:
         return self.model.plain if isinstance(self.model, GhostModel) else self.model
 
     def read_masks(self) -> None:
-        """Takes the masks as they are now, if they may have changed."""
-        present, kernels = current_masks(self._network), prunable_weights(self._network)
-        by_kernel = {id(kernel): present.get(path, kernel.numpy() != 0) for path, kernel in kernels.items()}
+        """Reads the masks again, after they may have changed."""
+        current, kernels = current_masks(self._network), prunable_weights(self._network)
+        by_kernel = {id(kernel): current.get(path, kernel.numpy() != 0) for path, kernel in kernels.items()}
         variables = self.model.trainable_weights
         self.masks = [np.asarray(by_kernel.get(id(v), np.ones(v.shape)), np.float32) for v in variables]
 
     def flat(self, arrays: list) -> np.ndarray:
-        """One array for each variable as a vector in double precision, pruned weights set to zero."""
+        """Joins one array for each variable to a vector in double precision, with pruned weights set to zero."""
         return np.concatenate(
             [(np.asarray(a, np.float64) * m).ravel() for a, m in zip(arrays, self.masks, strict=True)]
         )
 
     def parts(self, vector: np.ndarray) -> list[np.ndarray]:
-        """A vector as one array for each variable, of its type."""
+        """Splits a vector into one array for each variable, with its shape and type."""
         ends = np.cumsum([mask.size for mask in self.masks])[:-1]
         return [
             part.reshape(variable.shape).astype(variable.dtype.as_numpy_dtype)
@@ -63,10 +63,10 @@ class KeptWeights:
         ]
 
     def losses_along(self, directions: list[np.ndarray], places: np.ndarray, images, labels) -> list[tuple]:
-        """Loss and accuracy at the weights plus a combination of directions; the weights are put back after.
+        """Loss and accuracy at the weights plus combinations of directions; the weights are restored afterwards.
 
         Args:
-          directions: vectors as `flat` gives them.
+          directions: vectors as `flat` returns them.
           places: coefficients, [places, directions].
           images, labels: one-hot labels; the loss is cross-entropy, the model in inference mode.
 
@@ -90,13 +90,13 @@ class KeptWeights:
 
 
 def _local(variable: tf.Variable) -> tf.Variable:
-    """Of a variable that is on several replicas the first copy: derivatives are taken outside the replicas."""
+    """The first copy of a variable that is on several replicas: derivatives are computed outside the replicas."""
     strategy = getattr(variable, "distribute_strategy", None)
     return strategy.experimental_local_results(variable)[0] if strategy else variable
 
 
 def loss_and_accuracy(model: keras.Model, images: np.ndarray, labels: np.ndarray, batch: int = 500) -> tuple:
-    """Mean cross-entropy against labels (one-hot or whole numbers), and accuracy, in inference mode."""
+    """Mean cross-entropy for labels (one-hot or integers), and accuracy, in inference mode."""
     labels = np.asarray(one_hot(labels, classes_of(model)))
     loss, right, as_logits = 0.0, 0.0, to_logits(model)
     for start in range(0, len(images), batch):

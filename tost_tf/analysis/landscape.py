@@ -22,8 +22,8 @@ def loss_along_direction(
 
     Args:
       model: as for `KeptWeights`.
-      direction: a vector of kept weights, such as the top eigenvector of the Hessian; made a unit vector.
-      distances: how far.
+      direction: a vector of kept weights, such as the top eigenvector of the Hessian; it is scaled to a unit vector.
+      distances: the distances from the trained weights.
       images, labels: the examples, labels one-hot.
 
     Returns:
@@ -40,7 +40,7 @@ def loss_along_direction(
 def filter_normalised_direction(weights: KeptWeights, seed: int) -> np.ndarray:
     """A random direction whose filters have the norms of the model's filters (Li et al. 2018, Section 4).
 
-    Pruned weights do not move, nor do biases and BatchNormalization, as in that paper.
+    It is zero for pruned weights, and as in that paper for biases and BatchNormalization.
     """
     generator = np.random.default_rng(seed)
     parts = []
@@ -48,7 +48,7 @@ def filter_normalised_direction(weights: KeptWeights, seed: int) -> np.ndarray:
     for variable, mask, is_kernel, is_depthwise in kinds:
         value = variable.numpy()
         drawn = generator.normal(size=value.shape) * mask
-        # A filter is what gives one output channel: of a depthwise kernel, [..., channels, multiplier].
+        # A filter computes one output channel. A depthwise kernel is [..., channels, multiplier].
         axes = tuple(range(value.ndim - (2 if is_depthwise else 1)))
         norms = np.sqrt((drawn**2).sum(axes, keepdims=True))
         wanted = np.sqrt((value.astype(np.float64) ** 2).sum(axes, keepdims=True))
@@ -64,7 +64,7 @@ def weight_landscape(
     Args:
       model: as for `KeptWeights`.
       images, labels: the examples, labels one-hot.
-      points: of the grid, a side.
+      points: on each side of the grid.
       reach: the grid goes from -reach to reach in both directions.
       seed: of the directions.
 
@@ -83,9 +83,9 @@ def input_landscape(
 ) -> list[dict]:
     """The mean loss of images moved along two random orthogonal directions, the same for all images.
 
-    A direction has the root mean square 1 by pixel and channel, so `reach` is in the units of normalised pixels.
+    A direction has root mean square 1 over pixels and channels, so `reach` is in units of normalised pixels.
 
-    Args, returns: as for `weight_landscape`.
+    Arguments and result are as for `weight_landscape`.
     """
     generator = np.random.default_rng(seed)
     drawn, _ = np.linalg.qr(generator.normal(size=(images[0].size, 2)))

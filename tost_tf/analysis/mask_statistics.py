@@ -1,4 +1,4 @@
-"""What a mask leaves of each layer, and how alike two masks are."""
+"""What a mask leaves of each layer, and how similar two masks are."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
     """Density, dead channels and effective density of each layer.
 
     A weight is effective if it lies on a path of kept weights from the image to the logits (Vysogorets & Kempe 2023);
-    what shortcuts carry counts. Found by the flow through the network of which every kept weight is 1.
+    paths through shortcuts count. It is found by the synaptic flow when every kept weight is 1.
 
     Args:
-      model: the dense network the masks are for.
+      model: the dense network of the masks.
       masks: weight path -> 0/1.
 
     Returns:
-      Rows of `layer`, `weights`, `density`, `dead_outputs` and `dead_inputs` (shares of channels without any kept
-      weight; a depthwise kernel has as many inputs as outputs), `effective_density`, and `log10_paths`, the logarithm
-      of the number of paths through the layer, -inf if there is none: a path is counted for each pixel it starts from
-      and averaged where the network pools.
+      Rows of `layer`, `weights`, `density`, `dead_outputs` and `dead_inputs` (fractions of channels without kept
+      weights), `effective_density`, and `log10_paths`, the base-10 logarithm of the number of paths through the layer,
+      -inf if there is none. A path is counted for each pixel at which it starts, and averaged where the network pools.
     """
     scores = SynapticFlow(model, paths_only=True).scores(masks)
     groups = {path: getattr(unwrapped_layer(layer), "groups", 1) for path, layer in prunable_layers(model)}
@@ -59,23 +58,23 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
 
 
 def _reads(mask: np.ndarray, groups: int) -> np.ndarray:
-    """Whether any kept weight reads an input channel; in a grouped kernel each group of outputs reads its own."""
+    """Whether any kept weight reads an input channel. In a grouped kernel, each group of outputs has its own inputs."""
     per_group = mask.reshape(*mask.shape[:-1], groups, mask.shape[-1] // groups)
     return per_group.any((*range(mask.ndim - 2), -1)).ravel()
 
 
 def mask_overlap(one: Masks, other: Masks) -> list[dict]:
-    """How alike two masks of the same network are, layer by layer.
+    """How similar two masks of the same network are, layer by layer.
 
     Returns:
-      Rows of `layer`, `overlap` (kept in both / kept in one of them, 1 where neither keeps any) and `by_chance`, what
-      independent masks of these densities would have on average.
+      Rows of `layer`, `overlap` (weights kept in both / kept in at least one; 1 if neither keeps any) and `by_chance`,
+      the expected overlap of independent masks of the same densities.
 
     Raises:
       TostError: the masks are of different networks.
     """
     if {path: mask.shape for path, mask in one.items()} != {path: mask.shape for path, mask in other.items()}:
-        raise TostError("the two masks are of different networks, they cannot be compared layer by layer")
+        raise TostError("the two masks are of different networks and cannot be compared layer by layer")
     rows = []
     for path, mask in one.items():
         a, b = mask.astype(bool), other[path].astype(bool)
@@ -107,7 +106,7 @@ def draw_mask(results: Results, path: Path, title: str) -> None:
         axes.set_yticks(range(len(layers)), layers, fontsize=8)
         axes.set_ylim(len(layers) - 0.4, -0.6)
         axes.set_xlim(-0.03, 1.03)
-        axes.set_xlabel("share of weights, or of channels")
+        axes.set_xlabel("fraction of weights, or of channels")
         axes.set_title(label, fontsize=10, parse_math=False)
         axes.grid(alpha=0.3)
     panels[0].legend(fontsize=8)
@@ -115,10 +114,10 @@ def draw_mask(results: Results, path: Path, title: str) -> None:
 
 
 def draw_overlap(rows: list[dict], path: Path, title: str) -> None:
-    """Bars by layer: the share of weights two masks have in common, and what chance would give."""
+    """Bars by layer: the overlap of two masks, and the overlap expected by chance."""
     figure, axes = titled_axes(title, 1.5 + 0.22 * len(rows))
     places = range(len(rows))
-    axes.barh(places, [row["overlap"] for row in rows], color=BLUE, label="kept in both / kept in one of them")
+    axes.barh(places, [row["overlap"] for row in rows], color=BLUE, label="kept in both / kept in at least one")
     axes.plot([row["by_chance"] for row in rows], places, "|", color=ORANGE, ms=10, mew=2, label="by chance")
     axes.set_yticks(places, [row["layer"] for row in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -132,4 +131,4 @@ def _compute(subject: Subject, options: AnalysisOptions) -> list[dict]:
     return mask_spectrum(strip(subject.model.plain), subject.masks or {})
 
 
-ANALYSIS = Analysis(draw_mask, "what the mask leaves", _compute)
+ANALYSIS = Analysis(draw_mask, "what the mask keeps", _compute)

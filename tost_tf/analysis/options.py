@@ -1,4 +1,4 @@
-"""How finely an analysis looks."""
+"""The options of analyses."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tost_tf.options import option
 class AnalysisOptions:
     """The options of all analyses."""
 
-    examples: int = option(500, "images the losses and the Hessian are computed on", minimum=1)
-    iterations: int = option(30, "Lanczos iterations, at most", minimum=1)
-    points: int = option(15, "points of a line or of a grid's side", minimum=3, maximum=1001)
-    reach: float = option(1.0, "how far lines and grids reach", above=0)
+    examples: int = option(500, "number of images for the losses and the Hessian", minimum=1)
+    iterations: int = option(30, "maximum number of Lanczos iterations", minimum=1)
+    points: int = option(15, "points on a line or on each side of a grid", minimum=3, maximum=1001)
+    reach: float = option(1.0, "lines and grids go from -reach to reach", above=0)
     epsilon: float = option(0.01, "activations below this count as near zero", above=0)
     seed: int = option(0, "seed of random directions", minimum=0)

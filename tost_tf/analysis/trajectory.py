@@ -1,4 +1,4 @@
-"""The largest eigenvalue along training (ToST, Figures 2 and 9a), recorded while a network trains."""
+"""The largest eigenvalue during training (ToST, Figures 2 and 9a), recorded while a network trains."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ def draw_trajectory(results: Results, path: Path, title: str) -> None:
     save(figure, path)
 
 
-ANALYSIS = Analysis(draw_trajectory, "largest eigenvalue along training", recorded_by="hessian_every=1")
+ANALYSIS = Analysis(draw_trajectory, "largest eigenvalue during training", recorded_by="hessian_every=1")
