@@ -1,4 +1,4 @@
-"""From a trained model to files that know nothing of this project."""
+"""Writes a trained model to files that can be used without this project."""
 
 from __future__ import annotations
 

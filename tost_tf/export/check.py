@@ -1,4 +1,4 @@
-"""What an exported file has to do to pass, and how it did."""
+"""The check of an exported file: what it must fulfil, and what was measured."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tost_tf.graph.kernels import prunable_weights
 
 
 def check_file(kind: Format, path: Path, network: keras.Model, written: keras.Model, data: ImageData) -> dict[str, Any]:
-    """Logits, accuracy and zeros of a file in a fresh process, on the whole test set, for the manifest.
+    """Checks logits, accuracy and zeros of a file in a fresh process, on the whole test set.
 
     Args:
       kind: its format.
       path: the file.
-      network: what the file is compared with.
-      written: what the file was made of: `network` or a smaller one that computes the same.
-      data: whose test images it is run on.
+      network: the model the file is compared with.
+      written: the model the file was made from: `network`, or a smaller one that computes the same.
+      data: its test images are used.
 
     Returns:
-      What was found, and where that is not good enough `failed`, which says why.
+      The measurements, for the manifest. If they are not good enough, `failed` gives the reason.
     """
     stated = {"tolerance": dataclasses.asdict(kind.tolerance)}
     inputs, labels = first_examples(data, data.test, len(data.test))
@@ -45,7 +45,7 @@ def check_file(kind: Format, path: Path, network: keras.Model, written: keras.Mo
     allowed = max(kind.tolerance.accuracy, 1 / len(labels))
     if abs(accuracy - in_memory) > allowed + 1e-9:
         wrong.append(
-            f"{path} is right on {accuracy:.2%}, the network on {in_memory:.2%}: more than {allowed:.2%} apart"
+            f"{path} has accuracy {accuracy:.2%}, the network in memory {in_memory:.2%}: more than {allowed:.2%} apart"
         )
     numbers = {
         "test_accuracy": accuracy,
@@ -62,7 +62,7 @@ def _finite(number: float) -> float | None:
 
 
 def _wrong_logits(kind: Format, path: Path, found: FreshProcessResult, expected: np.ndarray) -> list[str]:
-    """What is wrong with the logits: that some are not finite, or differ by more than the format allows."""
+    """What is wrong with the logits: some are not finite, or differ by more than the format allows."""
     tolerance, wrong = kind.tolerance, []
     infinite = int(np.sum(~np.isfinite(found.logits)))
     if infinite:
@@ -79,13 +79,13 @@ def _wrong_logits(kind: Format, path: Path, found: FreshProcessResult, expected:
     if fraction is not None and not difference <= fraction * _root_mean_square(expected):
         wrong.append(
             f"{path} gives other logits than the network in memory: they differ by {difference:g} (root mean square), "
-            f"more than {fraction:g} of the {_root_mean_square(expected):g} they have there"
+            f"more than {fraction:g} of their size of {_root_mean_square(expected):g}"
         )
     return wrong
 
 
 def _largest_difference(found: FreshProcessResult, expected: np.ndarray) -> float:
-    """The largest |difference| of logits, those of bytes too; NaN or infinite if some are not finite."""
+    """The largest |difference| of logits, also of those computed from bytes; not finite if some logits are not."""
     difference = np.max(np.abs(found.logits - expected))
     if found.logits_of_bytes is not None:
         of_bytes = found.logits_of_bytes
@@ -100,7 +100,7 @@ def _root_mean_square(values: np.ndarray) -> float:
 def _zeros(
     kind: Format, path: Path, written: keras.Model, found: FreshProcessResult
 ) -> tuple[dict[str, Any], list[str]]:
-    """The sparsity of the file, by layer and in all, and what is wrong with it: pruned weights that are back."""
+    """The sparsity of the file, by layer and overall, and what is wrong with it: too few zeros, or too many."""
     kernels = {name: weight.numpy() for name, weight in prunable_weights(written).items()}
     expected = {name: kernel.size - int(np.count_nonzero(kernel)) for name, kernel in kernels.items()}
     zeros = zeros_by_kernel(kind, written, found)

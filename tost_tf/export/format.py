@@ -1,4 +1,4 @@
-"""What a format of exports is."""
+"""The interface of an export format."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Tolerance:
-    """How far a file may be from the network in memory.
+    """How much a file may differ from the network in memory.
 
     Attributes:
-      accuracy: of the accuracy on the test set, as a fraction; one image is always allowed.
-      logits: the largest difference, times the largest |logit|; `None`: any, as where a few images leave the ranges
-        that int8 was measured on.
-      logits_root_mean_square: that of the differences, times that of the logits; `None`: not looked at.
-      more_zeros: whether a kernel may have more zeros than in memory, as small weights have that are quantised.
+      accuracy: allowed difference of test accuracies, as a fraction; one image is always allowed.
+      logits: allowed difference of a logit, as a multiple of the largest |logit| (at least 1); `None`: any, since a few
+        images can leave the ranges measured for int8.
+      logits_root_mean_square: allowed root mean square of the differences, as a multiple of that of the logits; `None`:
+        not checked.
+      more_zeros: whether a kernel may have more zeros than in memory: quantisation rounds small weights to zero.
     """
 
     accuracy: float = 1e-3
@@ -35,10 +36,10 @@ class Tolerance:
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What is done with raw images before the network sees them, and some of them.
+    """How raw images are preprocessed for the network, and some examples.
 
     Attributes:
-      mean, deviation: by channel; the network is given (pixel / 255 - mean) / deviation.
+      mean, deviation: by channel; the network takes (pixel / 255 - mean) / deviation.
       images: raw training images, [images, height, width, channels], to measure the ranges of activations on.
     """
 
@@ -53,18 +54,18 @@ class Format:
 
     Attributes:
       file: the name of a file of this kind, or of its folder.
-      label: what it is called in messages.
-      takes_pixels: whether the file takes raw pixels, 0 to 255, or what the network takes.
-      write: writes a model to a path, whole or not at all; gives whether kernels are stored sparsely.
-      load: reads a file in a process that knows nothing of this project: the function is sent there as source code, so
-        it must be written with `def`, use nothing from outside itself and import what it needs. From the path to a
-        mapping of functions and a list of weights. The function `logits` is from a batch of images to their logits,
-        and `logits_of_bytes`, if there is one, is from images as bytes to theirs. A weight is its name and array.
-      places_of_kernels: from the model's kernels by path, the model and what the fresh process found, to the number of
-        each kernel in the list of weights by path; `None` if that cannot be known, and then kernels are known by size.
-      tolerance: how far the file may be from the network in memory.
-      needs_keras: whether `load` imports Keras 3; otherwise it runs where no Keras can be imported.
-      require: raises `TostError` if what is needed to write is not installed.
+      label: its name in messages.
+      takes_pixels: true if the file takes raw pixels, 0 to 255; false if it takes preprocessed images.
+      write: writes a model to a path, completely or not at all; returns whether kernels are stored sparsely.
+      load: reads a file in a process that cannot import this project. The function is sent there as source code, so it
+        must be written with `def`, use nothing from outside and import what it needs. It takes the path and returns a
+        mapping of functions and a list of weights as pairs (name, array). The function `logits` takes a batch of
+        images and returns their logits; `logits_of_bytes`, if there is one, does so for images as bytes.
+      places_of_kernels: takes the model's kernels by path, the model and what the fresh process found; returns the
+        index of each kernel in the list of weights, by path, or `None` if unknown: then kernels are matched by size.
+      tolerance: how much the file may differ from the network in memory.
+      needs_keras: whether `load` imports Keras 3; if not, it runs in a process where no Keras can be imported.
+      require: raises `TostError` if a package that `write` needs is not installed.
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""Running an export where it will be used: in a fresh process that has never heard of this project."""
+"""Runs an export as it will be used: in a fresh process that cannot import this project."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from tost_tf.errors import TostError
 from tost_tf.export.format import Format
 
-# What an export must do without. Most do without Keras, too, which is half of what importing TensorFlow takes.
+# Packages an export must not need. Most need no Keras either, which takes half the time of importing TensorFlow.
 FOREIGN = ("tost_tf", "tf_keras", "tensorflow_model_optimization")
 SEARCH_PATH = "TOST_SEARCH_PATH"  # fresh_process_program.py, which imports nothing of this project, reads it
 
@@ -27,8 +27,8 @@ class FreshProcessResult:
 
     Attributes:
       logits: of all images.
-      names, sizes, axes, zeros: by variable its name, how many weights and axes it has, and how many weights are zero.
-      logits_of_bytes: what a SavedModel's signature for bytes gives for the first images; `None` for other formats.
+      names, sizes, axes, zeros: for each variable its name, number of weights, number of axes, and number of zeros.
+      logits_of_bytes: of the first images, from a SavedModel's signature for bytes; `None` for other formats.
     """
 
     logits: np.ndarray
@@ -45,10 +45,10 @@ def run_in_fresh_process(kind: Format, path: str | os.PathLike, images: np.ndarr
     Args:
       kind: the file's format.
       path: the file.
-      images: as it takes them.
+      images: in the form the file takes.
 
     Raises:
-      TostError: it does not load or run there.
+      TostError: the file does not load or run there.
     """
     with tempfile.TemporaryDirectory() as scratch:
         loader, inputs, outputs = (Path(scratch, name) for name in ("loader.py", "images.npz", "outputs.npz"))
@@ -60,7 +60,7 @@ def run_in_fresh_process(kind: Format, path: str | os.PathLike, images: np.ndarr
         arguments = map(str, (loader, kind.load.__name__, path, inputs, outputs, *hidden))
         command = [sys.executable, "-I", str(program), *arguments]
         environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-        # Packages may be where only the user's settings lead to, which -I ignores: they are looked for there last.
+        # Packages may be in folders that only the user's settings name, which -I ignores: these are searched last.
         environment[SEARCH_PATH] = os.pathsep.join(path for path in sys.path if os.path.isabs(path))
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:

@@ -1,11 +1,11 @@
-"""A program of its own: loads an exported file with the packages of its format alone, and runs it.
+"""A separate program: loads an exported file with only the packages of its format, and runs it.
 
 Usage: python -I fresh_process_program.py LOADER.py FUNCTION FILE INPUT.npz OUTPUT.npz HIDDEN...
-LOADER.py has the function that loads the file: the `load` of a `Format`. INPUT.npz holds `images`, as the file takes
-them; OUTPUT.npz gets `logits`, and by variable (or constant) `names`, `sizes`, `axes` and `zeros`. Of a file that takes
-bytes too, and images that are bytes, it gets `logits_of_bytes` of the first images. HIDDEN are packages that cannot be
-imported here, as if they were not installed. The variable TOST_SEARCH_PATH may name more folders where packages are
-looked for, after Python's own.
+LOADER.py has the function that loads the file: the `load` of a `Format`. INPUT.npz holds `images`, in the form the file
+takes. OUTPUT.npz gets `logits`, and for each variable (or constant) `names`, `sizes`, `axes` and `zeros`. If the file
+also takes bytes, and the images are bytes, it gets `logits_of_bytes` of the first images. HIDDEN are packages that
+cannot be imported here, as if they were not installed. The environment variable TOST_SEARCH_PATH may name more folders
+in which packages are searched, after Python's default folders.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BATCH = 250
 
 
 def run(function, images: np.ndarray) -> np.ndarray:
-    """What a function gives for images, batch by batch."""
+    """The results of a function for images, computed batch by batch."""
     parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     return np.concatenate([np.asarray(function(part)) for part in parts])
 

@@ -1,4 +1,4 @@
-"""How many zeros the kernels of a network have in a file, as they were found there."""
+"""How many zeros the kernels of a network have in an exported file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from tost_tf.graph.kernels import prunable_weights
 
 
 def zeros_by_kernel(kind: Format, network: keras.Model, found: FreshProcessResult) -> dict[str, int | None]:
-    """Weight path -> how many weights of that kernel are zero in the file, `None` where no variable has its size.
+    """Weight path -> number of zeros of that kernel in the file, `None` if no variable has its size.
 
     Args:
-      kind: the file's format, which says what place a kernel has in the file. Where that cannot be known, of the
-        variables with as many weights as kernels of the network have, the one with most zeros is taken for the kernel
-        with most zeros, and so on.
-      network: what was written.
+      kind: the file's format, which finds the kernels in the file. If it cannot, kernels and variables of the same
+        size are matched in the order of their number of zeros.
+      network: the model that was written.
       found: what a fresh process found in the file.
     """
     kernels = prunable_weights(network)
@@ -35,7 +34,7 @@ def zeros_by_kernel(kind: Format, network: keras.Model, found: FreshProcessResul
 def by_order(
     kernels: Mapping[str, tf.Variable], network: keras.Model, found: FreshProcessResult
 ) -> dict[str, int] | None:
-    """The places of kernels in a file that has the model's variables in the model's order."""
+    """The indices of kernels in a file that has the model's variables in the model's order."""
     order = {id(variable): place for place, variable in enumerate(network.variables)}
     return {path: order[id(kernel)] for path, kernel in kernels.items()} if len(order) == len(found.sizes) else None
 
@@ -43,8 +42,8 @@ def by_order(
 def by_name(
     kernels: Mapping[str, tf.Variable], network: keras.Model, found: FreshProcessResult
 ) -> dict[str, int] | None:
-    """The places of kernels in a file whose variables have the paths of the model's weights as names."""
-    # Names of nested models may stand before those of layers here, and not there.
+    """The indices of kernels in a file whose variables are named by the paths of the model's weights."""
+    # One of the two names may have the name of a nested model in front.
     same = lambda name, path: f"/{name}".endswith(f"/{path}") or f"/{path}".endswith(f"/{name}")  # noqa: E731
     places = {path: [place for place, name in enumerate(found.names) if same(name, path)] for path in kernels}
     return {path: place[0] for path, place in places.items()} if all(len(p) == 1 for p in places.values()) else None
@@ -58,7 +57,7 @@ def _by_size(kernels: Mapping[str, tf.Variable], found: FreshProcessResult) -> d
     for size, ours in paths.items():
         theirs = sorted(found.zeros[(found.sizes == size) & (found.axes > 1)].tolist(), reverse=True)
         if theirs:
-            # Kernels that are the same (all zeros) are kept once.
+            # Equal kernels (all zeros) are stored once.
             theirs = theirs[:1] * max(0, len(ours) - len(theirs)) + theirs
             zeros |= {path: count for (_, path), count in zip(sorted(ours, reverse=True), theirs, strict=False)}
     return zeros

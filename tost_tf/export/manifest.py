@@ -1,4 +1,4 @@
-"""A network in several formats, each file checked in a fresh process, with a manifest that says what is in them."""
+"""Exports a network in several formats, checks each file in a fresh process, and describes the files in a manifest."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Exported:
     """What is exported.
 
     Attributes:
-      network: what every file is compared with, without pruning wrappers.
-      written: what is written: `network`, or a smaller one that computes the same.
-      data: whose images the network was trained for.
-      facts: what the manifest says beside what is measured: the mask, the recipe, ...
-      calibration_examples: how many training images the ranges of activations are measured on, where a format does.
+      network: the model every file is compared with, without pruning wrappers.
+      written: the model that is written: `network`, or a smaller one that computes the same.
+      data: the dataset the network was trained on.
+      facts: further entries of the manifest: the mask, the recipe, ...
+      calibration_examples: number of training images for measuring the ranges of activations, if a format needs them.
     """
 
     network: keras.Model
@@ -41,7 +41,7 @@ class Exported:
 
 
 def require_formats(names: Sequence[str]) -> None:
-    """Raises `TostError` if a format is unknown, or what writes it is not installed."""
+    """Raises `TostError` if a format is unknown, or a package that writes it is not installed."""
     for name in names:
         FORMATS[name].require()
 
@@ -54,15 +54,15 @@ def export_network(
     Args:
       exported: the network.
       names: of formats.
-      folder: where the files go; what is there in other formats stays.
-      report: gets a line before each file is written, and one when it is checked.
+      folder: of the files; files in other formats that are there already stay.
+      report: called with a line before each file is written, and with one after its check.
 
     Returns:
-      The manifest: the name of the format -> what is known of its file.
+      The manifest: the name of the format -> the facts about its file.
 
     Raises:
-      TostError: a file could not be written or failed its check; all others and the manifest, which names the failure,
-        are there all the same. Or a format is unknown or what writes it is not installed, and nothing is written.
+      TostError: a file could not be written or failed its check; the other files are written, and the manifest names
+        the failure. Or a format is unknown or a package that writes it is not installed; then nothing is written.
     """
     require_formats(names)
     path = folder / "manifest.json"
@@ -73,7 +73,7 @@ def export_network(
         report(f"writing {folder / kind.file} and running it in a fresh process on {len(exported.data.test)} images")
         try:
             entry = _entry(exported, name, kind, folder)
-        except Exception as error:  # of many kinds, by format
+        except Exception as error:  # its type depends on the format
             reason = str(error) if isinstance(error, TostError) else f"{type(error).__name__}: {error}"
             entry = _head(name, kind) | {"failed": " ".join(reason.split())}
         manifest[name] = entry

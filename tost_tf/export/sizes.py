@@ -12,7 +12,7 @@ import numpy as np
 
 
 def bytes_of(path: Path) -> int:
-    """The bytes of a file, or of all files in a folder."""
+    """The size in bytes of a file, or of all files in a folder."""
     return sum(file.stat().st_size for file in _files(path))
 
 
@@ -32,14 +32,14 @@ def sha256_of(path: Path) -> str:
 
 
 def information_bound(kernels: Mapping[str, np.ndarray], other_weights: int) -> int:
-    """The bytes no lossless code of a random mask and 32-bit weights gets below.
+    """The minimum size in bytes of any lossless code of a random mask and 32-bit weights.
 
-    By layer the entropy of its mask, log2 of the number of masks with as many kept weights, and 32 bits for each kept
-    weight; and 32 bits for each weight that cannot be pruned.
+    The sum over layers of the entropy of the mask, log2 of the number of masks with as many kept weights, and 32 bits
+    for each kept weight; plus 32 bits for each weight that cannot be pruned.
 
     Args:
       kernels: prunable kernels, zero where pruned.
-      other_weights: how many weights there are beside them.
+      other_weights: the number of other weights.
     """
     bits = 32.0 * other_weights
     for kernel in kernels.values():

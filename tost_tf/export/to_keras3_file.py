@@ -18,14 +18,14 @@ def keras3(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes `model` as a `.keras` file that plain Keras 3 loads, with any backend: built-in layers only.
 
     Args:
-      model: a functional or Sequential tf_keras model, usually from `strip`; what it takes and gives stays the same.
-      path: ends with `.keras`; an earlier file is replaced only once the new is whole.
+      model: a functional or Sequential tf_keras model, usually from `strip`; inputs and outputs stay the same.
+      path: ends with `.keras`; an existing file is replaced only after the new one is complete.
 
     Raises:
-      TostError: another suffix, or a layer has no counterpart in Keras 3.
+      TostError: the path has another suffix, or a layer has no counterpart in Keras 3.
     """
     if Path(path).suffix != ".keras":
-        raise TostError(f"the path {str(path)!r} must end with .keras: Keras 3 knows the format by it")
+        raise TostError(f"the path {str(path)!r} must end with .keras: Keras 3 recognises the format by it")
     converted = to_keras3(model)
     with replaced_file(path) as temporary:
         converted.save(temporary)

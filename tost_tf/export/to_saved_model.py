@@ -23,15 +23,15 @@ def saved_model(
     """Writes `model` as a SavedModel that any process with TensorFlow can load; it holds plain operations only.
 
     Its signature `serving_default` takes `image`, float32 [batch, height, width, channels] of pixels 0 to 255, and
-    gives `logits` and `probabilities`, float32 [batch, classes]; `serving_uint8` takes bytes. A batch has any size. The
-    variables are also reachable as the list `network_variables`.
+    returns `logits` and `probabilities`, float32 [batch, classes]; `serving_uint8` takes bytes. A batch can have any
+    size. The variables are also available as the list `network_variables`.
 
     Args:
-      model: a classifier with one input and one output, usually from `strip`. Where it ends in a softmax,
-        `probabilities` are what it gives, and `logits` their logarithms.
-      path: the folder; an earlier one is replaced only once the new is whole.
-      mean, deviation: by channel; the network is given (pixel / 255 - mean) / deviation. Without them it is given
-        the pixels as they are.
+      model: a classifier with one input and one output, usually from `strip`. If it ends in a softmax, its output is
+        `probabilities`, and `logits` are their logarithms.
+      path: the folder; an existing one is replaced only after the new one is complete.
+      mean, deviation: by channel; the network takes (pixel / 255 - mean) / deviation. Without them it takes the pixels
+        unchanged.
 
     Raises:
       TostError: the model has several inputs or outputs, or only one of mean and deviation is given.
@@ -41,9 +41,9 @@ def saved_model(
             f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: one of each is needed"
         )
     if (mean is None) != (deviation is None):
-        raise TostError("mean and deviation belong together: give both or none")
+        raise TostError("mean and deviation belong together: give both or neither")
 
-    # Only the variables are handed over, not the model: no Keras object is described in the file.
+    # Only the variables are passed, not the model, so that the file describes no Keras object.
     module = tf.Module()
     module.network_variables = list(model.variables)
     signatures = _signatures(model, mean, deviation)
@@ -56,7 +56,7 @@ def saved_model(
 def _signatures(
     model: keras.Model, mean: Sequence[float] | None, deviation: Sequence[float] | None
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-    """Name -> function, of images as numbers and as bytes."""
+    """Name -> function, for images as numbers and as bytes."""
     shape, as_logits = [None, *model.inputs[0].shape[1:]], to_logits(model)
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])

@@ -28,22 +28,23 @@ def tflite(
     precision: str = "float32",
     images: np.ndarray | None = None,
 ) -> bool:
-    """Writes `model` as a `.tflite` file that takes and gives what the SavedModel does, in float32.
+    """Writes `model` as a `.tflite` file with the inputs and outputs of the SavedModel, in float32.
 
-    Sparse kernels are stored sparsely where that makes the file smaller and changes nothing it computes. That saves
-    space, not time: TensorFlow Lite runs them as dense ones on most CPUs.
+    Kernels are stored sparsely if that makes the file smaller and does not change its results. This saves space, not
+    time: on most CPUs TensorFlow Lite runs them as dense ones.
 
     Args:
       model, mean, deviation: as for `saved_model`.
-      path: ends with `.tflite`; an earlier file is replaced only once the new is whole.
-      precision: of the weights: float32, float16, or int8 (activations too, by `images`).
-      images: raw training images, [images, height, width, channels], for int8: what ranges are measured on.
+      path: ends with `.tflite`; an existing file is replaced only after the new one is complete.
+      precision: of the weights: float32, float16, or int8 (also of the activations, calibrated on `images`).
+      images: raw training images, [images, height, width, channels], needed for int8: activation ranges are measured
+        on them.
 
     Returns:
       Whether kernels are stored sparsely.
 
     Raises:
-      TostError: another suffix or precision, or int8 without images.
+      TostError: another suffix or precision is given, or int8 without images.
     """
     if Path(path).suffix != ".tflite":
         raise TostError(f"the path {str(path)!r} must end with .tflite")
@@ -54,7 +55,7 @@ def tflite(
     with tempfile.TemporaryDirectory() as scratch:
         saved_model(model, Path(scratch) / "saved_model", mean, deviation)
         dense, sparse = (_converted(Path(scratch) / "saved_model", precision, images, s) for s in (False, True))
-    # TensorFlow Lite 2.21 writes some float16 kernels sparsely such that they are read back as NaN.
+    # TensorFlow Lite 2.21 reads some sparsely stored float16 kernels back as NaN.
     stored_sparsely = len(sparse) < len(dense) and _agree(dense, sparse, images)
     with replaced_file(path) as temporary:
         temporary.write_bytes(sparse if stored_sparsely else dense)
@@ -62,7 +63,7 @@ def tflite(
 
 
 def _agree(dense: bytes, sparse: bytes, images: np.ndarray | None) -> bool:
-    """Whether both files compute the same, on some of the images or, without any, on noise."""
+    """Whether both files compute the same, on some of the images or, without images, on noise."""
     runners = [
         tf.lite.Interpreter(model_content=file).get_signature_runner("serving_default") for file in (dense, sparse)
     ]
@@ -116,7 +117,7 @@ def load_tflite(path):
         if data is None or len(data) == 0 or tensor.type not in types:
             continue
         stored = np.frombuffer(np.asarray(data, np.uint8).tobytes(), types[tensor.type])
-        # Of a kernel that is stored sparsely, zeros stand for what is not stored (in no order).
+        # A sparsely stored kernel is completed with zeros for what is not stored (in no order).
         size = int(np.prod(tensor.shape))
         whole = np.concatenate([stored, np.zeros(max(0, size - stored.size), stored.dtype)])
         name = tensor.name.decode() if isinstance(tensor.name, bytes) else str(tensor.name)
@@ -125,12 +126,12 @@ def load_tflite(path):
 
 
 def _format(precision: str, tolerance: Tolerance) -> Format:
-    # TensorFlow Lite gives constants names and an order of its own: kernels are known by size.
+    # TensorFlow Lite renames and reorders constants: kernels are matched by size.
     write = functools.partial(_write, precision=precision)
     return Format(f"model_{precision}.tflite", "TensorFlow Lite file", True, write, load_tflite, tolerance=tolerance)
 
 
-# Quantisation makes more zeros, as do constants that hold no kernel.
+# Quantisation makes more zeros, and a constant that is not a kernel may be taken for one.
 FLOAT32 = _format("float32", Tolerance(more_zeros=True))
 FLOAT16 = _format("float16", Tolerance(0.005, 1e-2, more_zeros=True))
 INT8 = _format("int8", Tolerance(0.03, None, 0.5, more_zeros=True))
