@@ -1,1 +1,1 @@
-"""What a person reads at the end of a run: figures and a summary."""
+"""What a person reads after runs: figures, tables and a page."""

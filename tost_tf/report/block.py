@@ -1,4 +1,4 @@
-"""A picture of one block of a network: before, while and after ghosts are in it."""
+"""A picture of one block of a network: before, during and after the phase with ghosts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GHOST, PLAIN, INPUT = "#fde0c5", "#d6e4f0", "#eeeeee"
 def block_graph(model: keras.Model, prefix: str) -> dict[str, list[str]]:
     """The layers of `model` whose names start with `prefix`, in order, each with the layers it reads.
 
-    What the block reads from outside is "input".
+    Layers outside the block are called "input".
 
     Raises:
       TostError: no layer has such a name.
@@ -40,14 +40,14 @@ def block_graph(model: keras.Model, prefix: str) -> dict[str, list[str]]:
 
 
 def draw_block(model: GhostModel, prefix: str, path: str | os.PathLike) -> None:
-    """Draws the block of `model` whose layers' names start with `prefix`, in three panels, as a PNG.
+    """Draws a block of `model`, the layers whose names start with `prefix`, in three panels, as a PNG.
 
     Raises:
       TostError: no layer has such a name.
     """
     panels = {
         "before: the sparse network": model.plain,
-        "while ghosts last: α from 1 to 0, β up": model.ghosted,
+        "with ghosts: α falls from 1 to 0, β rises": model.ghosted,
         "after: the sparse network again": model.plain,
     }
     ghosts = {layer.name for layer in model.ghosted.layers if isinstance(layer, GhostActivation | GhostSkip)}
@@ -60,7 +60,7 @@ def draw_block(model: GhostModel, prefix: str, path: str | os.PathLike) -> None:
 
 
 def _draw(axes: Axes, graph: Mapping[str, list[str]], prefix: str, ghosts: set[str]) -> None:
-    """The longest path from the top down, what is beside it in a second column."""
+    """Draws the longest path from top to bottom, and the other layers in a second column."""
     places = _places(graph)
     for name, (column, row) in places.items():
         colour = GHOST if name in ghosts else INPUT if name == "input" else PLAIN

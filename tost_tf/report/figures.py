@@ -1,4 +1,4 @@
-"""Pictures of a run, drawn from the numbers it has saved."""
+"""Figures of a run, drawn from the numbers it has saved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tost_tf.drawing import BLUE, GREEN, GREY, ORANGE, save
 
-# What the name of a parameter tensor ends in -> how it is drawn; "" is the rest.
+# End of the name of a parameter tensor -> colour and marker; "" is for all others.
 KINDS_OF_TENSORS = {
     "kernel": (BLUE, "o"),
     "gamma": (ORANGE, "s"),
@@ -33,7 +33,7 @@ def learning_curves(rows: Sequence[Mapping[str, float]], ghost_epochs: int, path
     loss, accuracy, ghosts = figure.subplots(3, 1, sharex=True)
     figure.suptitle(title, parse_math=False)
     epochs = [row["epoch"] for row in rows]
-    marker = "o" if len(rows) == 1 else None  # a line through one point cannot be seen
+    marker = "o" if len(rows) == 1 else None  # a line through one point is invisible
     _lines(loss, epochs, rows, {"loss": ("training", BLUE, "-"), "val_loss": ("validation", ORANGE, "--")}, marker)
     loss.set_ylabel("loss")
     loss.set_yscale("log")  # the first epochs can be a hundred times worse than the rest
@@ -60,7 +60,7 @@ def learning_curves(rows: Sequence[Mapping[str, float]], ghost_epochs: int, path
 
 
 def sparsity_by_layer(layer_sparsity: Mapping[str, float], overall: float, path: Path, title: str) -> None:
-    """Draws a bar a layer: the share of its weights that are zero, 1 being a collapsed layer."""
+    """Draws a bar for each layer: the fraction of its weights that are zero; 1 is a collapsed layer."""
     figure = Figure(figsize=(8, 1.5 + 0.22 * len(layer_sparsity)), layout="constrained")
     axes = figure.subplots()
     names = [name.rpartition("/")[0] for name in layer_sparsity]
@@ -74,13 +74,13 @@ def sparsity_by_layer(layer_sparsity: Mapping[str, float], overall: float, path:
     axes.set_xlim(0, 1.1)
     axes.set_xlabel("sparsity (fraction of weights that are zero)")
     axes.set_title(title, parse_math=False)
-    figure.legend(loc="outside lower left")  # inside it would cover a layer
+    figure.legend(loc="outside lower left")  # inside, it would cover a layer
     axes.grid(alpha=0.3, axis="x")
     save(figure, path)
 
 
 def scales_by_tensor(scales: Mapping[str, float], path: Path, title: str) -> None:
-    """Draws what the initialisation was rescaled by: a point a parameter tensor, by name, in the order of the network.
+    """Draws the scales of the rescaled initialisation: a point for each parameter tensor, in the network's order.
 
     Args:
       scales: path of the tensor ("stage1_block1_bn1/gamma") -> scale.
@@ -92,9 +92,9 @@ def scales_by_tensor(scales: Mapping[str, float], path: Path, title: str) -> Non
     places = {name: place for place, name in enumerate(scales)}
     left = dict(scales)
     for kind, (colour, marker) in KINDS_OF_TENSORS.items():
-        own = {name: left.pop(name) for name in list(left) if name.partition(" #")[0].endswith(kind)}
-        if own:
-            drawn = (list(own.values()), [places[name] for name in own])
+        of_kind = {name: left.pop(name) for name in list(left) if name.partition(" #")[0].endswith(kind)}
+        if of_kind:
+            drawn = (list(of_kind.values()), [places[name] for name in of_kind])
             axes.plot(*drawn, color=colour, marker=marker, ls="", ms=4, label=kind or "other")
     axes.axvline(1, color="black", lw=1, ls="--")
     axes.set_yticks(range(len(scales)), list(scales), fontsize=6)

@@ -6,7 +6,7 @@ from tost_tf.masks.masks import Masks
 
 
 def mask_table(masks: Masks) -> str:
-    """A line a layer: shape, weights kept, density, and whether the layer has collapsed; last, all together."""
+    """A line for each layer: shape, kept weights, density, and whether it has collapsed; the last line is the total."""
     width = max(len(path) for path in masks)
     lines = [f"{'layer':{width}}  {'shape':>18}  {'kept':>10}  {'density':>7}"]
     for path, mask in masks.items():

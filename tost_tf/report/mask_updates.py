@@ -1,4 +1,4 @@
-"""A picture of how masks changed while a network trained."""
+"""A figure of how masks changed while a network trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tost_tf.drawing import BLUE, GREEN, ORANGE, save
 
 
 def draw_mask_updates(rows: Sequence[Mapping[str, float]], path: Path, title: str) -> None:
-    """Draws the weights each update replaced, the share of the initial mask that is left, and the sparsity.
+    """Draws the weights that each update replaced, the fraction of the initial mask that is left, and the sparsity.
 
     Args:
       rows: those of `mask_updates.json`.
@@ -19,20 +19,20 @@ def draw_mask_updates(rows: Sequence[Mapping[str, float]], path: Path, title: st
       title: above the figure.
     """
     figure = Figure(figsize=(8, 5.5), layout="constrained")
-    changes, shares = figure.subplots(2, 1, sharex=True)
+    changes, fractions = figure.subplots(2, 1, sharex=True)
     figure.suptitle(title, parse_math=False)
     steps = [row["step"] for row in rows]
     marker = "o" if len(rows) < 3 else None
     for name, colour, style in (("grown", BLUE, "-"), ("dropped", ORANGE, "--")):
         changes.plot(steps, [row[name] for row in rows], color=colour, ls=style, marker=marker, label=name)
-    changes.set_ylabel("weights in an update")
+    changes.set_ylabel("weights per update")
     changes.set_ylim(bottom=0)
-    kept = "share of the initial mask still in"
-    shares.plot(steps, [row["initial"] for row in rows], color=GREEN, marker=marker, label=kept)
-    shares.plot(steps, [row["sparsity"] for row in rows], color=ORANGE, ls="--", marker=marker, label="sparsity")
-    shares.set_ylim(-0.03, 1.03)
-    shares.set_xlabel("step")
-    for axes in (changes, shares):
+    kept = "fraction of the initial mask still kept"
+    fractions.plot(steps, [row["initial"] for row in rows], color=GREEN, marker=marker, label=kept)
+    fractions.plot(steps, [row["sparsity"] for row in rows], color=ORANGE, ls="--", marker=marker, label="sparsity")
+    fractions.set_ylim(-0.03, 1.03)
+    fractions.set_xlabel("step")
+    for axes in (changes, fractions):
         axes.legend()
         axes.grid(alpha=0.3)
     save(figure, path)

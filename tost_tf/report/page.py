@@ -18,14 +18,14 @@ TEMPLATE = "page.html"
 
 @dataclasses.dataclass(frozen=True)
 class RunEntry:
-    """What the page says of one run.
+    """What the page shows about one run.
 
     Attributes:
       name: of the run.
       state: "finished", "failed", "unfinished" or "pending".
-      error: why it failed, if it did.
-      numbers: name -> text, of its result.
-      options: name -> text, of the options that are not the same in all runs.
+      error: the reason if it failed.
+      numbers: name -> text, from its result.
+      options: name -> text, the options that differ between runs.
       figures: PNG files of the run.
     """
 
@@ -47,14 +47,14 @@ def write_page(
     common: Mapping[str, str],
     problems: Mapping[str, str],
 ) -> None:
-    """Writes the page, whole or not at all; pictures are inside it.
+    """Writes the page, completely or not at all; it contains the figures.
 
     Args:
       path: the HTML file.
       title: of the page.
       table: the texts of the table's cells.
-      note: what they are.
-      figures: PNG files over all runs.
+      note: the caption of the table.
+      figures: PNG files about all runs.
       runs: all of them, finished or not.
       common: the options that all runs share.
       problems: folder or file -> what is wrong with it.

@@ -1,4 +1,4 @@
-"""The paper's numbers beside one's own."""
+"""Compares tables of runs with the paper's numbers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pandas as pd
 
 from tost_tf.errors import TostError
 
-FACTS = ("dataset", "model", "mask", "recipe", "sparsity")  # what a number of the paper is known by
+FACTS = ("dataset", "model", "mask", "recipe", "sparsity")  # what identifies a number of the paper
 COLUMNS = ("where", *FACTS, "quantity", "mean", "std")
 ACCURACY, DIFFERENCE = "accuracy", "difference"
 
 
 def read_paper(path: Path) -> pd.DataFrame:
-    """The paper's numbers: a row each, accuracies and differences in percent and points.
+    """The paper's numbers, one in each row: accuracies in percent, differences in percentage points.
 
     Raises:
       TostError: the file is missing or is not such a table.
@@ -33,12 +33,12 @@ def read_paper(path: Path) -> pd.DataFrame:
 
 
 def beside_paper(table: pd.DataFrame, facts: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
-    """The table of `cells` with columns for the paper: its mean, standard deviation, difference, and all as a text.
+    """The table of `cells` with columns for the paper: its mean, standard deviation, difference, and all as one text.
 
     Args:
-      table: of `report.tables.cells`.
-      facts: a row for each of the table's, with the columns `FACTS`; NaN where the runs of a cell differ in one.
-      paper: of `read_paper`.
+      table: from `report.tables.cells`.
+      facts: with the columns `FACTS`, a row for each row of the table; NaN if the runs of a cell differ in a fact.
+      paper: from `read_paper`.
     """
     found = [_of_cell(row, paper) for _, row in facts.iterrows()]
     accuracy = table["value"].str.contains(ACCURACY).to_numpy()

@@ -1,4 +1,4 @@
-"""Figures over many runs, drawn from the numbers of their tables."""
+"""Figures about many runs, drawn from the numbers of their tables."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MARKERS = "os^vD*xP"
 
 
 def accuracy_by_sparsity(table: pd.DataFrame, lines: Sequence[str], path: Path, title: str, panels: str = "") -> None:
-    """Draws a line for each name of `lines`: the mean over sparsity, bars of one standard deviation.
+    """Draws means over sparsity, a line for each combination of `lines`, with bars of one standard deviation.
 
     Args:
-      table: of `report.tables.cells`, of one value, with the column "sparsity".
+      table: from `report.tables.cells`, of one value, with the column "sparsity".
       lines: keys that together name a line.
       path: the PNG file.
       title: above the figure.
-      panels: a key that has a panel for each of its values; none for one panel.
+      panels: a key with a panel for each of its values; empty for a single panel.
     """
     names = list(dict.fromkeys(table[panels])) if panels else [""]
     figure = Figure(figsize=(7.0 * len(names), 4.5), layout="constrained")
@@ -45,12 +45,12 @@ def accuracy_by_sparsity(table: pd.DataFrame, lines: Sequence[str], path: Path, 
 
 
 def breakdown(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], path: Path, title: str) -> None:
-    """Draws a bar for each row with a gain in each column: the paired gain, bars of one standard error.
+    """Draws the paired gains as bars, grouped by column, with error bars of one standard error.
 
     Args:
-      table: of `report.tables.cells`, of one value, with a baseline.
+      table: from `report.tables.cells`, of one value, with a baseline.
       rows: keys that together name a bar.
-      columns: keys that together name a group of bars; may be none.
+      columns: keys that together name a group of bars; may be empty.
       path: the PNG file.
       title: above the figure.
     """
@@ -78,10 +78,10 @@ def breakdown(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], 
 
 
 def curves(table: pd.DataFrame, lines: Sequence[str], path: Path, title: str) -> None:
-    """Draws the validation accuracy over the epochs: a line for each name, a band of one standard deviation.
+    """Draws the validation accuracy over the epochs: a line for each name, with a band of one standard deviation.
 
     Args:
-      table: of `mean_curves`.
+      table: from `mean_curves`.
       lines: keys that together name a line.
       path: the PNG file.
       title: above the figure.

@@ -15,7 +15,7 @@ LATEX = {"±": r"$\pm$", "–": "--", "×": r"$\times$"}
 
 @dataclasses.dataclass(frozen=True)
 class Quantity:
-    """How numbers of a kind are written: multiplied by `scale`, with so many decimals, `unit` in the caption."""
+    """How numbers of a kind are written: multiplied by `scale`, with `decimals` decimals, and `unit` in the caption."""
 
     scale: float = 1.0
     decimals: int = 4
@@ -30,7 +30,7 @@ class Quantity:
 
 
 def quantity(name: str) -> Quantity:
-    """How the numbers of a value are written, by its name: accuracies in percent, seconds, counts."""
+    """How the numbers of a value are written, chosen by its name: accuracies in percent, seconds, counts."""
     last = name.rpartition(".")[2]
     if "accuracy" in last:
         return Quantity(100.0, 2, "%")
@@ -44,13 +44,13 @@ def quantity(name: str) -> Quantity:
 def grid(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
     """The texts of cells, rows by columns; a cell without a finished run is `MISSING`.
 
-    A cell is its mean ± standard deviation, and behind a semicolon its gain over the baseline ± its standard error,
-    with a * where it is beyond two of them. Seeds are counted in it unless all cells have as many (see `caption`).
+    A cell has the mean ± standard deviation and, after a semicolon, the gain over the baseline ± its standard error,
+    with a * if the gain is more than two of them. The number of seeds is given if cells differ in it (see `caption`).
 
     Args:
-      table: of `cells`.
-      rows: keys, or "value", of which all together name a row.
-      columns: the same of a column.
+      table: from `cells`.
+      rows: keys, or "value", that together name a row.
+      columns: the same for a column.
     """
     with_seeds = len(seed_counts(table)) > 1
     places = [(tuple(row[list(rows)]), tuple(row[list(columns)])) for _, row in table.iterrows()]
@@ -64,12 +64,12 @@ def grid(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str]) -> pd
 
 
 def seed_counts(table: pd.DataFrame) -> set[int]:
-    """How many seeds cells have, those without any left out."""
+    """The numbers of seeds that occur, except 0."""
     return set(table["seeds"]) - {0}
 
 
 def caption(table: pd.DataFrame, baseline: Mapping[str, object] | None) -> str:
-    """What the numbers of `grid` are, in a sentence or two."""
+    """Explains the numbers of `grid`, in one or two sentences."""
     units = [
         f"{name}{f' in {quantity(name).unit}' if quantity(name).unit else ''}" for name in dict.fromkeys(table["value"])
     ]
@@ -77,14 +77,14 @@ def caption(table: pd.DataFrame, baseline: Mapping[str, object] | None) -> str:
     over = (
         f" over {max(counts)} seed{'s' if max(counts) > 1 else ''}"
         if len(counts) == 1
-        else " over seeds (n = how many)"
+        else " over seeds (n: their number)"
     )
     text = (
         f"{', '.join(units[:6])}{', ...' if len(units) > 6 else ''}: mean ± standard deviation{over if counts else ''}"
     )
     if baseline and table["difference"].notna().any():
         named = ", ".join(f"{key}={value}" for key, value in baseline.items())
-        text += f"; then the paired gain over {named} ± its standard error, * beyond two of them"
+        text += f"; then the paired gain over {named} ± its standard error, * if it is more than two of them"
     return f"{text}. {MISSING}: no finished run." if (table["seeds"] == 0).any() else f"{text}."
 
 
@@ -93,7 +93,7 @@ def to_markdown(frame: pd.DataFrame, note: str) -> str:
 
 
 def to_latex(frame: pd.DataFrame, note: str) -> str:
-    """For `\\usepackage{booktabs}`."""
+    """Needs `\\usepackage{booktabs}`."""
     escaped = frame.map(_latex).rename(columns=_latex)
     kinds = "l" * sum(not name.count("=") for name in frame.columns) + "r" * sum("=" in name for name in frame.columns)
     table = escaped.to_latex(index=False, escape=False, caption=_latex(note), column_format=kinds, position="tb")
@@ -101,15 +101,15 @@ def to_latex(frame: pd.DataFrame, note: str) -> str:
 
 
 def to_csv(table: pd.DataFrame, keys: Sequence[str]) -> str:
-    """All numbers of `cells`, a line a cell, in the units of `grid`."""
-    own = table.copy()
-    kinds = [quantity(name) for name in own["value"]]
+    """All numbers of `cells`, a line for each cell, in the units of `grid`."""
+    texts = table.copy()
+    kinds = [quantity(name) for name in texts["value"]]
     for name, sign in (("mean", ""), ("std", ""), ("difference", "+"), ("standard_error", "")):
-        own[name] = [kind.plain(number, sign) for kind, number in zip(kinds, table[name], strict=True)]
-    own["values"] = [" ".join(map(kind.plain, found)) for kind, found in zip(kinds, table["values"], strict=True)]
-    own["beyond"] = ["*" if beyond else "" for beyond in table["beyond"]]
-    others = [name for name in own.columns if name not in ("value", *keys)]
-    return own[["value", *keys, *others]].to_csv(index=False, lineterminator="\n")
+        texts[name] = [kind.plain(number, sign) for kind, number in zip(kinds, table[name], strict=True)]
+    texts["values"] = [" ".join(map(kind.plain, found)) for kind, found in zip(kinds, table["values"], strict=True)]
+    texts["beyond"] = ["*" if beyond else "" for beyond in table["beyond"]]
+    others = [name for name in texts.columns if name not in ("value", *keys)]
+    return texts[["value", *keys, *others]].to_csv(index=False, lineterminator="\n")
 
 
 WRITERS: Mapping[str, Callable[[pd.DataFrame, str], str]] = {"markdown": to_markdown, "latex": to_latex}

@@ -1,4 +1,4 @@
-"""Tables over runs: mean and standard deviation over seeds, and paired gains over a baseline."""
+"""Tables of runs: mean and standard deviation over seeds, and paired gains over a baseline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tost_tf.errors import TostError
 
 SEED, RUN = "seed", "run"
 NUMBERS = ("mean", "std", "seeds", "difference", "standard_error", "beyond", "values")
-BEYOND = 2  # standard errors from which on a difference is marked
+BEYOND = 2  # a difference of more than this many standard errors is marked
 
 
 def cells(
@@ -21,20 +21,20 @@ def cells(
 ) -> pd.DataFrame:
     """The numbers of each cell of a table, for each value.
 
-    A cell holds the runs that agree in all `keys`; their seeds differ. The gain of a cell is the mean of the
-    differences, seed by seed, to the cell that has the keys of `baseline` and else the same keys.
+    A cell holds the runs that agree in all `keys`; their seeds differ. The gain of a cell is the mean over seeds of the
+    difference to the baseline's cell, which has the values of `baseline` and the same values for all other keys.
 
     Args:
-      runs: a row a run, with columns for the keys, "seed", "run" (its name, for errors) and the values; NaN where a run
-        is not finished.
-      keys: what makes a cell, in the order of the table.
+      runs: a row for each run, with columns for the keys, "seed", "run" (its name, for errors) and the values, which
+        are NaN if the run is not finished.
+      keys: columns that together identify a cell, in the order of the table.
       values: columns with numbers.
-      baseline: keys and what they are in the baseline; none for no gains.
+      baseline: some of the keys and their values in the baseline; `None` for no gains.
 
     Returns:
       A row for each value and cell that has a run, finished or not, with the columns "value", the keys, and `NUMBERS`:
-      mean, standard deviation (n - 1; NaN for one seed), how many seeds, the mean difference to the baseline, its
-      standard error (NaN for one pair), whether it is beyond two of them, and the single values by seed.
+      mean, standard deviation (n - 1; NaN for one seed), number of seeds, mean difference to the baseline, its standard
+      error (NaN for one pair), whether the difference is more than two of them, and the single values by seed.
 
     Raises:
       TostError: two runs of one cell have the same seed.
@@ -52,12 +52,12 @@ def cells(
 
 
 def require_one_run_a_seed(runs: pd.DataFrame, keys: Sequence[str]) -> None:
-    """Raises `TostError` where two runs of a cell have the same seed, so that they could not be paired."""
+    """Raises `TostError` if two runs of a cell have the same seed: they could not be paired."""
     for cell, group in runs.groupby([*keys, SEED], sort=False, dropna=False):
         if len(group) > 1:
             first, second = group[RUN].iloc[:2]
             named = ", ".join(f"{key}={value}" for key, value in zip((*keys, SEED), cell, strict=True))
-            raise TostError(f"{first!r} and {second!r} would stand in the same place of the table ({named})")
+            raise TostError(f"{first!r} and {second!r} would be in the same cell of the table ({named})")
 
 
 def _tuple(cell: Any) -> tuple:
@@ -76,7 +76,7 @@ def _spread(own: pd.Series) -> dict[str, Any]:
 def _gain(
     own: pd.Series, by_seed: Mapping[tuple, pd.Series], named: dict[str, Any], baseline: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The paired difference to the baseline's cell; NaN for the baseline itself and where there are no pairs."""
+    """The paired difference to the baseline's cell; NaN for the baseline itself and if there are no pairs."""
     nothing = {"difference": np.nan, "standard_error": np.nan, "beyond": False}
     if not baseline or all(named[key] == value for key, value in baseline.items()):
         return nothing
@@ -92,7 +92,7 @@ def _gain(
 
 
 def _ordered(table: pd.DataFrame, keys: Sequence[str], baseline: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows by their keys: numbers by size, names as they came, the baseline's first."""
+    """The rows sorted by their keys: numbers by size, names in their first order, the baseline first."""
     places = {}
     for key in keys:
         found = list(dict.fromkeys(table[key]))

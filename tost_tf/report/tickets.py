@@ -1,4 +1,4 @@
-"""A picture of cheap tickets and what they give together."""
+"""A figure of cheap tickets and their superpositions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tost_tf.drawing import BLUE, ORANGE, save
 def draw_tickets(
     tickets: Sequence[Mapping[str, float]], superpositions: Sequence[Mapping[str, float]], path: Path, title: str
 ) -> None:
-    """Draws the accuracy of each ticket, and of the superposition of it with those before, on validation and test.
+    """Draws validation and test accuracy of each ticket, and of its superposition with the tickets before it.
 
     Args:
       tickets: rows of `epoch`, `val_accuracy` and `test_accuracy`.
-      superpositions: rows of the same, one for each ticket.
+      superpositions: rows with the same keys, one for each ticket.
       path: the PNG file.
       title: above the figure.
     """
