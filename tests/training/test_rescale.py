@@ -210,9 +210,9 @@ def test_a_parameter_or_layer_that_is_not_finite_is_named(small_model, small_ima
 @pytest.mark.parametrize(
     ("rooted", "gamma", "what"),
     [
-        (tf.sqrt, 1.0, "a gradient is not finite by a/kernel"),
+        (tf.sqrt, 1.0, "a gradient by a/kernel is not finite"),
         # The first derivative at zero is finite, the second is not.
-        (lambda x: tf.abs(x) ** 1.5, 0.0, "a gradient of the gradient norm is not finite by a/kernel"),
+        (lambda x: tf.abs(x) ** 1.5, 0.0, "a gradient of the gradient norm by a/kernel is not finite"),
     ],
 )
 def test_a_gradient_that_is_not_finite_at_a_finite_loss_is_named(rooted, gamma, what):
@@ -222,7 +222,7 @@ def test_a_gradient_that_is_not_finite_at_a_finite_loss_is_named(rooted, gamma, 
     model.get_layer("a").kernel.assign(tf.zeros((3, 4)))
     search = GradInit(model, LOSS, gamma=gamma)
     halves = [(tf.ones((4, 2)), tf.one_hot([0, 1, 2, 0], 3))] * 3
-    with pytest.raises(TostError, match=rf"^rescaling the initialisation, {what} \(at loss 1\.\d+\)$"):
+    with pytest.raises(TostError, match=rf"^rescaling the initialisation: {what} \(loss 1\.\d+\)$"):
         search.iterate(*halves)
 
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from tost_tf.errors import TostError
-from tost_tf.training.superpose import newest_share, superposed
+from tost_tf.training.superpose import newest_fraction, superposed
 
 
 def test_shares():
-    assert [newest_share("caa", cycle, 0.3) for cycle in (1, 2, 3)] == pytest.approx([1 / 2, 1 / 3, 1 / 4])
-    assert [newest_share("cima", cycle, 0.3) for cycle in (1, 2, 3)] == [0.3] * 3
+    assert [newest_fraction("caa", cycle, 0.3) for cycle in (1, 2, 3)] == pytest.approx([1 / 2, 1 / 3, 1 / 4])
+    assert [newest_fraction("cima", cycle, 0.3) for cycle in (1, 2, 3)] == [0.3] * 3
 
 
 def test_two_tickets_by_hand():
@@ -38,7 +38,7 @@ def test_three_tickets_at_density_a_tenth_equal_numpy():
         tickets[0]["beta"],
     )
     for k in (1, 2):
-        average = superposed(average, tickets[k], newest_share("caa", k, 0.5), kept, list(shapes))
+        average = superposed(average, tickets[k], newest_fraction("caa", k, 0.5), kept, list(shapes))
         flat = np.concatenate([tickets[k][name].ravel() for name in shapes])
         expected = (expected.astype(np.float64) * (1 - 1 / (k + 1)) + flat.astype(np.float64) / (k + 1)).astype(
             np.float32

@@ -1,3 +1,3 @@
-"""How a sparse network is trained: optimizer, losses, initialisation, teachers, superposed tickets."""
+"""Training of sparse networks: optimizers, losses, initialisation, teachers, superposed tickets."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""AdamW for kernels with masks, fixed ones and such that change."""
+"""AdamW for kernels with masks, fixed or changing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from tost_tf.training.masked_optimizer import MaskedOptimizer
 
 @keras.utils.register_keras_serializable("tost_tf")
 class AdamW(MaskedOptimizer, keras.optimizers.AdamW):
-    """Keras's AdamW (Loshchilov and Hutter 2019), which also keeps gradients by which weights grow.
+    """Keras's AdamW (Loshchilov and Hutter 2019), which can also keep the gradients by which weights grow.
 
-    A pruned weight is zero and has no gradient: both its moments stay zero, its step and its decay are zero too.
+    A pruned weight is zero and its gradient is zero: so are both its moments, its step and its decay.
     """
 
     def slots_of(self, variable):

@@ -1,4 +1,4 @@
-"""A model that learns from a teacher too."""
+"""A model that also learns from a teacher."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from tost_tf.ghost.model import GhostModel
 
 
 class DistilledModel(GhostModel):
-    """A `GhostModel` that asks its teacher at every step; to be compiled with a `Distillation` loss.
+    """A `GhostModel` that queries its teacher at every step; compile it with a `Distillation` loss.
 
-    The loss is given the labels and the teacher's logits side by side, [batch, 2·classes]; metrics are given the
-    labels alone. The teacher sees the same augmented images as the student.
+    The loss gets the labels and the teacher's logits concatenated, [batch, 2·classes]; metrics get only the labels.
+    The teacher sees the same augmented images as the student.
 
     Args:
       sparse, *args, **kwargs: as for `GhostModel`.
-      teacher: from images, as the student takes them, to logits; not part of the model: neither its weights, nor its
-        checkpoints, nor what is exported hold anything of it.
+      teacher: a function from the student's images to logits. It is not part of the model: weights, checkpoints and
+        exports do not contain it.
     """
 
     def __init__(self, sparse: keras.Model, *args, teacher: Callable[[tf.Tensor], tf.Tensor], **kwargs):
@@ -29,6 +29,6 @@ class DistilledModel(GhostModel):
 
 
 def with_soft_labels(images: tf.Tensor, labels: tf.Tensor, teacher: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """One-hot labels and the teacher's logits side by side, as the loss `Distillation` takes them."""
+    """One-hot labels and the teacher's logits concatenated, as the loss `Distillation` takes them."""
     logits = teacher(images)
     return tf.concat([tf.cast(labels, logits.dtype), logits], axis=-1)

@@ -5,19 +5,18 @@ from __future__ import annotations
 from tost_tf.compat import tf
 from tost_tf.training.optimizer_tweak import OptimizerTweak
 
-# A factor of e⁵ in a step: only on its way to infinity a weight gets there.
+# A factor of e⁵ in one step: only a weight that diverges reaches it.
 LARGEST_EXPONENT = 5.0
 
 
 class HAM(OptimizerTweak):
     """w ← w · exp(-learning_rate · (alpha · sign(w) · g + beta)) for every trainable weight, after the step.
 
-    No weight changes its sign by it, and one that is zero stays so. The exponent is held between -5 and 5, which is not
-    in the paper.
+    This changes no sign, and a zero stays zero. The exponent is clipped to [-5, 5], which is not in the paper.
 
     Args:
-      alpha: how strong the multiplicative part is, at least 0; the paper's is 200.
-      beta: how strongly all weights shrink, at least 0; the paper's is 1e-3.
+      alpha: strength of the multiplicative part, at least 0; the paper uses 200.
+      beta: strength of the shrinkage of all weights, at least 0; the paper uses 1e-3.
     """
 
     def __init__(self, alpha: float = 200.0, beta: float = 1e-3):

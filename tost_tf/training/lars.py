@@ -1,4 +1,4 @@
-"""SGD whose step on each kernel is a fraction of the kernel's norm, along the momentum."""
+"""SGD along the momentum, with a step length that is a fraction of the kernel's norm."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tost_tf.training.relative_step import RelativeStepSGD
 class LARS(RelativeStepSGD):
     """Layer-wise adaptive rates (You et al. 2017, "Large Batch Training of Convolutional Networks"), masked.
 
-    The share is of the momentum's norm, not, as in the paper, of each gradient's before it is gathered; so the length
-    of a step is exactly what `RelativeStepSGD` says, where the arguments are explained too.
+    The momentum is normalised, while the paper normalises each gradient before it is accumulated. So the length of a
+    step is exactly that of `RelativeStepSGD`, which also explains the arguments.
     """
 
     def __init__(self, *args, name: str = "LARS", **kwargs):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def step_drops(epoch: int, start: float, drop_epochs: Sequence[int], factor: float) -> float:
-    """The rate in `epoch` (counted from 0): `start`, times `factor` for each drop epoch that has come."""
+    """The rate in `epoch` (counted from 0): `start`, times `factor` for each drop epoch reached."""
     return start * factor ** sum(drop <= epoch for drop in drop_epochs)
 
 
@@ -17,7 +17,7 @@ def default_drops(epochs: int) -> tuple[int, ...]:
 
 
 def cosine(progress: float) -> float:
-    """What the learning rate is multiplied by: from 1 down to 0 along a cosine (Loshchilov and Hutter 2017, SGDR)."""
+    """The factor of the learning rate: from 1 down to 0 along a cosine (Loshchilov and Hutter 2017, SGDR)."""
     return (1 + math.cos(math.pi * progress)) / 2
 
 
@@ -25,9 +25,9 @@ def triangle(progress: float, low: float, high: float) -> float:
     """From `low` to `high` and back, linearly (Sup-tickets, after Garipov et al. 2018).
 
     Args:
-      progress: in the cycle, in [0, 1]; step i of n (counted from 0) has progress i/n, as in the released code.
+      progress: within the cycle, in [0, 1]; step i of n (counted from 0) has progress i/n, as in the released code.
       low: at both ends.
       high: in the middle.
     """
-    share = 1 - abs(1 - 2 * progress)
-    return low + (high - low) * share
+    height = 1 - abs(1 - 2 * progress)
+    return low + (high - low) * height

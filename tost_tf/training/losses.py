@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""The losses of training."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tost_tf.compat import keras, tf
 def cross_entropy(label_smoothing: float = 0.0) -> keras.losses.Loss:
     """Cross-entropy of logits against one-hot labels smoothed to y(1-a) + a/K (ToST, Section 2.3).
 
-    The authors' released code spreads a over the K-1 wrong classes instead; the paper's formula is kept here.
+    The authors' released code distributes a over the K-1 wrong classes instead; here the paper's formula is used.
 
     Args:
-      label_smoothing: the smooth ratio a, in [0, 1).
+      label_smoothing: the smoothing a, in [0, 1).
     """
     return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
 
@@ -20,14 +20,14 @@ class Distillation(keras.losses.Loss):
     """(1-w)·CE(y, student) + w·T²·KL(softmax(teacher/T) || softmax(student/T)), the loss of a KD ticket.
 
     "Spending Your Winning Lottery Better After Drawing It" (Jaiswal et al. 2021; its first version is "Good Students
-    Play Big Lottery Better", Ma et al. 2021), after Hinton et al. 2015; T² keeps the gradient's size as T grows.
+    Play Big Lottery Better", Ma et al. 2021), after Hinton et al. 2015; T² keeps the gradient's size for large T.
 
     Args:
       weight: w, in [0, 1].
       temperature: T, above 0.
-      label_smoothing: smooth ratio of the labels of the first part, as in `cross_entropy`.
+      label_smoothing: of the labels of the first term, as in `cross_entropy`.
 
-    Calling it takes one-hot labels and the teacher's logits side by side, [batch, 2·classes], and the student's logits,
+    The call takes one-hot labels and the teacher's logits concatenated, [batch, 2·classes], and the student's logits,
     [batch, classes].
     """
 
@@ -42,11 +42,11 @@ class Distillation(keras.losses.Loss):
         hard = keras.losses.categorical_crossentropy(
             labels, y_pred, from_logits=True, label_smoothing=self.label_smoothing
         )
-        expected = tf.nn.log_softmax(teacher / self.temperature)
-        given = tf.nn.log_softmax(y_pred / self.temperature)
-        divergence = tf.reduce_sum(tf.exp(expected) * (expected - given), axis=-1)
+        target = tf.nn.log_softmax(teacher / self.temperature)
+        student = tf.nn.log_softmax(y_pred / self.temperature)
+        divergence = tf.reduce_sum(tf.exp(target) * (target - student), axis=-1)
         return (1 - self.weight) * hard + self.weight * self.temperature**2 * divergence
 
     def get_config(self):
-        own = {"weight": self.weight, "temperature": self.temperature, "label_smoothing": self.label_smoothing}
-        return super().get_config() | own
+        config = {"weight": self.weight, "temperature": self.temperature, "label_smoothing": self.label_smoothing}
+        return super().get_config() | config

@@ -1,4 +1,4 @@
-"""What every optimizer of this project knows: the masks of the kernels it trains."""
+"""The base class of all optimizers of this project: it knows the masks of the kernels it trains."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tost_tf.training.optimizer_tweak import OptimizerTweak
 
 @dataclasses.dataclass(frozen=True)
 class _ByKey:
-    """Masks, and places in the list of gradients, by Keras's key of a kernel; an object no checkpoint looks into."""
+    """Masks, and indices in the list of gradients, by Keras's key of a kernel; an object that checkpoints ignore."""
 
     masks: dict[str, tf.Variable]
     gradients: dict[str, int]
 
 
 class MaskedOptimizer(keras.optimizers.Optimizer):
-    """A Keras optimizer that finds the masks of the kernels it is built for by itself, and leaves pruned weights alone.
+    """A Keras optimizer that finds the masks of its kernels itself and never changes pruned weights.
 
-    A subclass has its rule in `step`, its variables in `create_slots`, and names them in `slots_of`.
+    A subclass has its update rule in `step`, creates its variables in `create_slots`, and returns them in `slots_of`.
 
     Attributes:
       tweak: changes gradients before each step and weights after it.
@@ -31,12 +31,12 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
     tweak: OptimizerTweak | None = None  # to be set before a training step is traced
 
     def keep_gradients(self, kernels: Iterable[tf.Variable]) -> None:
-        """Keeps the last gradient of some masked kernels as it comes, dense and without any penalty, and masks it then.
+        """Keeps the last gradient of some masked kernels, dense and without any penalty, before it is masked.
 
-        To be called before the optimizer is built.
+        Must be called before the optimizer is built.
 
         Args:
-          kernels: of layers that let pruned weights have a gradient.
+          kernels: of layers that give pruned weights a gradient.
         """
         self._kept = frozenset(map(id, kernels))
 
@@ -58,20 +58,20 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
         """Creates the variables of the rule, such as momenta."""
 
     def slots_of(self, variable: tf.Variable) -> list[tf.Variable]:
-        """What the rule remembers of `variable`, weight by weight: to be cleared where a weight grows anew."""
+        """The state of the rule for each weight of `variable`; it is set to zero for a weight that grows."""
         raise NotImplementedError
 
     def step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-        """Changes `variable` by a gradient that is zero where it is pruned."""
+        """Updates `variable` by a gradient that is zero for pruned weights."""
         raise NotImplementedError
 
     @property
     def keeps_gradients(self) -> bool:
-        """Whether gradients are kept, of any kernel."""
+        """Whether gradients of any kernel are kept."""
         return bool(self._kept)
 
     def trains(self, variable: tf.Variable) -> bool:
-        """Whether it was built for `variable`."""
+        """Whether the optimizer was built for `variable`."""
         return variable_index(self, variable) is not None
 
     def gradient_of(self, variable: tf.Variable) -> tf.Variable:
@@ -79,16 +79,16 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
         return self.gradients[self._by_key.gradients[variable_key(self, variable)]]
 
     def masked(self, values: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
-        """`values` of the shape of `variable`, with zeros where it is pruned."""
+        """`values`, of the shape of `variable`, with zeros for pruned weights."""
         mask = self.mask_of(variable)
         return values if mask is None else tf.where(mask > 0, values, tf.zeros_like(values))
 
     def mask_of(self, variable: tf.Variable) -> tf.Variable | None:
-        """The mask of `variable`, which may be the copy of it on one of several devices."""
+        """The mask of `variable`, which may be its copy on one of several devices."""
         return self._by_key.masks.get(variable_key(self, variable))
 
     def update_step(self, gradient, variable):
-        gradient = tf.convert_to_tensor(gradient)  # that of an embedding is sparse
+        gradient = tf.convert_to_tensor(gradient)  # the gradient of an embedding is sparse
         if variable_key(self, variable) in self._by_key.gradients:
             self.gradient_of(variable).assign(gradient)
             gradient = self.masked(gradient, variable)

@@ -1,4 +1,4 @@
-"""SGD as PyTorch does it, with which the paper's numbers were made."""
+"""SGD as in PyTorch, which the paper used."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class CoupledSGD(MaskedOptimizer):
     """SGD with momentum and L2 penalty as in `torch.optim.SGD`.
 
     The penalty is added to the gradient of every trainable weight, BatchNormalization included, before the momentum
-    (coupled); the learning rate multiplies the momentum when it is used, not when it is gathered, so that a drop of
-    the learning rate takes effect at once. In float64 all three numbers are exact:
+    (coupled). The learning rate multiplies the accumulated momentum, not each gradient, so a drop of the learning rate
+    takes effect immediately. For float64 weights all three numbers are exact:
 
         gradient += weight_decay * weight;  m = momentum * m + gradient;  weight -= learning_rate * m
 
@@ -33,7 +33,7 @@ class CoupledSGD(MaskedOptimizer):
         jit_compile: bool = False,
         **kwargs,
     ):
-        # Keras's own weight_decay is decoupled: it stays off.
+        # The weight_decay of Keras is decoupled: it stays off.
         super().__init__(name=name, jit_compile=jit_compile, **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self._first_learning_rate = learning_rate
@@ -46,7 +46,7 @@ class CoupledSGD(MaskedOptimizer):
         self.momentums = [self.add_variable_from_reference(variable, "momentum") for variable in var_list]
 
     def _use_exact_learning_rate(self) -> None:
-        """Keras keeps a learning rate in its default type: float32 would round it for weights in float64."""
+        """Keeps the learning rate in float64: Keras would round it to its default type, float32."""
         rate = self._learning_rate
         if not isinstance(rate, tf.Variable) or rate.dtype == tf.float64:
             return
@@ -63,15 +63,15 @@ class CoupledSGD(MaskedOptimizer):
         return [self.momentum_of(variable)]
 
     def step(self, gradient, variable):
-        variable.assign_sub(self.rate_of(variable) * self.gathered(self.with_penalty(gradient, variable), variable))
+        variable.assign_sub(self.rate_of(variable) * self.accumulated(self.with_penalty(gradient, variable), variable))
 
     def with_penalty(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
-        """The gradient with that of the L2 penalty."""
+        """The gradient plus the gradient of the L2 penalty."""
         # A cast would round the numbers to float32 first.
         return gradient + tf.constant(self.coupled_weight_decay, variable.dtype) * variable
 
-    def gathered(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Variable:
-        """The momentum of `variable`, with a gradient added to it."""
+    def accumulated(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Variable:
+        """Adds a gradient to the momentum of `variable`, and returns the momentum."""
         momentum = self.momentum_of(variable)
         momentum.assign(tf.constant(self.momentum, variable.dtype) * momentum + gradient)
         return momentum

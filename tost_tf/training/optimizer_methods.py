@@ -1,4 +1,4 @@
-"""The optimizers by name, with the learning rate each is used with where none is given."""
+"""The optimizers by name, each with its default learning rate."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class OptimizerMethod:
 
     Attributes:
       make: (learning_rate, momentum, weight_decay) -> the optimizer; imports TensorFlow when it is called.
-      learning_rate: by default.
-      has_momentum: whether `make` heeds the momentum it is given.
+      learning_rate: the default.
+      has_momentum: whether `make` uses its argument momentum.
     """
 
     make: Callable[[float, float, float], MaskedOptimizer]

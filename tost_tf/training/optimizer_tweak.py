@@ -1,4 +1,4 @@
-"""What a tweak of any optimizer is."""
+"""The interface of a tweak, which works with any optimizer."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from tost_tf.compat import tf
 class OptimizerTweak:
     """Changes gradients before an optimizer uses them, and weights after its step; by default neither.
 
-    Pruned weights are zero and have gradients that are zero when a tweak sees them, and must stay so. A tweak remembers
-    nothing from step to step, so that it needs no place in checkpoints.
+    A tweak sees zeros for pruned weights and for their gradients, and must leave them zero. It keeps no state between
+    steps, so checkpoints need not save it.
     """
 
     def gradient(self, gradient: tf.Tensor, variable: tf.Variable, mask: tf.Tensor | None) -> tf.Tensor:
-        """The gradient the optimizer is given for `variable`.
+        """The gradient the optimizer uses for `variable`.
 
         Args:
           gradient: of the loss, without any penalty.
           variable: any trainable weight, before the step.
-          mask: of `variable`, 1 = kept, `None` where it has none.
+          mask: of `variable`, 1 = kept, `None` if it has none.
         """
         return gradient
 
@@ -26,7 +26,7 @@ class OptimizerTweak:
         """Changes `variable`, to which the optimizer has just applied `gradient`.
 
         Args:
-          gradient: as the optimizer was given it.
+          gradient: the one the optimizer used.
           variable: after the step.
-          learning_rate: the optimizer's, now.
+          learning_rate: of the optimizer, in this step.
         """

@@ -11,27 +11,26 @@ from tost_tf.training.relative_step import RelativeStepSGD
 
 @keras.utils.register_keras_serializable("tost_tf")
 class OrthogonalSGD(RelativeStepSGD):
-    """SGD whose step on a kernel is the momentum made orthogonal, masked again, and as long as a fraction of the norm.
+    """SGD whose step on a kernel is the orthogonalised momentum, masked, and scaled to a fraction of the kernel's norm.
 
     The momentum of a kernel, as a matrix with a column for each filter, goes through Newton-Schulz iterations as in
-    Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"), so that all directions of the
-    matrix are followed alike. Pruned entries of the result are set to zero, and the step is `learning_rate` times as
-    long as the kernel: `RelativeStepSGD` tells the exact rule, what counts as a kernel, and what other weights do.
-    Arguments have the names of Keras 3's Muon where they mean the same; unlike it, convolutions are orthogonalised too,
-    and all other weights are trained by SGD.
+    Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"), so that the step is equally
+    long in all directions of the matrix. Then pruned entries are set to zero, and the step is scaled to `learning_rate`
+    times the norm of the kernel. `RelativeStepSGD` gives the exact rule, defines kernels, and says how other weights
+    are trained. Arguments are named as in Keras 3's Muon if they mean the same. Unlike in Muon, convolutions are
+    orthogonalised too, and all other weights are trained by SGD.
 
-    The L2 penalty is left out of the kernels' momentum. Orthogonal steps follow all directions alike, also those in
-    which the gradient is small: there the penalty alone would decide where the step goes, however small it is. The norm
-    that it holds down elsewhere does not matter, as steps are a share of it. All other weights have the penalty.
+    The L2 penalty is not added to the momentum of kernels. Orthogonal steps are as long in directions in which the
+    gradient is small; there even a small penalty would decide the direction of the step. The penalty is not needed to
+    limit the norm, since steps are a fraction of it. All other weights have the penalty.
 
-    A kernel of a convolution or Dense layer is a matrix of (height · width · input channels) times filters. A depthwise
-    kernel stands for a matrix of blocks, one of (height · width) times multiplier for each channel, which are made
-    orthogonal by themselves.
+    A kernel of a convolution or Dense layer is a matrix of (height · width · input channels) × filters. A depthwise
+    kernel is one block of (height · width) × multiplier for each channel; each block is orthogonalised separately.
 
     Args:
       learning_rate, momentum, nesterov, weight_decay, exclude_layers, sgd_learning_rate_ratio, name, **kwargs: as for
         `RelativeStepSGD`.
-      ns_steps: Newton-Schulz iterations, at least 1.
+      ns_steps: number of Newton-Schulz iterations, at least 1.
     """
 
     def __init__(

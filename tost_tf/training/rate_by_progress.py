@@ -10,13 +10,13 @@ from tost_tf.steps import StepCallback
 class RateByProgress(StepCallback):
     """Sets the learning rate before every step to `start` times a factor.
 
-    It depends on the number of the step alone, so that a run that resumes does what an undisturbed one would. After the
-    last of its steps it leaves the learning rate to others.
+    The factor depends only on the number of the step, so a resumed run gets the rates of an uninterrupted one. After
+    its last step the callback no longer sets the learning rate.
 
     Args:
-      factor: of the progress in [0, 1); before step i of n (counted from 0) it is i/n.
-      start: the learning rate at the factor 1.
-      steps: how many there are in all.
+      factor: a function of the progress in [0, 1), which before step i of n (counted from 0) is i/n.
+      start: the learning rate at factor 1.
+      steps: the number n of all steps.
       steps_per_epoch: steps in an epoch of `fit`.
     """
 
@@ -31,4 +31,6 @@ class RateByProgress(StepCallback):
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
-            logs["lr"] = float(self.model.optimizer.learning_rate.numpy())  # for TensorBoard, as Keras's own does
+            logs["lr"] = float(
+                self.model.optimizer.learning_rate.numpy()
+            )  # for TensorBoard, as Keras's LearningRateScheduler does

@@ -1,4 +1,4 @@
-"""SGD whose step on a kernel is a fixed share of the kernel's norm."""
+"""SGD with a step length on each kernel that is a fixed fraction of the kernel's norm."""
 
 from __future__ import annotations
 
@@ -18,26 +18,24 @@ class RelativeStepSGD(CoupledSGD):
 
         weight -= learning_rate * |weight| * d / |d|,  d = mask * direction(momentum)
 
-    where the norms are Frobenius norms of the kept weights; so pruned weights stay exactly as they are. The momentum is
-    that of `CoupledSGD`, with the L2 penalty in it unless the subclass leaves it out (`penalised`): the penalty changes
-    the step's direction, never its length. A kernel that got no gradient at all in a step, or is zero everywhere, takes
-    the step of `CoupledSGD` instead: the
-    direction of the one would be the penalty's alone, the other could never leave zero.
+    with Frobenius norms of the kept weights, so pruned weights do not change. The momentum is that of `CoupledSGD`. It
+    includes the L2 penalty unless the subclass leaves it out (`penalised`); the penalty changes the direction of a
+    step, never its length. `CoupledSGD`'s step is taken instead if the gradient of a kernel is zero everywhere (the
+    direction would come from the penalty only) or if the kernel is (it could never leave zero).
 
-    Kernels are the weights of convolutions and Dense layers, known by their names, as Keras gives them ("kernel",
-    "depthwise_kernel", "pointwise_kernel"). All other weights, such as biases, those of BatchNormalization and
-    embeddings, and the kernels of the classifier are trained as by `CoupledSGD`, with
-    `sgd_learning_rate_ratio * learning_rate`.
+    Kernels are the weights of convolutions and Dense layers, recognised by the names Keras gives them ("kernel",
+    "depthwise_kernel", "pointwise_kernel"). All other weights (biases, BatchNormalization, embeddings, ...) and the
+    kernel of the classifier are trained as by `CoupledSGD`, with `sgd_learning_rate_ratio * learning_rate`.
 
     Args:
-      learning_rate: the share of a kernel's norm that a step is long: a number or a schedule.
+      learning_rate: the length of a step as a fraction of the kernel's norm: a number or a schedule.
       momentum: in [0, 1).
-      nesterov: whether the direction is that of gradient + momentum · m, as Nesterov's.
+      nesterov: whether the direction is that of gradient + momentum · m (Nesterov momentum).
       weight_decay: the L2 factor, at least 0.
-      exclude_layers: regular expressions; a kernel is trained as by `CoupledSGD` where one of them is found in its name
-        ("fixed_mask_logits/kernel:0"). By default the last kernel with two axes, which is the classifier's in a network
-        that ends with a Dense layer.
-      sgd_learning_rate_ratio: what the learning rate is multiplied by where the step is that of `CoupledSGD`, above 0.
+      exclude_layers: regular expressions; a kernel is trained as by `CoupledSGD` if one of them is found in its name
+        ("fixed_mask_logits/kernel:0"). By default the last kernel with two axes is excluded: the classifier's, if the
+        network ends with a Dense layer.
+      sgd_learning_rate_ratio: the factor of the learning rate for weights trained as by `CoupledSGD`, above 0.
       name: of the optimizer.
       **kwargs: as for any Keras optimizer.
     """
@@ -57,12 +55,12 @@ class RelativeStepSGD(CoupledSGD):
         self.nesterov = nesterov
         self.exclude_layers = None if exclude_layers is None else tuple(exclude_layers)
         self.sgd_learning_rate_ratio = sgd_learning_rate_ratio
-        self._excluded: frozenset[int] | None = None  # places in the list of variables
+        self._excluded: frozenset[int] | None = None  # indices in the list of variables
 
     def create_slots(self, var_list):
         super().create_slots(var_list)
         kernels = {place: variable for place, variable in enumerate(var_list) if _is_kernel(variable)}
-        # Keras loads models with kernels that are called "kernel" only: then it is those excluded when it was saved.
+        # In a model that Keras loads, every kernel is called just "kernel"; then the saved exclusions are used.
         named = all("/" in variable.name for variable in kernels.values())
         if named or self._excluded is None:
             self._excluded = self._excluded_of(kernels)
@@ -86,11 +84,11 @@ class RelativeStepSGD(CoupledSGD):
         return tf.constant(self.sgd_learning_rate_ratio, variable.dtype) * super().rate_of(variable)
 
     def penalised(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
-        """What the momentum of a kernel gathers."""
+        """The gradient that is added to the momentum of a kernel."""
         return self.with_penalty(gradient, variable)
 
     def direction(self, momentum: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
-        """Where a step goes, for a momentum of the same shape that is not zero; its length does not matter."""
+        """The direction of a step, of the shape of the momentum, which is not zero; its length does not matter."""
         raise NotImplementedError
 
     def step(self, gradient, variable):
@@ -98,14 +96,14 @@ class RelativeStepSGD(CoupledSGD):
             super().step(gradient, variable)
             return
         penalised = self.penalised(gradient, variable)
-        momentum = tf.convert_to_tensor(self.gathered(penalised, variable))
+        momentum = tf.convert_to_tensor(self.accumulated(penalised, variable))
         ahead = penalised + tf.constant(self.momentum, variable.dtype) * momentum if self.nesterov else momentum
         direction = self.masked(self.direction(ahead, variable), variable)
         norm, length = tf.norm(self.masked(variable, variable)), tf.norm(direction)
-        share = tf.cast(self.learning_rate, variable.dtype) * tf.math.divide_no_nan(norm, length)
+        scale = tf.cast(self.learning_rate, variable.dtype) * tf.math.divide_no_nan(norm, length)
         usable = tf.reduce_any(tf.not_equal(gradient, 0)) & tf.not_equal(norm, 0) & tf.not_equal(length, 0)
         plain = self.rate_of(variable) * self.masked(momentum, variable)
-        variable.assign_sub(tf.where(usable, share * direction, plain))
+        variable.assign_sub(tf.where(usable, scale * direction, plain))
 
     def get_config(self):
         return super().get_config() | {
@@ -118,8 +116,8 @@ class RelativeStepSGD(CoupledSGD):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         excluded = config.get("excluded")
-        own = {name: value for name, value in config.items() if name != "excluded"}
-        optimizer = super().from_config(own, custom_objects)
+        arguments = {name: value for name, value in config.items() if name != "excluded"}
+        optimizer = super().from_config(arguments, custom_objects)
         optimizer._excluded = None if excluded is None else frozenset(excluded)
         return optimizer
 

@@ -32,7 +32,7 @@ Half = tuple[tf.Tensor, tf.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class RescaleStep:
-    """What one iteration did: its kind ("loss" or "norm"), the loss and the gradient norm before it."""
+    """One iteration: its kind ("loss" or "norm"), and the loss and the gradient norm before it."""
 
     kind: str
     loss: float
@@ -42,23 +42,23 @@ class RescaleStep:
 class GradInit:
     """The search for scales.
 
-    The parameters that are scaled are those of the masked network: kernels, BatchNormalization's gamma and beta, and
-    biases. With a `GhostModel` the loss is that of the view in use, so ghosts are there as the run starts with them;
-    their own weights are neither scaled nor counted. Pruned weights have no gradient: with those of pruned weights,
-    as in the released code, the norm would mostly be theirs, and `gamma` mean something else. BatchNormalization uses
-    the statistics of the batch; dropout and everything else that is left to chance in training is off, as there.
+    The scaled parameters are those of the masked network: kernels, BatchNormalization's gamma and beta, and biases.
+    With a `GhostModel` the loss is that of the view in use, so it includes the ghosts, as at the start of the run; the
+    weights of ghosts are neither scaled nor counted. Pruned weights have no gradient. In the released code they have:
+    then most of the norm is theirs, and `gamma` means something else. BatchNormalization uses the statistics of the
+    batch. As in the released code, dropout and all other randomness of training are off.
 
     Args:
       model: a model made by `sparsify`, a `GhostModel`, or a dense functional model.
       loss: of labels and logits.
       eta: size of the first step.
-      gamma: gradient norm above which the norm itself is lowered.
-      normalise: whether the first step has length `eta`, or is `eta` times the gradient.
+      gamma: if the gradient norm is larger than this, an iteration lowers the norm instead of the loss.
+      normalise: whether the first step has length `eta`; if not, it is `eta` times the gradient.
       learning_rate, clip: of Adam on the scales.
 
     Attributes:
-      names: the paths of the scaled tensors, as `parameter_paths` gives them.
-      scales: what they are scaled by, all 1 at the start.
+      names: the paths of the scaled tensors, from `parameter_paths`.
+      scales: their scales, all 1 at the start.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class GradInit:
         self._original = [parameter.numpy() for parameter in self.parameters]
         bounds = [BIAS_BOUND if name.partition(" #")[0].endswith(BIAS_NAMES) else WEIGHT_BOUND for name in self.names]
         self._adam = ScaleAdam(np.array(bounds), learning_rate, clip)
-        # A tensor that is all zero is the same at any scale.
+        # A zero tensor is the same at any scale.
         self._movable = np.array([bool(np.any(original)) for original in self._original])
         self._gradients = tf.function(self._loss_and_gradients, reduce_retracing=True)
         self._norm_gradients = twice_differentiable(self._gradients_of_the_norm, model, self.parameters)
@@ -89,7 +89,7 @@ class GradInit:
         return np.where(self._movable, self._adam.scales, 1.0)
 
     def iterate(self, first: Half, second: Half, fresh: Half) -> RescaleStep:
-        """One iteration: the gradient on `first` and `second`, the loss after a step on `first` and `fresh`.
+        """One iteration: the gradient is from `first` and `second`, the loss after a step from `first` and `fresh`.
 
         Raises:
           TostError: the loss or a gradient is no longer finite.
@@ -115,7 +115,7 @@ class GradInit:
         return RescaleStep("loss", loss, norm)
 
     def _finite_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[float, list[tf.Tensor]]:
-        """The loss and its gradients by the parameters, those of pruned weights zero."""
+        """The loss and its gradients with respect to the parameters, zero for pruned weights."""
         loss, gradients = self._gradients(images, labels)
         if not np.isfinite(loss):
             view = self.model.view if isinstance(self.model, GhostModel) else self.model
@@ -125,10 +125,10 @@ class GradInit:
         return float(loss), gradients
 
     def _require_finite(self, gradients: list[tf.Tensor], what: str, loss: float) -> None:
-        # What is wrong with one gradient is wrong with those of all layers before: the last is where it starts.
+        # Backpropagation passes NaN on to all layers before: the last tensor is where it starts.
         for name, gradient in reversed(list(zip(self.names, gradients, strict=True))):
             if not np.isfinite(gradient).all():
-                raise TostError(f"rescaling the initialisation, {what} is not finite by {name} (at loss {loss})")
+                raise TostError(f"rescaling the initialisation: {what} by {name} is not finite (loss {loss})")
 
     def _loss_and_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape(watch_accessed_variables=False) as tape, noise_off(self.model):
@@ -166,22 +166,22 @@ def rescale_init(
     normalise: bool = True,
     learning_rate: float = 1e-2,
 ) -> dict[str, float]:
-    """Rescales the initial weights of `model` in place; directions and masks stay as they are.
+    """Rescales the initial weights of `model` in place; their directions and the masks do not change.
 
     Args:
       model: a model made by `sparsify`, a `GhostModel`, or a dense functional model, freshly initialised.
-      dataset: batches of images and labels (one-hot, or whole numbers with the default loss), each taken as half of a
-        batch; gone through again when it ends.
-      steps: iterations.
-      loss: by default cross-entropy, of logits or, where the model ends in a softmax, of its probabilities.
+      dataset: batches of images and labels (one-hot, or integers with the default loss), each used as half of a batch;
+        it is repeated when it ends.
+      steps: number of iterations.
+      loss: by default cross-entropy of logits or, if the model ends in a softmax, of probabilities.
       eta, gamma, normalise, learning_rate: as in `GradInit`.
 
     Returns:
       Path ("stage1_block1_conv1/kernel", as in masks; "stage1_block1_bn1/gamma") -> scale, of each parameter tensor.
 
     Raises:
-      TostError: the dataset is empty or `steps` below 1, the loss or a gradient is no longer finite (what is to
-        blame is named), or the network has no second derivative.
+      TostError: the dataset is empty or `steps` below 1, the loss or a gradient is no longer finite (the message names
+        the cause), or the network has no second derivative.
     """
     if steps < 1:
         raise TostError(f"steps is {steps}, it must be at least 1")
@@ -192,7 +192,7 @@ def rescale_init(
     search = GradInit(model, loss, eta, gamma, normalise, learning_rate)
     halves = itertools.chain.from_iterable(itertools.repeat(batches))
     if next(iter(dataset), None) is None:
-        raise TostError("the dataset to rescale the initialisation with is empty")
+        raise TostError("the dataset for rescaling the initialisation is empty")
     with statistics_kept(model):
         for _ in tqdm(range(steps), "rescaling the initialisation", leave=False, disable=None):
             search.iterate(next(halves), next(halves), next(halves))
@@ -201,7 +201,7 @@ def rescale_init(
 
 @dataclasses.dataclass(frozen=True)
 class _OneHot:
-    """Batches of a dataset with one-hot labels, as often as they are gone through."""
+    """The batches of a dataset with one-hot labels; it can be repeated."""
 
     dataset: Iterable[Half]
     classes: int

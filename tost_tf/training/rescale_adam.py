@@ -1,4 +1,4 @@
-"""Adam on the scales, for two kinds of steps that take turns."""
+"""Adam on the scales, for two alternating kinds of steps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 class ScaleAdam:
     """Adam for a vector of scales, with clipped gradients and lower bounds, as GradInit uses it (Zhu et al. 2021).
 
-    Steps that lower the loss and steps that lower the gradient norm keep first moments and counters of their own, and
-    share the second moment, which is corrected by the number of both.
+    Steps that lower the loss and steps that lower the gradient norm have separate first moments and counters. They
+    share the second moment, whose bias correction counts both kinds.
 
     Args:
-      lower_bounds: of each scale.
+      lower_bounds: one for each scale.
       learning_rate: of Adam.
       clip: gradients are clipped to [-clip, clip].
     """

@@ -9,8 +9,8 @@ from tost_tf.training.optimizer_tweak import OptimizerTweak
 class SparseOpt(OptimizerTweak):
     """The gradient of filter i of a masked kernel times √(density of filter i / mean density of the kernel's filters).
 
-    Filters are the last axis of a kernel, those of a depthwise kernel its last two. Kernels without a mask, and such
-    whose filters all have the same density, keep their gradients.
+    Filters are on the last axis of a kernel, for a depthwise kernel on the last two. Gradients do not change if a
+    kernel has no mask, or if all its filters have the same density.
     """
 
     def gradient(self, gradient, variable, mask):

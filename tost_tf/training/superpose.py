@@ -1,4 +1,4 @@
-"""Tickets averaged into one, and pruned back to their density."""
+"""The average of tickets, pruned back to their density."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tost_tf.masks.select import highest_count_of_all, require_finite
 Weights = Mapping[str, np.ndarray]
 
 
-def newest_share(variant: str, cycle: int, factor: float) -> float:
-    """What the ticket of cycle k = 1, 2, ... weighs in the average it joins.
+def newest_fraction(variant: str, cycle: int, factor: float) -> float:
+    """The coefficient of the ticket of cycle k = 1, 2, ... in the average with the tickets before it.
 
     Args:
-      variant: "caa", the mean of all tickets so far: 1/(k+1), for the end of ordinary training is a ticket too; or
+      variant: "caa", the mean of all tickets so far: 1/(k+1), since the end of ordinary training is a ticket too; or
         "cima", a moving average: `factor`.
       cycle: k.
       factor: in (0, 1].
@@ -24,24 +24,26 @@ def newest_share(variant: str, cycle: int, factor: float) -> float:
 
 
 def superposed(
-    previous: Weights, ticket: Weights, share: float, kept: int, prunable: list[str]
+    previous: Weights, ticket: Weights, fraction: float, kept: int, prunable: list[str]
 ) -> dict[str, np.ndarray]:
-    """previous·(1 - share) + ticket·share, of which the `kept` largest |weights| stay (Sup-tickets, Yin et al. 2022).
+    """previous·(1 - fraction) + ticket·fraction, pruned to the `kept` largest |weights| (Sup-tickets, Yin et al. 2022).
 
-    `previous` is the superposition before, pruned, as in the released code: it has the density of a ticket at any time.
+    `previous` is the previous superposition, already pruned, as in the released code: it has the density of a ticket.
 
     Args:
-      previous: name -> array, BatchNormalization's variables included.
-      ticket: the same names and shapes.
-      share: of the ticket.
-      kept: how many of the prunable weights stay, of all layers together.
-      prunable: the names of the weights that are ranked; the others are averaged only.
+      previous: name -> array, including the variables of BatchNormalization.
+      ticket: arrays of the same names and shapes.
+      fraction: the coefficient of the ticket.
+      kept: how many prunable weights stay, over all layers.
+      prunable: the names of the weights that are ranked; the others are only averaged.
 
     Raises:
-      TostError: a weight that is ranked is not finite; it is named.
+      TostError: a ranked weight is not finite; the message names it.
     """
     average = {
-        name: (array.astype(np.float64) * (1 - share) + ticket[name].astype(np.float64) * share).astype(array.dtype)
+        name: (array.astype(np.float64) * (1 - fraction) + ticket[name].astype(np.float64) * fraction).astype(
+            array.dtype
+        )
         for name, array in previous.items()
     }
     magnitudes = {name: np.abs(average[name]) for name in prunable}

@@ -15,21 +15,21 @@ from tost_tf.errors import TostError
 class Teacher:
     """A SavedModel as a function from normalised images to logits, in inference mode.
 
-    The SavedModel takes raw pixels (as those `tost_tf.export.saved_model` writes do), so it does not matter how its own
-    training images were normalised. To be loaded in the scope of the distribution strategy it is used under.
+    The SavedModel takes raw pixels (as those written by `tost_tf.export.saved_model` do), so the teacher's images may
+    have been normalised differently in its training. Load it in the scope of the distribution strategy of the student.
 
     Args:
       path: the folder of a SavedModel.
       data: the dataset the student is trained on.
 
     Raises:
-      TostError: nothing there is a SavedModel, or it takes other images or gives other classes than `data` has.
+      TostError: there is no SavedModel, or its images or classes are not those of `data`.
     """
 
     def __init__(self, path: str | os.PathLike, data: ImageData):
         self.path = Path(path)
         try:
-            # Kept: the loaded object owns the variables of its signature.
+            # Kept, since the loaded object owns the variables of its signature.
             self._loaded = tf.saved_model.load(str(self.path))
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise TostError(f"the teacher {str(self.path)!r} cannot be loaded: {str(error).splitlines()[0]}") from None
@@ -59,10 +59,10 @@ class Teacher:
         self._pixel_type = image.dtype
 
     def try_out(self, images: tf.Tensor, labels: tf.Tensor) -> None:
-        """Runs it on a few images, as the student takes them, and their one-hot labels.
+        """Runs the teacher on a few normalised images, and compares with the shape of their one-hot labels.
 
         Raises:
-          TostError: it cannot be run on so many, or gives anything else than a finite logit for each class.
+          TostError: it cannot run on this number of images, or does not give a finite logit for each class.
         """
         try:
             logits = self(images).numpy()
@@ -76,7 +76,7 @@ class Teacher:
             )
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Logits, float32 [batch, classes], of normalised images [batch, height, width, channels]."""
+        """The logits, float32 [batch, classes], for normalised images [batch, height, width, channels]."""
         pixels = images
         if self._mean is not None:
             mean, deviation = tf.constant(self._mean, tf.float32), tf.constant(self._deviation, tf.float32)

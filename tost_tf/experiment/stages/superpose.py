@@ -23,7 +23,7 @@ from tost_tf.graph.weights import load_weights, named_weights, save_weights
 from tost_tf.masks.sparsify import masks_of_zeros, strip
 from tost_tf.report.tickets import draw_tickets
 from tost_tf.seeds import derive_seed
-from tost_tf.training.superpose import Weights, newest_share, superposed
+from tost_tf.training.superpose import Weights, newest_fraction, superposed
 
 # The average before, a ticket, and its share -> the average after, pruned.
 Joiner = Callable[[Weights, Weights, float], dict[str, np.ndarray]]
@@ -50,7 +50,7 @@ def compute(run: Run, network: RunNetwork) -> None:
         load_weights(final, path)
         tickets.append({"epoch": _epoch(config, number), **_accuracies(final, data)})
         if number:
-            _put(final, join(average, _arrays(final), newest_share(options.superpose, number, options.cima_factor)))
+            _put(final, join(average, _arrays(final), newest_fraction(options.superpose, number, options.cima_factor)))
             recalibrate(final, _training_images(config, data))
         superpositions.append({"tickets": number + 1, "epoch": tickets[-1]["epoch"], **_accuracies(final, data)})
         print(
