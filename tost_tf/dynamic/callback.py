@@ -15,23 +15,23 @@ ROWS = "mask_updates"
 
 
 class DynamicSparsity(StepCallback):
-    """Updates the masks after every `update_every` steps, until a fraction of the training is over.
+    """Updates the masks after every `update_every` steps, until a given fraction of the training.
 
-    The dense gradient by which weights grow is that of the step itself, which the optimizer keeps (`MaskedOptimizer`
-    says how): no second pass is made. What is done depends on the number of the step alone, so that a run that resumes
-    does what an undisturbed one would. Each update gives a row to `record`: `step`, `epoch`, `fraction`, `dropped`,
-    `grown`, `sparsity` (of the layers that are not left dense), and `initial` (the share of the initial masks' weights
-    that is still in).
+    Weights grow by the dense gradient of the training step itself, which the optimizer keeps (see `MaskedOptimizer`):
+    there is no second pass. An update depends only on the number of the step and the state of the network, so a resumed
+    run does the same as an uninterrupted one. `record` gets a row for each update: `step`, `epoch`, `fraction`,
+    `dropped`, `grown`, `sparsity` (of the layers that are not left dense), and `initial` (the fraction of the initially
+    kept weights that is still kept).
 
     Args:
       updater: of the network's masks.
       config: the method, how often and how much.
-      last_step: after which the last update comes.
-      end_step: where the phase in which masks change ends, and the cosine of the share dropped is zero.
+      last_step: the number (from 1) of the step after which the last update is made.
+      end_step: the last step of the phase in which masks change; there the cosine of the drop fraction is zero.
       steps_per_epoch: steps in an epoch.
-      sparsity: what a method that prunes ends at.
-      initial: the masks training started with: weight path -> 0/1.
-      record: takes the row of each update.
+      sparsity: the final sparsity of a method that prunes.
+      initial: the masks at the start of training: weight path -> 0/1.
+      record: called with the row of each update.
     """
 
     def __init__(

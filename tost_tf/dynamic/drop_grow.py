@@ -1,4 +1,4 @@
-"""One update of a mask, in NumPy: some weights are dropped, as many are grown."""
+"""One update of a mask, in NumPy: some weights are dropped, and the same number is grown."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ def drop_and_grow(
     growth_score: np.ndarray,
     drop_score: Callable[[np.ndarray], np.ndarray] = np.abs,
 ) -> np.ndarray:
-    """The mask after an update; as many weights are kept as before.
+    """The mask after an update; it keeps as many weights as before.
 
-    floor(drop_fraction · kept) weights are dropped, those with the lowest scores, and as many grown, the highest
-    scores among all places that are not kept then. So what was just dropped may grow again: it has never left the
-    mask. That is RigL's algorithm (Evci et al. 2020, Algorithm 1: i ∉ θ without what was dropped); the rounding is
-    that of its authors' code, since the paper gives none. Ties go to the lower index, which stays, or grows.
+    The floor(drop_fraction · kept) weights with the lowest scores are dropped. Then the same number of weights grow,
+    those with the highest scores among all that are not kept then. So a dropped weight may grow again in the same
+    update; then it has never left the mask. This is RigL's algorithm (Evci et al. 2020, Algorithm 1: i ∉ θ without the
+    dropped weights). The paper does not say how to round; this is the rounding of the authors' code. With equal scores,
+    the lower index stays, or grows.
 
     Args:
       weight: the kernel.
-      mask: its mask, of its shape, 1 = kept.
+      mask: its mask, of the same shape, 1 = kept.
       drop_fraction: in [0, 1].
-      growth_score: a finite score for each weight; those of weights that are kept are not looked at.
+      growth_score: a finite score for each weight; scores of kept weights are ignored.
       drop_score: from the kernel to a score for each weight.
 
     Returns:

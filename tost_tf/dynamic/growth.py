@@ -1,4 +1,4 @@
-"""What decides which weights grow: the highest scores do."""
+"""Scores that decide which weights grow: those with the highest."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Growth:
-    """A way to score the places where a weight may grow.
+    """A way to score the weights that may grow.
 
     Attributes:
-      score: from the gradient of a kernel (zeros if none is kept) and a random generator of its own to a score for each
+      score: takes the gradient of a kernel (zeros if none is kept) and a random generator; returns a score for each
         weight.
-      needs_gradient: whether it looks at the gradient.
+      needs_gradient: whether `score` uses the gradient.
     """
 
     score: Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -23,12 +23,12 @@ class Growth:
 
 
 def random_scores(gradient: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Anywhere, with equal chances (SET, Mocanu et al. 2018)."""
+    """Uniformly random scores (SET, Mocanu et al. 2018)."""
     return generator.random(gradient.shape)
 
 
 def gradient_scores(gradient: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Where the loss falls fastest: the largest |∂L/∂θ| of the dense gradient (RigL, Evci et al. 2020)."""
+    """|∂L/∂θ| of the dense gradient: weights grow where the loss would fall fastest (RigL, Evci et al. 2020)."""
     del generator
     return np.abs(gradient)
 

@@ -1,4 +1,4 @@
-"""What a method of dynamic sparse training is."""
+"""The interface of a method of dynamic sparse training."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tost_tf.dynamic.growth import Growth
 
 @dataclasses.dataclass(frozen=True)
 class DynamicMethod:
-    """Drops the weights of each layer with the lowest scores, and grows as many among all that are not kept then.
+    """Drops the weights of each layer with the lowest scores, and grows as many of all that are not kept then.
 
     Attributes:
-      growth: scores where to grow.
+      growth: scores the weights that may grow.
       drop_score: from a kernel to a score for each weight; |weight| by default.
       prunes: whether each update first prunes globally by magnitude, down to the sparsity of the run.
     """

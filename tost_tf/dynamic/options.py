@@ -25,29 +25,29 @@ def _prunes(method: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class DynamicConfig:
-    """Whether and how the mask changes while training. The defaults are RigL's (Evci et al. 2020)."""
+    """Whether and how the mask changes during training. The defaults are RigL's (Evci et al. 2020)."""
 
     dynamic: str = option(NOT_DYNAMIC, "how weights are dropped and grown", names=DYNAMIC_METHODS, also=(NOT_DYNAMIC,))
     update_every: int = option(100, "steps between updates of the mask", minimum=1, only_with=IF_DYNAMIC)
     drop_fraction: float = option(
         0.3,
-        "share of each layer's kept weights that an update drops at the start",
+        "fraction of each layer's kept weights that an update drops, at the start of training",
         above=0,
         maximum=1,
         only_with=IF_DYNAMIC,
     )
     drop_schedule: str = option(
         "cosine",
-        "how that share falls until the masks stay",
+        "how the drop fraction changes until the masks stay fixed",
         names=("cosine", "constant"),
         only_with=IF_DYNAMIC,
     )
     dynamic_end_fraction: float = option(
-        0.75, "share of all epochs after which the mask stays as it is", above=0, maximum=1, only_with=IF_DYNAMIC
+        0.75, "fraction of all epochs after which the mask stays fixed", above=0, maximum=1, only_with=IF_DYNAMIC
     )
     initial_sparsity: float = option(
         0.5,
-        "where granet starts; it ends at sparsity",
+        "the sparsity at which granet starts; it ends at sparsity",
         minimum=0,
         below=1,
         only_with={"dynamic": Condition(_prunes, "granet")},
@@ -59,7 +59,7 @@ class DynamicConfig:
 
     @property
     def method(self) -> DynamicMethod:
-        """What `dynamic` names."""
+        """The method that `dynamic` names."""
         return DYNAMIC_METHODS[self.dynamic]
 
     @property
@@ -68,25 +68,24 @@ class DynamicConfig:
         return self.is_on and self.method.prunes
 
     def end_step(self, epochs: int, ordinary_epochs: int, steps_per_epoch: int) -> int:
-        """How many steps the phase has in which masks change; it is over when ordinary training is, at the latest."""
-        share = round(self.dynamic_end_fraction * epochs * steps_per_epoch, 4)
-        return min(math.floor(share), ordinary_epochs * steps_per_epoch)
+        """The number of steps of the phase in which masks change; it ends with ordinary training at the latest."""
+        steps = round(self.dynamic_end_fraction * epochs * steps_per_epoch, 4)
+        return min(math.floor(steps), ordinary_epochs * steps_per_epoch)
 
     def last_update(self, epochs: int, ordinary_epochs: int, steps_per_epoch: int) -> int:
-        """The step, counted from 1, after which the last update comes: before the end of the phase.
+        """The number (from 1) of the step after which the last update is made. It is before the end of the phase.
 
-        So the cosine, which is zero at the end, leaves each update something to drop, and a step of ordinary training
-        follows at least.
+        So each update drops something (the cosine is zero at the end), and at least one more training step follows.
 
         Raises:
-          TostError: there is not a single update.
+          TostError: there would be no update.
         """
         end = self.end_step(epochs, ordinary_epochs, steps_per_epoch)
         last = (end - 1) // self.update_every * self.update_every
         if last < 1:
             raise TostError(
-                f"update_every={self.update_every} leaves no update: masks change in the first {end} steps only, "
-                "so take fewer than that, or train longer"
+                f"update_every={self.update_every} leaves no update: masks change only in the first {end} steps; "
+                "choose a smaller number, or train longer"
             )
         return last
 
@@ -97,27 +96,27 @@ class SuperposeConfig:
 
     superpose: str = option(
         NOT_SUPERPOSED,
-        "train cheap tickets in the last epochs and average them: caa for the mean of all, cima for a moving average",
+        "train cheap tickets in the last epochs and average them: caa is the mean of all, cima a moving average",
         names=("caa", "cima"),
         also=(NOT_SUPERPOSED,),
     )
     cycle_fraction: float = option(
-        0.1, "share of the epochs that is for cycles", minimum=0, below=1, only_with=IF_SUPERPOSED
+        0.1, "fraction of the epochs used for cycles", minimum=0, below=1, only_with=IF_SUPERPOSED
     )
     cycle_epochs: int = option(
-        8, "epochs of a cycle, at whose end there is a ticket", minimum=1, only_with=IF_SUPERPOSED
+        8, "epochs of a cycle; each cycle ends with a ticket", minimum=1, only_with=IF_SUPERPOSED
     )
     cycle_drop_fraction: float = option(
         0.5,
-        "share of each layer's kept weights that is dropped where a cycle starts",
+        "fraction of each layer's kept weights that is dropped at the start of a cycle",
         above=0,
         maximum=1,
         only_with=IF_SUPERPOSED | {"cycle_growth": none_of("none")},
     )
     cycle_growth: str = option(
         "auto",
-        "where as many grow: auto for as dynamic grows them, and by gradient where the mask was fixed; none leaves "
-        "the mask as it is",
+        "how as many weights grow: auto is as dynamic does, or gradient if the mask was fixed; none leaves the mask "
+        "unchanged",
         names=GROWTHS,
         also=("auto", "none"),
         only_with=IF_SUPERPOSED,
@@ -130,7 +129,7 @@ class SuperposeConfig:
     )
     cima_factor: float = option(
         0.5,
-        "weight of the newest ticket in the moving average of cima",
+        "coefficient of the newest ticket in the moving average of cima",
         above=0,
         maximum=1,
         only_with={"superpose": one_of("cima")},
@@ -141,10 +140,10 @@ class SuperposeConfig:
         return self.superpose != NOT_SUPERPOSED
 
     def cycles(self, epochs: int) -> int:
-        """How many whole cycles there are in a run of `epochs` epochs; the others are of ordinary training.
+        """The number of complete cycles in a run of `epochs` epochs; all other epochs are ordinary training.
 
         Raises:
-          TostError: cycles are wanted, but there is no room for one.
+          TostError: the cycles' fraction of the epochs is too short for one cycle.
         """
         if not self.is_on:
             return 0
@@ -157,5 +156,5 @@ class SuperposeConfig:
         return int(room // self.cycle_epochs)
 
     def ordinary_epochs(self, epochs: int) -> int:
-        """How many of `epochs` epochs are trained as always, before the first cycle."""
+        """How many of `epochs` epochs are ordinary training, before the first cycle."""
         return epochs - self.cycles(epochs) * self.cycle_epochs

@@ -1,4 +1,4 @@
-"""How much an update changes, by a progress p from 0 to 1."""
+"""How much an update changes, as a function of the progress p from 0 to 1."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 
 
 def drop_fraction(start: float, progress: float, schedule: str) -> float:
-    """The share of weights that is dropped: constant, or start/2·(1 + cos(π·p)) (Dettmers and Zettlemoyer 2019; RigL).
+    """The fraction of weights dropped: constant, or start/2·(1 + cos(π·p)) (Dettmers and Zettlemoyer 2019; RigL).
 
     Args:
       start: at progress 0.
-      progress: in the phase in which masks change, [0, 1]; no update comes at its end, where the cosine is zero.
+      progress: in [0, 1], of the phase in which masks change; there is no update at its end, where the cosine is zero.
       schedule: "cosine" or "constant".
     """
     return start if schedule == "constant" else start / 2 * (1 + math.cos(math.pi * progress))
@@ -21,7 +21,7 @@ def cubic_sparsity(initial: float, final: float, progress: float) -> float:
 
     Args:
       initial: at progress 0.
-      final: at progress 1, which is the last update.
+      final: at progress 1, the last update.
       progress: in [0, 1].
     """
     return final + (initial - final) * (1 - progress) ** 3

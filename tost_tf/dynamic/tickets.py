@@ -14,20 +14,20 @@ from tost_tf.training.learning_rate import triangle
 
 
 def ticket_path(folder: Path, number: int) -> Path:
-    """Where ticket `number` is; 0 is the end of ordinary training."""
+    """The file of ticket `number`; 0 is the end of ordinary training."""
     return folder / f"ticket{number}.npz"
 
 
 class CheapTickets(StepCallback):
-    """Explores the topology where a cycle starts, sets its learning rate, and saves the ticket at its end.
+    """Updates the masks at the start of a cycle, sets the learning rate, and saves the ticket at the end.
 
-    A cycle starts with one large update of the masks; by gradient, it is the dense gradient of the last step before.
-    Training goes on with the weights it has: superposing is done afterwards, from the tickets.
+    A cycle starts with one large update of the masks; growth by gradient uses the dense gradient of the step before.
+    Training continues with its weights: tickets are superposed afterwards.
 
     Args:
       updater: of the network's masks.
       config: the cycles.
-      growth: scores where weights grow; `None` leaves the masks as they are.
+      growth: scores the weights that may grow; `None` leaves the masks unchanged.
       epochs: of the run.
       steps_per_epoch: steps in an epoch.
       folder: of the tickets.

@@ -22,9 +22,9 @@ from tost_tf.training.masked_optimizer import MaskedOptimizer
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """What an update did: how many weights left and joined the masks, and how many are kept now.
+    """The result of an update: how many weights left and joined the masks, and how many are kept now.
 
-    What was dropped and grew again in the same update did neither.
+    A weight that was dropped and grew again in the same update is not counted as dropped or grown.
     """
 
     dropped: int
@@ -33,32 +33,32 @@ class Update:
 
 
 class MaskUpdater:
-    """Changes the masks of a sparse network in place, with its optimizer's memory of the weights that grow.
+    """Changes the masks of a sparse network in place, and the optimizer's state of the weights that leave or join.
 
-    A weight that grows starts at zero, and so does its momentum (or what else the optimizer has of it). One that is
-    dropped and grows in the same update stays as it is, with its momentum, as in the released code of RigL; one that is
-    pruned before (see `update`) and grows starts anew, as in the released code of GraNet.
+    A weight that grows starts at zero, and so does its momentum (or other optimizer state). A weight that is dropped
+    and grows in the same update keeps its value and momentum, as in the released code of RigL. A weight that is pruned
+    first (see `update`) and then grows starts at zero, as in the released code of GraNet.
 
-    Everything is computed in NumPy from values that are the same on every replica and every worker, with a seed for
-    each layer and step, so that the masks are too.
+    Everything is computed in NumPy, from values that are the same on all replicas and workers and with a seed for each
+    layer and step, so the masks are the same too.
 
     Args:
       plain: a model made by `sparsify`.
-      optimizer: built for its weights; one that keeps gradients, if weights grow by them.
-      dense_layers: regular expression of the layers left alone.
+      optimizer: built for its weights; it must keep gradients if weights grow by them.
+      dense_layers: regular expression of the layers that are not changed.
       seed: of random growth.
 
     Raises:
-      TostError: no layer has a mask that may change, or the optimizer is of another kind.
+      TostError: no layer has a mask that may change, or the optimizer is not a `MaskedOptimizer`.
     """
 
     def __init__(
         self, plain: keras.Model, optimizer: keras.optimizers.Optimizer, dense_layers: str = "", seed: int = 0
     ):
-        inner = getattr(optimizer, "inner_optimizer", optimizer)  # that of loss scaling
+        inner = getattr(optimizer, "inner_optimizer", optimizer)  # a LossScaleOptimizer has one
         if not isinstance(inner, MaskedOptimizer):
             raise TostError(
-                f"masks are changed along with a MaskedOptimizer such as OrthogonalSGD only, "
+                f"masks can be changed only with a MaskedOptimizer such as OrthogonalSGD, "
                 f"the optimizer is {type(inner).__name__}"
             )
         self.optimizer, self.seed = inner, seed
@@ -73,7 +73,7 @@ class MaskUpdater:
             )
 
     def masks(self) -> dict[str, np.ndarray]:
-        """The masks that may change, as they are: weight path -> 0/1."""
+        """The current state of the masks that may change: weight path -> 0/1."""
         return {path: layer.mask.numpy().astype(np.uint8) for path, layer in self.layers.items()}
 
     def update(
@@ -87,14 +87,14 @@ class MaskUpdater:
         """Prunes globally by magnitude to `sparsity`, if one is given, then drops and grows in each layer.
 
         Args:
-          growth: scores where to grow, among all places that are not kept by then.
-          drop_fraction: share of each layer's kept weights.
+          growth: scores the weights that may grow: all that are not kept after dropping.
+          drop_fraction: fraction of each layer's kept weights.
           step: the number of the step, for the seed.
-          sparsity: of all these layers together; where more is pruned already, nothing more is.
+          sparsity: of all these layers together; if they are sparser already, nothing is pruned.
           drop_score: from a kernel to a score for each weight; the lowest are dropped.
 
         Raises:
-          NotFinite: a weight or a score is NaN or infinite; it is named, and nothing is changed.
+          NotFinite: a weight or a score is NaN or infinite; the message names it, and nothing is changed.
         """
         before = self.masks()
         weights = {path: layer.kernel.numpy() for path, layer in self.layers.items()}
