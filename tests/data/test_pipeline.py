@@ -78,5 +78,5 @@ def test_balanced_sample_has_as_many_of_each_class(small_data):
     assert [number % 4 for number in found] == batches[0][1].numpy().argmax(axis=1).tolist()
     assert numbers(small_data, next(iter(balanced_batches(small_data, 2, seed=3)))[0]) == found
     assert numbers(small_data, next(iter(balanced_batches(small_data, 2, seed=4)))[0]) != found
-    with pytest.raises(TostError, match="3 training images of each class are asked for, class 0 has 2"):
+    with pytest.raises(TostError, match="3 training images of each class are requested, class 0 has 2"):
         balanced_batches(small_data, 3, seed=3)

@@ -94,7 +94,7 @@ def test_what_cannot_be_used_is_refused(tmp_path):
     with pytest.raises(TostError, match=r"made_up is not an image-classification .* image \(Image of uint16\)"):
         load(DataConfig(dataset="made_up", data_dir=str(tmp_path / "d")))
     prepare(tmp_path / "c", shape=(None, None, 3))
-    with pytest.raises(TostError, match="of many sizes: give one with image_size"):
+    with pytest.raises(TostError, match="have different sizes: set one with image_size"):
         load(DataConfig(dataset="made_up", data_dir=str(tmp_path / "c")))
 
 

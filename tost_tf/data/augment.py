@@ -1,4 +1,4 @@
-"""The augmentation of the CIFAR papers: pad by an eighth, crop at random, flip left to right at random."""
+"""The augmentation of the CIFAR papers: padding by an eighth, random crops, random horizontal flips."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tost_tf.compat import tf
 
 LARGEST_PADDING = 4
 
-# Datasets of characters: mirrored, they are another symbol or none, so they are not augmented by default.
+# Datasets of characters: a mirrored character is another one or none, so they are not augmented by default.
 NOT_AUGMENTED = (
     *("binary_alpha_digits", "cmaterdb", "digits", "emnist", "kmnist"),
     *("mnist", "mnist_corrupted", "omniglot", "svhn_cropped"),
@@ -14,15 +14,15 @@ NOT_AUGMENTED = (
 
 
 def padding(height: int, width: int) -> int:
-    """Pixels around an image: 4 at CIFAR's 32x32 and above, as the papers have it; an eighth of smaller images."""
+    """Padding around an image in pixels: 4 for 32x32 (CIFAR) and larger, as in the papers; an eighth for smaller."""
     return min(LARGEST_PADDING, round(min(height, width) / 8))
 
 
 def draw(examples: int, seed: tf.Tensor, pixels: int) -> dict[str, tf.Tensor]:
-    """Random shifts and flips for `examples` images, decided by `seed` (two integers) alone.
+    """Random shifts and flips for `examples` images, which depend only on `seed`.
 
     Args:
-      examples: how many images.
+      examples: number of images.
       seed: two integers.
       pixels: the padding of the images.
 
@@ -37,9 +37,9 @@ def draw(examples: int, seed: tf.Tensor, pixels: int) -> dict[str, tf.Tensor]:
 
 
 def apply(images: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
-    """Shifts and flips each image of a batch [examples, height, width, channels]; what was outside is black.
+    """Shifts and flips each image of a batch [examples, height, width, channels]; pixels from outside are black.
 
-    The whole batch is cut by two gathers, one along rows and one along columns, instead of image by image.
+    Two gathers, one along rows and one along columns, crop the whole batch instead of image by image.
     """
     height, width = images.shape[1], images.shape[2]
     around = [padding(height, width)] * 2

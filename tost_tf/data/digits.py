@@ -10,7 +10,7 @@ from tost_tf.data.resize import resized
 
 
 def load_digits(config: DataConfig) -> ImageData:
-    """The digits, a fixed fifth of them as the test part (the set has no published test part)."""
+    """The digits. A fixed fifth of them is the test part, since none is published."""
     from sklearn.datasets import load_digits as bundled_digits
 
     digits = bundled_digits()

@@ -10,11 +10,11 @@ from tost_tf.data.names import base_name
 from tost_tf.errors import TostError
 from tost_tf.seeds import derive_seed
 
-# The order examples are split in is the same for every run, whatever its seed.
+# Examples are split in the same order in every run, whatever its seed.
 SPLIT_SEED = derive_seed(0, "validation split")
 
-# Mean and standard deviation by channel that the authors' released code normalises with (there, for CIFAR-10
-# and CIFAR-100 alike; its deviations are means over images, smaller than those over all pixels).
+# Mean and standard deviation by channel in the authors' released code, for both CIFAR-10 and CIFAR-100. These
+# deviations are averages over images of the deviation within an image, smaller than the deviation of all pixels.
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR_DEVIATION = (0.2023, 0.1994, 0.2010)
 
@@ -85,19 +85,19 @@ def split(
     normalize: str = "standard",
     validation: LabelledImages | None = None,
 ) -> ImageData:
-    """Cuts the validation part from the training images, by an order that never changes.
+    """Takes the validation part from the training images, in a fixed order.
 
     Args:
       name: the dataset, for messages and for its known mean and deviation.
       train, test: the parts as published.
-      num_classes: how many classes there are.
-      validation_fraction: share of the training images for validation, in (0, 1).
-      train_examples: keep only that many of what is left for training; 0 keeps all.
+      num_classes: the number of classes.
+      validation_fraction: fraction of the training images for validation, in (0, 1).
+      train_examples: use only that many of the other training images; 0 uses all.
       normalize: "standard", "unit" or "none".
-      validation: a part for validation that is there already: then none is cut off.
+      validation: a separate part for validation; then none is taken from `train`.
 
     Raises:
-      TostError: a part is or would be empty, or more training images are asked for than there are.
+      TostError: a part is or would be empty, or there are fewer training images than `train_examples`.
     """
     order = np.random.default_rng(SPLIT_SEED).permutation(len(train))
     validation_size = round(validation_fraction * len(train)) if validation is None else 0
@@ -108,7 +108,7 @@ def split(
             f"{validation_size} for validation and {available} for training: both need at least one"
         )
     if not len(test):
-        raise TostError(f"{name} has no test image: a network is scored on those")
+        raise TostError(f"{name} has no test images, which are needed to evaluate a network")
     if not len(train) or (validation is not None and not len(validation)):
         raise TostError(f"{name} has {len(train)} training images and an empty part for validation")
     if train_examples > available:
@@ -135,15 +135,15 @@ def _normalisation(name: str, images: np.ndarray, normalize: str) -> Moments:
         return _moments(images)
     if base_name(name) in ("cifar10", "cifar100"):
         return CIFAR_MEAN, CIFAR_DEVIATION
-    # By the histogram of each channel: exact, and no copy of the images as floating-point numbers.
+    # From the histogram of each channel: exact, without a copy of the images as floating-point numbers.
     levels = np.arange(256) / 255
     means, deviations = [], []
     for channel in range(images.shape[-1]):
-        share = np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size
-        mean = float(share @ levels)
-        variance = float(share @ (levels - mean) ** 2)
+        frequency = np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size
+        mean = float(frequency @ levels)
+        variance = float(frequency @ (levels - mean) ** 2)
         means.append(mean)
-        deviations.append(variance**0.5 if variance > 0 else 1.0)  # 1 for a channel that never changes
+        deviations.append(variance**0.5 if variance > 0 else 1.0)  # 1 for a constant channel
     return tuple(means), tuple(deviations)
 
 

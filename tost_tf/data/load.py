@@ -9,10 +9,10 @@ from tost_tf.registry import DATASETS
 
 
 def load(config: DataConfig) -> ImageData:
-    """The dataset `config.dataset`: from a loader of its own, from the user's own data, or from tensorflow-datasets.
+    """Loads `config.dataset`: by its registered loader, from the user's own data, or from tensorflow-datasets.
 
     Raises:
-      TostError: it is not there, or not what it should be.
+      TostError: the dataset is missing or not suitable.
     """
     if config.dataset in DATASETS:
         return DATASETS[config.dataset](config)

@@ -13,16 +13,16 @@ FORM = re.compile(r"(?P<name>\w+)(?P<config>/[^/:]+)?(?::[^/:]+)?")
 
 
 def base_name(dataset: str) -> str:
-    """The name without configuration and version: "emnist" of "emnist/letters:3.1.0"."""
+    """The name without configuration and version: "emnist" for "emnist/letters:3.1.0"."""
     return re.split("[/:]", dataset, maxsplit=1)[0]
 
 
 def check_dataset(dataset: str, data_dir: str, what: str = "dataset") -> None:
     """Raises `TostError`, with the nearest name, if there is no such dataset.
 
-    There is one if it has a loader of its own, says where the user's own data are, is prepared in the data folder, or
-    is of tensorflow-datasets. Whether it is for image classification is seen when it is loaded. `what` is what messages
-    call the name.
+    A dataset exists if it has a registered loader, names data of the user's own, is prepared in the data folder, or
+    belongs to tensorflow-datasets. Whether it is for image classification is checked when it is loaded. `what` is the
+    kind of name in the message.
     """
     if dataset in DATASETS:
         return

@@ -18,12 +18,12 @@ class DataConfig:
         "digits, tiny_imagenet, or any image-classification dataset of tensorflow-datasets: NAME, NAME/CONFIG or "
         "NAME:VERSION; folder:PATH for folders of images, npz:FILE for arrays, MODULE:FUNCTION for data of your own",
     )
-    data_dir: str = option(DEFAULT_DATA_DIR, "where datasets are kept")
+    data_dir: str = option(DEFAULT_DATA_DIR, "the folder of the datasets")
     train_examples: int = option(0, "use only that many training images; 0 means all", minimum=0)
-    validation_fraction: float = option(0.1, "share of the training images kept for validation", above=0, below=1)
+    validation_fraction: float = option(0.1, "fraction of the training images used for validation", above=0, below=1)
     augment: bool | None = option(
         None,
-        "pad by an eighth (4 pixels at most), crop and flip at random (by default yes, but for images of characters)",
+        "pad by an eighth (4 pixels at most), crop and flip at random (by default yes, but not images of characters)",
     )
     normalize: str = option(
         "standard",
@@ -31,4 +31,4 @@ class DataConfig:
         "they are; whole numbers that are not pixels, such as the ids of tokens, are always fed as they are",
         names=("standard", "unit", "none"),
     )
-    image_size: int = option(0, "resize images to this many pixels a side; 0 leaves them as they are", minimum=0)
+    image_size: int = option(0, "resize images to this height and width in pixels; 0 leaves them unchanged", minimum=0)

@@ -1,7 +1,7 @@
 """From images in memory to batches: shuffled, augmented, normalised, prefetched.
 
-The order of the examples and their augmentation depend on the seed and the number of the epoch alone, not on how
-many epochs this process has run, so that a resumed run sees what an undisturbed one would have seen.
+The order of the examples and their augmentation depend only on the seed and the number of the epoch, not on how many
+epochs this process has run. So a resumed run sees the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SAMPLE_BATCH = 100
 
 
 def normalise(images: tf.Tensor, data: ImageData) -> tf.Tensor:
-    """Pixels 0 to 255 of any type to what a network sees: float32, (pixel / 255 - mean) / deviation.
+    """Normalises pixels 0 to 255 of any type for a network: float32, (pixel / 255 - mean) / deviation.
 
     Data without a mean are seen as they are: whole numbers stay so, pixels become float32.
     """
@@ -33,7 +33,7 @@ def normalise(images: tf.Tensor, data: ImageData) -> tf.Tensor:
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
-    """Steps to see every example once; the last batch may be smaller."""
+    """The number of steps in which every example is seen once; the last batch may be smaller."""
     return math.ceil(examples / batch_size)
 
 
@@ -46,16 +46,16 @@ def training_batches(
     augment: bool = True,
     first_step: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of `(images, one-hot labels)` for the epochs `first_epoch` to `epochs - 1`, one after the other.
+    """Batches of `(images, one-hot labels)` for the epochs `first_epoch` to `epochs - 1`, in order.
 
     Args:
       data: the dataset; its training part is used.
-      batch_size: images a batch; the last batch of an epoch holds what is left.
-      seed: decides order and augmentation together with the epoch's number.
-      epochs: where to stop.
-      first_epoch: where to start: the number of epochs already done.
-      augment: whether to shift and flip images; of other data there is no augmentation.
-      first_step: which step of that epoch to start with: the number of its steps already done.
+      batch_size: images per batch; the last batch of an epoch may be smaller.
+      seed: determines order and augmentation, together with the number of the epoch.
+      epochs: the number of epochs of the whole training.
+      first_epoch: the first epoch, counted from 0: the number of epochs already done.
+      augment: whether to shift and flip images; other data are never augmented.
+      first_step: the first step of that epoch, counted from 0: the number of its steps already done.
     """
     images, labels = tf.constant(data.train.images), tf.constant(data.train.labels)
     augment = augment and data.has_images
@@ -93,7 +93,7 @@ def first_examples(data: ImageData, part: LabelledImages, count: int) -> tuple[n
 def balanced_batches(data: ImageData, per_class: int, seed: int) -> tf.data.Dataset:
     """`per_class` training images of each class, drawn by `seed`, without augmentation, in batches of `SAMPLE_BATCH`.
 
-    The batches do not depend on the batch size of training, so that neither does what is computed from them.
+    Neither these batches nor what is computed from them depends on the batch size of training.
 
     Raises:
       TostError: a class has fewer training images.
@@ -105,7 +105,7 @@ def balanced_batches(data: ImageData, per_class: int, seed: int) -> tf.data.Data
         of_class = order[data.train.labels[order] == label]
         if len(of_class) < per_class:
             raise TostError(
-                f"{per_class} training images of each class are asked for, class {label} has {len(of_class)}: "
+                f"{per_class} training images of each class are requested, class {label} has {len(of_class)}: "
                 "lower mask_examples_per_class"
             )
         chosen.append(of_class[:per_class])
@@ -123,7 +123,7 @@ def _batches(data: ImageData, part: LabelledImages, batch_size: int) -> tf.data.
 
 
 def _split_by_examples(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Each batch is split over the replicas of all workers by the strategy; there are no files to divide."""
+    """Makes a strategy split each batch over the replicas of all workers: there are no files to distribute."""
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options)

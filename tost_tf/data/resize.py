@@ -1,4 +1,4 @@
-"""Images of another size."""
+"""Resizing of images."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from tost_tf.compat import tf
 
 
 def resized(images: tf.Tensor, size: int) -> tf.Tensor:
-    """uint8 images [..., height, width, channels] at `size` pixels a side; they are smoothed where they shrink."""
+    """uint8 images [..., height, width, channels] resized to `size` × `size` pixels, with antialiasing."""
     scaled = tf.image.resize(images, (size, size), antialias=True)
     return tf.cast(tf.round(tf.clip_by_value(scaled, 0, 255)), tf.uint8)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def load_tfds(config: DataConfig) -> ImageData:
-    """Loads `config.dataset` from `config.data_dir`, downloading it first where that is possible.
+    """Loads `config.dataset` from `config.data_dir`; downloads it first if it is missing.
 
-    The test part is the published `test` split, or `validation` where there is no `test`.
+    The test part is the published `test` split, or `validation` if there is no `test`.
 
     Raises:
-      TostError: it is not there and cannot be downloaded, is not an image-classification dataset, has images of
-        many sizes and no `image_size`, or does not fit into memory.
+      TostError: the dataset is missing and cannot be downloaded, is not for image classification, has images of
+        different sizes and no `image_size`, or does not fit into memory.
     """
     import tensorflow_datasets as tfds
 
@@ -34,7 +34,7 @@ def load_tfds(config: DataConfig) -> ImageData:
         tfds.disable_progress_bar()
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except Exception as error:  # of many kinds: a broken folder, a name it does not know, ...
+    except Exception as error:  # of many types: a broken folder, an unknown name, ...
         raise TostError(
             f"tensorflow-datasets cannot open {name} in {data_dir}: {str(error).splitlines()[0]}"
         ) from error
@@ -51,10 +51,11 @@ def load_tfds(config: DataConfig) -> ImageData:
 
 
 def _image_and_label(tfds: Any, name: str, info: Any) -> tuple[str, str]:
-    """The names of the image and its class: those of supervised training, else "image" and "label", else the only ones.
+    """The names of the features image and class: those of supervised training, else "image" and "label", else the only
+    ones of their types.
 
     Raises:
-      TostError: the dataset does not give one image of bytes and its class; its features are named.
+      TostError: the dataset does not have one uint8 image and its class; the message names its features.
     """
     features = dict(info.features.items()) if isinstance(info.features, tfds.features.FeaturesDict) else {}
     images = [key for key, feature in features.items() if _is_image(tfds, feature) and feature.np_dtype == np.uint8]
@@ -65,7 +66,7 @@ def _image_and_label(tfds: Any, name: str, info: Any) -> tuple[str, str]:
             return tuple(pair)
     features_text = [f"{key} ({_kind(tfds, feature)})" for key, feature in sorted(features.items())]
     raise TostError(
-        f"{name} is not an image-classification dataset: an image of bytes and its class are needed, its features are "
+        f"{name} is not an image-classification dataset: a uint8 image and its class are needed, its features are "
         f"{', '.join(features_text) or type(info.features).__name__}"
     )
 
@@ -80,7 +81,7 @@ def _is_image(tfds: Any, feature: Any) -> bool:
 
 
 def _download(builder: Any, data_dir: str) -> None:
-    """Downloads and prepares, after asking once whether the source answers: TFDS itself would retry for long."""
+    """Downloads and prepares a dataset. First checks that the source answers: TFDS itself would retry for long."""
     import requests
 
     missing = f"{builder.name} is not in {data_dir}"
@@ -108,7 +109,7 @@ def _decode(builder: Any, part: str, image_key: str, label_key: str, image_size:
     if channels is None:
         raise TostError(f"the images of {builder.name} have no fixed number of channels")
     if height is None or width is None:
-        raise TostError(f"the images of {builder.name} are of many sizes: give one with image_size")
+        raise TostError(f"the images of {builder.name} have different sizes: set one with image_size")
     count = builder.info.splits[part].num_examples
     _require_memory(builder.name, count * height * width * channels)
 

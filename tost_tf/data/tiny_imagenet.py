@@ -17,13 +17,13 @@ DEFAULT_SIZE = 64
 
 
 def load_tiny_imagenet(config: DataConfig) -> ImageData:
-    """Reads `tiny-imagenet-200/` in `config.data_dir`, or `config.data_dir` itself where it is that folder.
+    """Reads `tiny-imagenet-200/` in `config.data_dir`, or `config.data_dir` itself if it is that folder.
 
-    The published validation images are the test part (the published test labels are not public, and papers
-    report accuracy on the validation images).
+    The published validation images are the test part: the labels of the test images are not public, and papers report
+    accuracy on the validation images.
 
     Raises:
-      TostError: the folder, or a file in it, is not there.
+      TostError: the folder or a file in it is missing.
     """
     root = Path(config.data_dir).expanduser()
     folder = root if root.name == FOLDER else root / FOLDER
@@ -44,7 +44,7 @@ def load_tiny_imagenet(config: DataConfig) -> ImageData:
             file_name, class_name = line.split("\t")[:2]
             test.append((folder / "val" / "images" / file_name, labels[class_name]))
     if not train or not test:
-        raise TostError(f"{folder} is not whole: {len(train)} training and {len(test)} validation images were found")
+        raise TostError(f"{folder} is incomplete: {len(train)} training and {len(test)} validation images were found")
     return split(
         "tiny_imagenet",
         _decode(train, size),
