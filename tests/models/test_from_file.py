@@ -71,7 +71,7 @@ def test_networks_of_keras_applications():
     assert model.output_shape == (None, 7) and model.layers[-1].activation is keras.activations.linear
     names = [layer.name for layer in models.build("applications/MobileNetV3Small", (32, 32, 1), 7).layers]
     assert "rescaling" not in names
-    with pytest.raises(TostError, match="ResNet50 has one width"):
+    with pytest.raises(TostError, match="ResNet50 has a fixed width"):
         models.build("applications/ResNet50", (32, 32, 3), 7, 0.5)
     with pytest.raises(TostError, match=r"cannot be built for images of 32×32×3 .*: image_size makes them larger"):
         models.build("applications/InceptionV3", (32, 32, 3), 7)

@@ -1,4 +1,4 @@
-"""Networks as functional tf_keras models that give logits."""
+"""Networks as functional tf_keras models whose outputs are logits."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from tost_tf.registry import MODELS
 if TYPE_CHECKING:
     from tost_tf.compat import keras
 
-# Of files that hold a model of the user's own.
+# Suffixes of files with a user's model.
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def build(name: str, input_shape: tuple[int, ...], num_classes: int, width_multiplier: float = 1.0) -> keras.Model:
-    """Builds the network `name`, freshly initialised.
+    """Builds the network `name`, newly initialised.
 
     Args:
       name: one of the known models, or one added with `register`; "applications/NAME" for a network of
-        keras.applications; or the path of a `.keras` or `.h5` file, which must fit the images and classes.
-      input_shape: height, width and channels of the images, which come normalised; for a file of any length.
-      num_classes: how many logits.
-      width_multiplier: factor on the number of channels.
+        keras.applications; or the path of a `.keras`, `.h5` or `.hdf5` file, whose model must fit images and classes.
+      input_shape: height, width and channels of the images, which are normalised; of any length for a file.
+      num_classes: the number of logits.
+      width_multiplier: factor of the number of channels.
 
     Raises:
-      TostError: no such model, or a value that makes no network.
+      TostError: there is no such model, or it cannot be built with these values.
     """
     if num_classes < 2:
         raise TostError(f"num_classes is {num_classes}, a classifier needs at least 2")
@@ -50,19 +50,19 @@ def _from_file(path: str, input_shape: tuple, num_classes: int, width_multiplier
     from tost_tf.models.from_file import load_model_file
 
     if width_multiplier != 1:
-        raise TostError(f"the width of the model in {path!r} is given: leave width_multiplier={width_multiplier:g} out")
+        raise TostError(f"the width of the model in {path!r} is fixed: leave width_multiplier={width_multiplier:g} out")
     model = load_model_file(path)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise TostError(f"the model in {path!r} has several inputs or outputs: one of each is needed")
-    given, gives = tuple(model.input_shape[1:]), tuple(model.output_shape[1:])
-    fits = len(given) == len(input_shape)
-    if not fits or any(own not in (None, size) for own, size in zip(given, input_shape, strict=True)):
-        raise TostError(f"the model in {path!r} takes inputs of {list(given)}, the dataset has {list(input_shape)}")
-    if gives != (num_classes,):
-        raise TostError(f"the model in {path!r} gives {list(gives)} numbers, the dataset has {num_classes} classes")
+    taken, output = tuple(model.input_shape[1:]), tuple(model.output_shape[1:])
+    fits = len(taken) == len(input_shape)
+    if not fits or any(fixed not in (None, size) for fixed, size in zip(taken, input_shape, strict=True)):
+        raise TostError(f"the model in {path!r} takes inputs of {list(taken)}, the dataset has {list(input_shape)}")
+    if output != (num_classes,):
+        raise TostError(f"the model in {path!r} gives {list(output)} numbers, the dataset has {num_classes} classes")
     return model
 
 
 def register(name: str, function: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
-    """Makes `function(input_shape, num_classes, width_multiplier)` known as the model `name`."""
+    """Registers `function(input_shape, num_classes, width_multiplier)` as the model `name`."""
     return MODELS.register(name, function)

@@ -14,13 +14,13 @@ PREFIX = "applications/"
 
 
 def require_application(name: str) -> None:
-    """Raises `TostError` with the nearest names if keras.applications, which is imported, has no network `name`."""
+    """Raises `TostError` with the nearest names if keras.applications has no network `name`; imports Keras."""
     if name not in _networks():
         raise unknown_name("model", name, _networks())
 
 
 def _networks() -> dict[str, Any]:
-    """ "applications/NAME" -> the function that makes it."""
+    """ "applications/NAME" -> the function that builds it."""
     functions = vars(keras.applications).items()
     return {f"{PREFIX}{name}": value for name, value in functions if inspect.isfunction(value)}
 
@@ -28,12 +28,12 @@ def _networks() -> dict[str, Any]:
 def build_application(
     name: str, input_shape: tuple[int, int, int], num_classes: int, width_multiplier: float = 1.0
 ) -> keras.Model:
-    """`keras.applications.NAME` with random weights, that gives logits and leaves normalised images as they are.
+    """`keras.applications.NAME` with random weights; its outputs are logits, and it does not preprocess images.
 
     Args:
       name: "applications/NAME".
       input_shape, num_classes: as for `tost_tf.models.build`.
-      width_multiplier: for those with a width, the MobileNets' `alpha`.
+      width_multiplier: the `alpha` of MobileNets; other networks have a fixed width.
 
     Raises:
       TostError: there is no such network, or it cannot be built for these images or with this width.
@@ -45,7 +45,7 @@ def build_application(
     if "alpha" in takes:
         options["alpha"] = width_multiplier
     elif width_multiplier != 1:
-        raise TostError(f"{name} has one width: leave width_multiplier={width_multiplier:g} out")
+        raise TostError(f"{name} has a fixed width: leave width_multiplier={width_multiplier:g} out")
     try:
         model = function(
             weights=None, input_shape=input_shape, classes=num_classes, classifier_activation=None, **options
@@ -60,7 +60,7 @@ def build_application(
 
 
 def _without_preprocessing(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """EfficientNet has what it does to raw pixels built in; images come normalised here."""
+    """Replaces EfficientNet's built-in preprocessing of raw pixels: here images are normalised already."""
     if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
         return keras.layers.Activation("linear", name=layer.name)
     return copy_layer(layer)

@@ -1,4 +1,4 @@
-"""A model of the user's own, from the file Keras saved it in."""
+"""A user's model, from a file saved by Keras."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tost_tf.graph.rebuild import rebuild
 def load_model_file(path: str | os.PathLike) -> keras.Model:
     """The model in a `.keras`, `.h5` or `.hdf5` file of Keras 2 or 3, as a tf_keras model with the weights in the file.
 
-    A softmax at its end is left out, as training takes logits. Code in the file (Lambda layers) is never run.
+    A softmax at the end is removed, since training takes logits. Code in the file (Lambda layers) is never run.
 
     Raises:
-      TostError: the file is not there, is none of Keras's, holds code, or a model that cannot be sparsified.
+      TostError: the file is missing, is not a model file of Keras, or holds code or a model that cannot be sparsified.
     """
     path = Path(path).expanduser()
     try:
@@ -34,7 +34,7 @@ def load_model_file(path: str | os.PathLike) -> keras.Model:
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise TostError(f"{str(path)!r} cannot be read as a model file of Keras: {error}") from None
     if '"Lambda"' in json.dumps(config):
-        raise TostError(f"{str(path)!r} has a Lambda layer, whose code is not run: write it as a layer of its own")
+        raise TostError(f"{str(path)!r} has a Lambda layer, whose code is not run: write it as a layer class")
     of_keras_3 = version.startswith("3")
     load = keras3().models.load_model if of_keras_3 else keras.models.load_model
     try:
@@ -57,10 +57,10 @@ def _described(path: Path) -> tuple[str, Any]:
 
 
 def _without_softmax(model: keras.Model) -> keras.Model:
-    """The model up to the softmax at its end, if it has one, also at the end of a model nested in it.
+    """The model without the softmax at its end, if it has one, also at the end of a nested model.
 
     Raises:
-      TostError: it ends in something else that gives no logits, or in a softmax that is an operation of a nested model.
+      TostError: the model ends in another function that gives no logits, or in a softmax operation in a nested model.
     """
     if len(model.outputs) != 1:
         return model
@@ -82,5 +82,5 @@ def _without_softmax(model: keras.Model) -> keras.Model:
 
 def _without_operation(model: keras.Model, softmax: keras.layers.Layer) -> keras.Model:
     if layer_of(model.output) is not softmax:
-        raise TostError(f"a model nested in {model.name!r} ends in {softmax.name!r}: save it without that")
+        raise TostError(f"a model nested in {model.name!r} ends in {softmax.name!r}: save it without that layer")
     return keras.Model(model.inputs, softmax.input, name=model.name)

@@ -1,9 +1,9 @@
-"""The pieces all networks here are made of, with PyTorch's settings, which the paper's numbers were made with.
+"""The layers of all networks here, with PyTorch's settings, which the paper used.
 
-Weights start as in the released code of ToST (`pruning_techniques/models`, ResNet.py and VGG.py): kernels of
-convolutions as in He et al. 2015, normal with variance 2 / (height · width · output channels), not truncated; a linear
-layer as PyTorch starts it, or normal and small, as VGG's. (Another file there, ResNets.py, counts input channels and
-starts the linear layer likewise; no network here does.) BatchNormalization has scale 1 and shift 0 in both.
+Initial weights are as in the released code of ToST (`pruning_techniques/models`, ResNet.py and VGG.py). Kernels of
+convolutions are as in He et al. 2015: normal with variance 2 / (height · width · output channels), not truncated. A
+linear layer is initialised as in PyTorch, or in VGG with small normal weights. (Another file there, ResNets.py, counts
+input channels, and does the same for the linear layer; no network here does.) BatchNormalization has scale 1, shift 0.
 
 Padding is PyTorch's: half the kernel on every side.
 """
@@ -16,7 +16,7 @@ from tost_tf.compat import keras, tf
 BATCH_NORMALIZATION = {"momentum": 0.9, "epsilon": 1e-5}
 
 
-# Images with at least this many pixels a side get the networks made for ImageNet.
+# For images with at least this height and width, networks have the form for ImageNet.
 LARGE_IMAGE = 128
 
 
@@ -28,14 +28,14 @@ def channels(base: int, width_multiplier: float) -> int:
 def convolution(
     x: tf.Tensor, filters: int, kernel_size: int, strides: int, name: str, use_bias: bool = False
 ) -> tf.Tensor:
-    """A convolution padded and initialised as in PyTorch, without bias where BatchNormalization has one.
+    """A convolution padded as in PyTorch, by default without bias, since BatchNormalization has one.
 
     Args:
       x: [batch, height, width, channels].
       filters: output channels.
-      kernel_size: odd, of both dimensions.
-      strides: of both dimensions.
-      name: of the layer; padding that is a layer of its own is called `name`_pad.
+      kernel_size: odd, for both dimensions.
+      strides: for both dimensions.
+      name: of the layer; a separate padding layer is called `name`_pad.
       use_bias: whether there are biases; they start at zero.
     """
     x, padding = _padded(x, kernel_size, strides, name)
@@ -53,8 +53,8 @@ def convolution(
 def depthwise_convolution(x: tf.Tensor, kernel_size: int, strides: int, name: str) -> tf.Tensor:
     """A depthwise convolution without bias, padded as in PyTorch.
 
-    The release has none. It starts by the rule the release has for convolutions, as torchvision's MobileNets do:
-    variance 2 / (height · width · channels), for PyTorch counts all channels into the fan-out of a grouped kernel.
+    The released code has none. It is initialised by that code's rule for convolutions, as in torchvision's MobileNets:
+    variance 2 / (height · width · channels), since PyTorch counts all channels in the fan-out of a grouped kernel.
     """
     x, padding = _padded(x, kernel_size, strides, name)
     return keras.layers.DepthwiseConv2D(
@@ -62,21 +62,21 @@ def depthwise_convolution(x: tf.Tensor, kernel_size: int, strides: int, name: st
         strides,
         padding,
         use_bias=False,
-        # Keras keeps the kernel as [height, width, channels, 1] and counts the channels into its fan-in.
+        # Keras keeps the kernel as [height, width, channels, 1] and counts the channels in its fan-in.
         depthwise_initializer=_he_normal("fan_in"),
         name=name,
     )(x)
 
 
 def _he_normal(mode: str) -> keras.initializers.Initializer:
-    """A fresh initialiser: one that several layers share would give all of them the same numbers."""
+    """A new initialiser: if several layers shared one, they would all get the same numbers."""
     return keras.initializers.VarianceScaling(2.0, mode, "untruncated_normal")
 
 
 def _padded(x: tf.Tensor, kernel_size: int, strides: int, name: str) -> tuple[tf.Tensor, str]:
-    """What a convolution with an odd kernel reads, and its `padding`, so that half its kernel is padded all around.
+    """The input of a convolution with an odd kernel, and its `padding`: half the kernel is padded on every side.
 
-    Keras's "same" does that without strides only; with them it pads an even image at the bottom and right alone.
+    Keras's "same" does that only without strides; with strides it pads an even image only at the bottom and right.
     """
     if strides == 1 or kernel_size == 1:
         return x, "same"
@@ -107,7 +107,7 @@ def basic_block(x: tf.Tensor, shortcut: tf.Tensor, width: int, strides: int, nam
 
 
 def projection_shortcut(x: tf.Tensor, width: int, strides: int, name: str) -> tf.Tensor:
-    """The shortcut of a block: a 1x1 convolution with BatchNormalization where the shape changes, else `x` itself."""
+    """The shortcut of a block: a 1x1 convolution with BatchNormalization if the shape changes, else `x` itself."""
     if strides == 1 and x.shape[-1] == width:
         return x
     return normalization(convolution(x, width, 1, strides, f"{name}_shortcut_conv"), f"{name}_shortcut_bn")
@@ -118,10 +118,10 @@ def linear(x: tf.Tensor, units: int, name: str, deviation: float | None = None) 
 
     Args:
       x: [batch, inputs].
-      units: how many outputs.
+      units: the number of outputs.
       name: of the layer.
-      deviation: standard deviation of the weights at the start, biases being zero; `None` for PyTorch's own start,
-        weights and biases even in ±1/sqrt(inputs).
+      deviation: standard deviation of the initial weights; then biases are zero. `None` for PyTorch's default: weights
+        and biases uniform in ±1/sqrt(inputs).
     """
     bound = x.shape[-1] ** -0.5
     if deviation is None:
@@ -132,5 +132,5 @@ def linear(x: tf.Tensor, units: int, name: str, deviation: float | None = None) 
 
 
 def classifier(x: tf.Tensor, num_classes: int, deviation: float | None = None) -> tf.Tensor:
-    """Global average pooling and a linear layer, which starts as `linear` says."""
+    """Global average pooling and a linear layer, initialised as in `linear`."""
     return linear(keras.layers.GlobalAveragePooling2D(name="pool")(x), num_classes, "logits", deviation)

@@ -1,6 +1,6 @@
 """MobileNet (Howard et al. 2017, Table 1): depthwise separable convolutions.
 
-The stem halves images from 128 pixels on, and leaves smaller ones as they are, as CIFAR's MobileNet is usually made.
+The stem halves images of 128 pixels or more; smaller images keep their size, as is usual for MobileNet on CIFAR.
 """
 
 from __future__ import annotations

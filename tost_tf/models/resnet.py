@@ -1,7 +1,7 @@
 """ResNet-18 to ResNet-152 (He et al. 2016, Section 4.1) for small and for large images.
 
-The stem depends on the images: below 128 pixels a 3x3 convolution and no pooling; from 128 the 7x7 convolution and
-pooling of ImageNet. Where a block changes the shape, the shortcut is a 1x1 convolution (option B). In a bottleneck the
+The stem depends on the images: below 128 pixels a 3x3 convolution without pooling, from 128 on the 7x7 convolution and
+pooling for ImageNet. If a block changes the shape, its shortcut is a 1x1 convolution (option B). In a bottleneck the
 3x3 convolution has the stride, as in torchvision.
 """
 

@@ -1,8 +1,8 @@
 """VGG-16 and VGG-19 with BatchNormalization (Simonyan & Zisserman 2015, configurations D and E).
 
-For images below 128 pixels the classifier is one linear layer behind global average pooling, as CIFAR's VGG is usually
-made; from 128 it is the original's three, with dropout. Linear layers start normal and small, as in the released code
-of ToST and in torchvision.
+For images below 128 pixels the classifier is one linear layer after global average pooling, as is usual for VGG on
+CIFAR; from 128 pixels on it has the original's three, with dropout. Linear layers have small normal initial weights, as
+in the released code of ToST and in torchvision.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def vgg19(input_shape: Size, num_classes: int, width_multiplier: float = 1.0) ->
 def _vgg(
     name: str, convolutions: tuple[int, ...], input_shape: Size, num_classes: int, width_multiplier: float
 ) -> keras.Model:
-    """Images [batch, *input_shape] to logits; five poolings, fewer where no pixel would be left."""
+    """Images [batch, *input_shape] to logits; five poolings, fewer if no pixel would be left."""
     inputs = x = keras.Input(input_shape, name="image")
     for stage, (base, count) in enumerate(zip(STAGE_CHANNELS, convolutions, strict=True), 1):
         for number in range(1, count + 1):
