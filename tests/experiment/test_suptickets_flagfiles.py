@@ -62,7 +62,9 @@ def test_last_update_is_the_last_before_the_masks_stay(options, ordinary, end, l
 @pytest.mark.parametrize("every", [9, 10])
 def test_a_phase_too_short_for_an_update_is_refused(every):
     dynamic = RunConfig.make(**DYNAMIC, update_every=every).dynamic
-    with pytest.raises(TostError, match=f"update_every={every} leaves no update: masks change only in the first 9 steps"):
+    with pytest.raises(
+        TostError, match=f"update_every={every} leaves no update: masks change only in the first 9 steps"
+    ):
         dynamic.last_update(2, 2, 6)
     assert RunConfig.make(**DYNAMIC, update_every=8).dynamic.last_update(2, 2, 6) == 8
 

@@ -198,7 +198,9 @@ def test_weights_that_are_no_numbers_where_masks_change_are_told_with_the_checkp
 
 def test_too_few_steps_for_an_update_are_refused(network, tmp_path):
     options = {**SMALL, "epochs": 2, "recipe": "default", "dynamic": "rigl", "update_every": 10}
-    with pytest.raises(tost.TostError, match="update_every=10 leaves no update: masks change only in the first 9 steps"):
+    with pytest.raises(
+        tost.TostError, match="update_every=10 leaves no update: masks change only in the first 9 steps"
+    ):
         tost.launch(tost.RunConfig.make(model=network, **options, run_dir=str(tmp_path / "run")))
 
 
