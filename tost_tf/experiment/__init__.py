@@ -1,3 +1,3 @@
-"""Whole runs: the only part that knows flags and folders."""
+"""Complete runs: the only part of the project that knows flags and run folders."""
 
 from __future__ import annotations

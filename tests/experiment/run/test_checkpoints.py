@@ -60,7 +60,7 @@ def test_cut_off_checkpoint_is_passed_over_for_the_one_before(tmp_path, caplog, 
     model, checkpoints = make(tmp_path)
     with caplog.at_level(logging.WARNING):
         assert checkpoints.restore_latest() == 2
-    assert "epoch-3 is passed over, it cannot be read" in caplog.text
+    assert "epoch-3 is skipped, it cannot be read" in caplog.text
     assert model.get_weights()[0] == 2
     assert checkpoints.restore_best() == (2 if accuracies[0] == 0.5 else 1)
     checkpoints.save(3, 0.95, True)  # and it is written again
@@ -128,7 +128,7 @@ def test_steps_that_are_cut_off_are_passed_over(tmp_path, caplog):
     cut(tmp_path, "step-1-4")
     model, checkpoints = make(tmp_path)
     assert checkpoints.restore_latest() == 1 and checkpoints.restore_within(1) is None
-    assert "step-1-4 is passed over" in caplog.text and model.get_weights()[0] == 1
+    assert "step-1-4 is skipped" in caplog.text and model.get_weights()[0] == 1
 
 
 def test_another_worker_reads_the_chiefs_checkpoints_and_writes_its_own(tmp_path):

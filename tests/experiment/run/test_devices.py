@@ -47,7 +47,9 @@ except ValueError as error:
 
 def test_splitting_after_the_devices_are_set_up_is_refused():
     tf.config.list_logical_devices("CPU")
-    with pytest.raises(TostError, match="--virtual_devices=5 comes too late: TensorFlow has set its devices up"):
+    with pytest.raises(
+        TostError, match="--virtual_devices=5 comes too late: TensorFlow has already set up its devices"
+    ):
         split_cpu(5)
     split_cpu(2)  # as many as there are
     split_cpu(0)

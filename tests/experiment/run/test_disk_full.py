@@ -19,7 +19,7 @@ def told(directory, error):
 def test_full_disk_is_told_with_the_last_good_checkpoint(tmp_path):
     directory = RunDirectory(tmp_path / "run")
     error = OSError(errno.ENOSPC, "No space left on device")
-    assert "is full, or a quota used up: there was no checkpoint yet; free some space" in told(directory, error)
+    assert "is full, or a quota is exceeded: there was no checkpoint yet; free some space" in told(directory, error)
     save(directory.checkpoints, [0.5, 0.6, 0.7])
     cut(directory.checkpoints, "epoch-3")
     full = tf.errors.ResourceExhaustedError(None, None, "epoch-4_temp/part; No space left on device [Op:SaveV2]")

@@ -91,7 +91,7 @@ def test_another_runs_folder_is_refused_with_the_difference(tmp_path):
 
 def test_noresume_refuses_a_run_that_is_there(tmp_path):
     begin(tmp_path)
-    with pytest.raises(TostError, match="holds a run already and --noresume was given"):
+    with pytest.raises(TostError, match="already holds a run, and --noresume was given"):
         RunDirectory(tmp_path).claim(RunConfig.make(resume=False))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tost_tf.compat import tf
 from tost_tf.errors import TostError
-from tost_tf.experiment.run.agreement import asked_to_stop, explain_lost_worker, require_same
+from tost_tf.experiment.run.agreement import explain_lost_worker, requested_by_any_worker, require_same
 from tost_tf.experiment.run.workers import Workers
 
 
@@ -40,12 +40,15 @@ def test_workers_are_those_of_tf_config(monkeypatch):
         ("", "--distribution=multi_worker needs the environment variable TF_CONFIG in each process: {"),
         ("{", "TF_CONFIG cannot be read (JSONDecodeError"),
         ('{"cluster": {}}', "TF_CONFIG cannot be read (KeyError('worker')"),
-        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "says this is worker 1, it has 1"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+            "says this is worker 1, but has 1",
+        ),
         ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}', "other tasks than"),
-        ('{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}', "a HOST:PORT of its own"),
+        ('{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}', "a different HOST:PORT"),
         (
             '{"cluster": {"worker": ["a:1", "b"]}, "task": {"type": "worker", "index": 0}}',
-            "of its own, they are a:1, b",
+            "a different HOST:PORT, they are a:1, b",
         ),
     ],
 )
@@ -130,7 +133,7 @@ def test_what_workers_go_on_from_must_be_the_same(two_replicas):
 
 
 def test_one_signal_stops_all_workers(two_replicas):
-    assert asked_to_stop(two_replicas, Workers(), lambda: 2)() == 2
+    assert requested_by_any_worker(two_replicas, Workers(), lambda: 2)() == 2
     workers = Workers(("one:1", "two:2"), 0)
-    for own, expected in ((None, None), (2, 2), (15, 15)):
-        assert asked_to_stop(two_replicas, workers, lambda own=own: own)() == expected
+    for here, expected in ((None, None), (2, 2), (15, 15)):
+        assert requested_by_any_worker(two_replicas, workers, lambda here=here: here)() == expected

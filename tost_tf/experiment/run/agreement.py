@@ -16,7 +16,7 @@ from tost_tf.experiment.run.epoch_progress import EpochProgress
 from tost_tf.experiment.run.workers import Workers
 from tost_tf.ghost.model import GhostModel
 
-# What TensorFlow makes of a peer that is gone or hangs.
+# The errors TensorFlow raises when another worker is gone or hangs.
 LOST = (
     tf.errors.UnavailableError,
     tf.errors.DeadlineExceededError,
@@ -29,13 +29,13 @@ LOST = (
 
 
 def summed(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
-    """A function that adds a whole number over all replicas of all workers; each has to call it."""
+    """A function that sums an integer over all replicas of all workers; every worker must call it."""
 
     @tf.function
     def add(number: tf.Tensor) -> tf.Tensor:
-        def in_replica(own: tf.Tensor) -> tf.Tensor:
+        def in_replica(value: tf.Tensor) -> tf.Tensor:
             # Copied, so that it is on the replica's device.
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(own))
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
 
         return strategy.run(in_replica, args=(number,))
 
@@ -43,7 +43,7 @@ def summed(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
 
 
 def starting_point(data: ImageData, model: GhostModel, done: int, progress: EpochProgress | None) -> dict[str, int]:
-    """What training resumes from, as numbers that are the same in all workers; arrays by a checksum."""
+    """The state from which training resumes, as numbers that must be the same in all workers; arrays as checksums."""
     return {
         "the training images": zlib.crc32(np.ascontiguousarray(data.train.images)),
         "the labels": zlib.crc32(np.ascontiguousarray(data.train.labels)),
@@ -54,7 +54,7 @@ def starting_point(data: ImageData, model: GhostModel, done: int, progress: Epoc
 
 
 def require_same(strategy: tf.distribute.Strategy, values: dict[str, int]) -> None:
-    """Raises `TostError` in a worker whose numbers are not the mean of those of all; every worker has to call it."""
+    """Raises `TostError` in a worker whose numbers differ from the mean over all; every worker must call it."""
     total = summed(strategy)
     for name, value in values.items():
         if total(value) != value * strategy.num_replicas_in_sync:
@@ -64,28 +64,28 @@ def require_same(strategy: tf.distribute.Strategy, values: dict[str, int]) -> No
             )
 
 
-def asked_to_stop(
+def requested_by_any_worker(
     strategy: tf.distribute.Strategy, workers: Workers, requested: Callable[[], int | None]
 ) -> Callable[[], int | None]:
-    """As `requested`, which gives the signal that came to this process, but for all workers: one stops, all stop.
+    """Extends `requested`, which returns the stop signal of this process, to all workers: if one stops, all stop.
 
-    Several workers ask each other after every step, by the sum of one number over them.
+    Several workers share this information after every step, by summing one number over all of them.
     """
     if not workers.several:
         return requested
 
     total = summed(strategy)
 
-    def ask() -> int | None:
-        own = requested()
-        return (own or signal.SIGTERM) if total(own is not None) else None
+    def requested_anywhere() -> int | None:
+        here = requested()
+        return (here or signal.SIGTERM) if total(here is not None) else None
 
-    return ask
+    return requested_anywhere
 
 
 @contextlib.contextmanager
 def explain_lost_worker(workers: Workers) -> Iterator[None]:
-    """Raises `TostError` that names the worker in place of TensorFlow's error about a collective operation."""
+    """Replaces TensorFlow's error about a collective operation by a `TostError` that names the lost worker."""
     try:
         yield
     except LOST as error:

@@ -1,4 +1,4 @@
-"""What happens around the steps of a run: stopping on a bad loss, the table of epochs, checkpoints."""
+"""Callbacks of a run: stopping on a loss that is not finite, the table of epochs, checkpoints."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class NonFiniteLoss(ArithmeticError):
     """The loss, or a weight, is no longer a finite number.
 
     Attributes:
-      epoch: in which epoch, counted from 1.
-      step: at which step of it, counted from 1.
-      value: what it is.
+      epoch: its epoch, counted from 1.
+      step: its step within the epoch, counted from 1.
+      value: the value that is not finite.
     """
 
     def __init__(self, epoch: int, step: int, value: float, what: str = "the loss"):
@@ -29,10 +29,10 @@ class NonFiniteLoss(ArithmeticError):
 
 
 class StopOnNonFiniteLoss(keras.callbacks.TerminateOnNaN):
-    """Raises `NonFiniteLoss` at the step it happens, so that nothing of that epoch is kept.
+    """Raises `NonFiniteLoss` at the step where it happens, so that nothing of that epoch is saved.
 
-    The last step's update shows in no training loss of the epoch, but in that of validation; an infinite variance of
-    BatchNormalization in neither, so that the weights are looked at too before an epoch counts as done.
+    The training loss does not include the effect of the last update of an epoch; the validation loss does. An infinite
+    variance of BatchNormalization shows in neither, so the weights are checked too at the end of an epoch.
     """
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -55,13 +55,13 @@ class StopOnNonFiniteLoss(keras.callbacks.TerminateOnNaN):
 
 
 class EpochTable(keras.callbacks.Callback):
-    """Writes a row of `metrics.csv` after every epoch, and says how long the rest will take.
+    """Writes a row of `metrics.csv` after every epoch, and prints an estimate of the time left.
 
     Args:
       directory: of the run.
-      plain: the model without ghosts, whose sparsity is measured.
-      epochs: how many there are in all.
-      seconds_before: what was spent on the first epoch before the run was stopped in it.
+      plain: the model without ghosts, to measure its sparsity.
+      epochs: the number of epochs of the run.
+      seconds_before: the time spent on the first epoch before the run was stopped in it.
     """
 
     def __init__(self, directory: RunDirectory, plain: keras.Model, epochs: int, seconds_before: float = 0.0):
@@ -72,7 +72,7 @@ class EpochTable(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if not self._durations:
-            # Rows of epochs after the checkpoint the run resumes from: they are trained again.
+            # Rows of epochs after the checkpoint are removed: these epochs are trained again.
             self.directory.write_metrics([row for row in self.directory.read_metrics() if row["epoch"] <= epoch])
         self._start = time.perf_counter() - self._seconds_before
         self._seconds_before = 0.0
@@ -112,8 +112,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
     """Writes a checkpoint after every epoch.
 
     Args:
-      checkpoints: where to.
-      may_be_best: whether the weights after an epoch (counted from 1) may be exported.
+      checkpoints: of the run.
+      may_be_best: takes an epoch (counted from 1), returns whether the weights after it may be exported.
     """
 
     def __init__(self, checkpoints: Checkpoints, may_be_best: Callable[[int], bool]):
@@ -132,7 +132,7 @@ def measured_sparsity(model: keras.Model) -> float:
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds as people say them: "8 s", "12 min", "3 h 20 min"."""
+    """A duration for people: "8 s", "12 min", "3 h 20 min"."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

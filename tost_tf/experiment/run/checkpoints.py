@@ -16,15 +16,15 @@ KEPT = 2
 class Checkpoints:
     """The state of a training run on disk.
 
-    A checkpoint `epoch-N` is the state after N epochs: every weight and mask of the model, the ghosts, the optimizer,
-    and which epoch was best. The weights of the best epoch are beside it as `best-N`; they are removed only once
-    no checkpoint names that epoch, so that each checkpoint has the best weights that belong to it. `step-N-K` is the
-    state after K more steps, written where a run is asked to stop; the checkpoint after epoch N stays beside it.
+    A checkpoint `epoch-N` is the state after N epochs: all weights and masks of the model, the ghosts, the optimizer,
+    and the best epoch so far. `best-N` in the same folder holds the weights of the best epoch; it is removed when no
+    checkpoint refers to that epoch any more. `step-N-K` is the state K steps after epoch N, written when a run is
+    stopped; the checkpoint `epoch-N` stays.
 
     Args:
-      folder: where they are.
+      folder: of the checkpoints.
       model: the model that is trained.
-      optimizer: its optimizer, built for all weights it will ever train.
+      optimizer: its optimizer, built for all weights that will be trained.
     """
 
     def __init__(self, folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer):
@@ -33,7 +33,7 @@ class Checkpoints:
         self.best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_accuracy = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
         scaled = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
-        # The loss scale apart, so that a network without it reads the checkpoint too.
+        # The loss scale is separate, so that a network without it can read the checkpoint too.
         scale = {"loss_scale": optimizer} if scaled else {}
         parts = {
             "model": model,
@@ -49,28 +49,30 @@ class Checkpoints:
         self._manager = self._open_manager()
 
     def _open_manager(self) -> tf.train.CheckpointManager:
-        """The manager, whose list of checkpoints is begun anew where it cannot be read; the files tell more."""
+        """The manager. If its list of checkpoints cannot be read, a new list is started; the files are what counts."""
         try:
             return tf.train.CheckpointManager(self._state, str(self.folder), KEPT, checkpoint_name="epoch")
         except (ValueError, UnicodeDecodeError) as error:
-            logging.warning("the list of checkpoints in %s cannot be read and is begun anew: %s", self.folder, error)
+            logging.warning(
+                "the list of checkpoints in %s cannot be read, a new one is started: %s", self.folder, error
+            )
             (self.folder / "checkpoint").unlink()
             return tf.train.CheckpointManager(self._state, str(self.folder), KEPT, checkpoint_name="epoch")
 
     def path(self, epoch: int) -> Path:
-        """Where the checkpoint after `epoch` epochs is (the prefix of its files)."""
+        """The path of the checkpoint after `epoch` epochs (the prefix of its files)."""
         return self.folder / f"epoch-{epoch}"
 
     def best_path(self, epoch: int) -> Path:
-        """Where the weights after epoch `epoch` are, if it was the best."""
+        """The path of the weights after epoch `epoch`, if it was the best."""
         return self.folder / f"best-{epoch}"
 
     def save(self, epoch: int, accuracy: float, may_be_best: bool) -> None:
-        """Writes the state after `epoch` epochs; where it is the best so far, its weights too.
+        """Writes the state after `epoch` epochs; if it is the best so far, its weights too.
 
         Args:
           epoch: the number of epochs done.
-          accuracy: on validation; the first epoch that reaches the highest is the best.
+          accuracy: on the validation data; the first epoch with the highest accuracy is the best.
           may_be_best: whether this epoch's weights may be exported.
         """
         if may_be_best and accuracy > float(self.best_accuracy.numpy()):
@@ -83,7 +85,7 @@ class Checkpoints:
         self._remove_steps(but="")
 
     def save_within(self, epoch: int, progress: EpochProgress) -> None:
-        """Writes the state some steps after `epoch` epochs; an earlier one of this kind stays until it is whole."""
+        """Writes the state some steps after `epoch` epochs; then removes an earlier state of this kind."""
         self.epoch.assign(epoch)
         self._progress.value = progress
         name = f"step-{epoch}-{progress.step}"
@@ -91,7 +93,7 @@ class Checkpoints:
         self._remove_steps(but=name)
 
     def restore_within(self, epoch: int, folder: Path | None = None) -> EpochProgress | None:
-        """Reads what `save_within` wrote after `epoch` epochs; `None`, and nothing is changed, if there is none."""
+        """Reads what `save_within` wrote after `epoch` epochs. Without it, returns `None` and changes nothing."""
         folder = folder or self.folder
         names = (re.fullmatch(rf"(step-{epoch}-(\d+))\.index", file.name) for file in folder.glob("step-*.index"))
         for _, name in sorted(((int(match[2]), match[1]) for match in names if match), reverse=True):
@@ -100,14 +102,16 @@ class Checkpoints:
             if problem is None:
                 self._state_within.read(path).assert_existing_objects_matched().expect_partial()
                 return self._progress.value
-            logging.warning("the checkpoint %s is passed over, it cannot be read: %s", path, problem)
+            logging.warning("the checkpoint %s is skipped, it cannot be read: %s", path, problem)
         return None
 
     def restore_latest(self, folder: Path | None = None) -> int:
-        """Reads the newest whole checkpoint, warning of each that is not, and returns how many epochs it has done.
+        """Reads the newest checkpoint that is complete, with a warning for each that is not; returns its epochs done.
 
-        Returns 0, and changes nothing, where there is none. `folder` is where to look, by default where they are
-        written.
+        Without checkpoints it returns 0 and changes nothing. `folder` is by default the one they are written to.
+
+        Raises:
+          TostError: there are checkpoints, but none can be read.
         """
         folder = folder or self.folder
         for epoch in _epochs_in(folder):
@@ -116,7 +120,7 @@ class Checkpoints:
             if problem is None:
                 self._state.restore(path).assert_existing_objects_matched().expect_partial()
                 return epoch
-            logging.warning("the checkpoint %s is passed over, it cannot be read: %s", path, problem)
+            logging.warning("the checkpoint %s is skipped, it cannot be read: %s", path, problem)
         if _epochs_in(folder):
             raise TostError(
                 f"no checkpoint in {str(folder)!r} can be read: move the folder away to start the run again"
@@ -125,18 +129,18 @@ class Checkpoints:
 
     @property
     def has_best(self) -> bool:
-        """Whether the state that was read names a best epoch."""
+        """Whether there is a best epoch in the current state."""
         return int(self.best_epoch.numpy()) > 0
 
     def restore_best(self) -> int:
-        """Puts the weights of the best epoch into the model and returns its number."""
+        """Loads the weights of the best epoch into the model, and returns its number."""
         epoch = int(self.best_epoch.numpy())
         self._weights.read(str(self.best_path(epoch))).assert_existing_objects_matched().expect_partial()
         return epoch
 
     def _remove_old_bests(self) -> None:
-        whole = [str(self.path(epoch)) for epoch in _epochs_in(self.folder)]
-        needed = {self.best_path(_best_epoch(path)).name for path in whole if _problem(path) is None}
+        paths = [str(self.path(epoch)) for epoch in _epochs_in(self.folder)]
+        needed = {self.best_path(_best_epoch(path)).name for path in paths if _problem(path) is None}
         for file in self.folder.glob("best-*"):
             if file.name.split(".")[0] not in needed:
                 file.unlink()
@@ -153,7 +157,7 @@ def _epochs_in(folder: Path) -> list[int]:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint in a folder that can be read in full (the prefix of its files), `None` if there is none."""
+    """The newest checkpoint in a folder that can be read completely (the prefix of its files), `None` without one."""
     names = [re.fullmatch(r"(?:epoch-(\d+)|step-(\d+)-(\d+))\.index", file.name) for file in folder.glob("*-*.index")]
     order = {match[0]: (int(match[1] or match[2]), int(match[3] or 0)) for match in names if match}
     newest_first = sorted(order, key=order.get, reverse=True)
@@ -162,13 +166,13 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def has_epoch(folder: Path, epoch: int) -> bool:
-    """Whether the checkpoint after `epoch` epochs is in a folder and can be read in full, with its best weights."""
+    """Whether a folder has the checkpoint after `epoch` epochs, and it and its best weights can be read completely."""
     path = folder / f"epoch-{epoch}"
     return path.with_name(f"{path.name}.index").exists() and _problem_with_best(str(path)) is None
 
 
 def _problem_with_best(path: str) -> str | None:
-    """As `_problem`, of a checkpoint after an epoch and of the best weights that belong to it."""
+    """As `_problem`, for a checkpoint after an epoch and the best weights that belong to it."""
     problem = _problem(path)
     if problem is None and (best := _best_epoch(path)):
         problem = _problem(str(Path(path).with_name(f"best-{best}")))
@@ -180,7 +184,7 @@ def _best_epoch(path: str) -> int:
 
 
 def _problem(path: str) -> str | None:
-    """Why a checkpoint cannot be read in full, `None` if it can. Nothing is put into variables."""
+    """Why a checkpoint cannot be read completely, `None` if it can. No variable is changed."""
     try:
         reader = tf.train.load_checkpoint(path)
         for name in reader.get_variable_to_shape_map():

@@ -1,4 +1,4 @@
-"""What a traced training step sends between devices."""
+"""The communication between devices in a traced training step."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tost_tf.compat import keras, tf
 
 
 def collective_operations(model: keras.Model, batches: tf.data.Dataset) -> collections.Counter:
-    """How many collective operations a training step of `model` has, by their type and the shape they reduce.
+    """Counts the collective operations in a training step of `model`, by type and number of elements reduced.
 
-    Counted in the traced step of a model that was compiled and made in the scope of a distribution strategy, in all
-    functions it calls; operations of every replica of this process are counted. Nothing is run.
+    They are counted in the traced step and in all functions it calls, for every replica of this process. Nothing is
+    run.
 
     Args:
-      model: a compiled model.
-      batches: what it would be fitted on.
+      model: built and compiled in the scope of a distribution strategy.
+      batches: the training data.
 
     Returns:
-      (type of the operation, number of elements; -1 where it is not known) -> how often.
+      (type of the operation, number of elements or -1 if unknown) -> count.
     """
     strategy = model.distribute_strategy
     iterator = iter(strategy.experimental_distribute_dataset(batches))

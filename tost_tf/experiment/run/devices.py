@@ -10,12 +10,12 @@ from tost_tf.experiment.machine import MachineConfig
 
 
 def split_cpu(devices: int) -> None:
-    """Makes TensorFlow see the CPU as that many devices, for trying `mirrored` out; 0 leaves it as it is.
+    """Makes TensorFlow use the CPU as that many devices, to try out `mirrored`; 0 changes nothing.
 
-    To be called before TensorFlow has used any device of this process.
+    Must be called before TensorFlow has used any device in this process.
 
     Raises:
-      TostError: there are GPUs, which would be used instead, or TensorFlow has its devices already.
+      TostError: there are GPUs, which would be used instead, or TensorFlow has already set up its devices.
     """
     if not devices:
         return
@@ -32,21 +32,21 @@ def split_cpu(devices: int) -> None:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
     except RuntimeError:
         raise TostError(
-            f"--virtual_devices={devices} comes too late: TensorFlow has set its devices up already in this process; "
-            "launch the run in a fresh one"
+            f"--virtual_devices={devices} comes too late: TensorFlow has already set up its devices in this process; "
+            "launch the run in a new one"
         ) from None
 
 
 def distribution_strategy(machine: MachineConfig) -> tf.distribute.Strategy:
     """The strategy for `--distribution`.
 
-    "none" is one device; "mirrored" all GPUs of this machine (its CPU devices where there is no GPU); "auto" is
-    "mirrored" where there are several GPUs or virtual devices, else "none"; "multi_worker" all GPUs (or the CPU) of
-    each machine `TF_CONFIG` names, to be called in every process before TensorFlow has done anything; "tpu" the TPU
-    this machine has or `TPU_NAME` names.
+    "none" is one device. "mirrored" is all GPUs of this machine (or its CPU devices if it has no GPU). "auto" is
+    "mirrored" if there are several GPUs or virtual devices, else "none". "multi_worker" is all GPUs (or the CPU) of
+    each machine in `TF_CONFIG`; then this must be called in every process before any other TensorFlow call. "tpu" is
+    the TPU of this machine, or the one `TPU_NAME` names.
 
     Raises:
-      TostError: there is no TPU, or the step is to be compiled by XLA, which knows one device only.
+      TostError: there is no TPU, or `--jit_compile` is used with several devices.
     """
     strategy = _named(machine)
     if machine.jit_compile and strategy.num_replicas_in_sync > 1:
@@ -71,7 +71,7 @@ def _named(machine: MachineConfig) -> tf.distribute.Strategy:
 
 
 def _tpu() -> tf.distribute.Strategy:
-    """Written after TensorFlow's guide; it has never been run on a TPU."""
+    """Written according to TensorFlow's guide; it has never been run on a TPU."""
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(os.environ.get("TPU_NAME") or "local")
         tf.config.experimental_connect_to_cluster(resolver)

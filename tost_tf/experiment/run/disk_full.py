@@ -11,16 +11,16 @@ from tost_tf.errors import TostError
 from tost_tf.experiment.run.checkpoints import last_checkpoint
 from tost_tf.experiment.run.folder import RunDirectory
 
-# A quota that is used up counts as well.
+# An exceeded quota counts as well.
 ERRORS = {errno.ENOSPC: "No space left on device", errno.EDQUOT: "Disk quota exceeded"}
 
 
 @contextlib.contextmanager
 def explain_full_disk(directory: RunDirectory) -> Iterator[None]:
-    """Raises `TostError` in place of the many errors that mean a full disk; any other passes.
+    """Replaces the many errors that mean a full disk by a `TostError`; other errors pass.
 
-    Whatever was being written is gone, or left under a temporary name that the next launch removes; what was whole
-    before stays.
+    The file that was being written is gone, or has a temporary name and the next launch removes it. Files that were
+    complete before stay.
     """
     try:
         yield
@@ -31,6 +31,6 @@ def explain_full_disk(directory: RunDirectory) -> Iterator[None]:
         last = last_checkpoint(directory.checkpoints)
         kept = f"the last good checkpoint is {str(last)!r}" if last else "there was no checkpoint yet"
         raise TostError(
-            f"the disk of the run directory {str(directory.path)!r} is full, or a quota used up: {kept}; free some "
+            f"the disk of the run directory {str(directory.path)!r} is full, or a quota is exceeded: {kept}; free some "
             "space, then the same command resumes from there"
         ) from error

@@ -11,12 +11,12 @@ from tost_tf.ghost.model import GhostModel
 
 @dataclasses.dataclass(frozen=True)
 class EpochProgress:
-    """What a checkpoint within an epoch holds beside the weights, so that the epoch ends as if never stopped.
+    """What a checkpoint within an epoch holds besides the weights, so the epoch ends as if it had not been stopped.
 
     Attributes:
-      step: steps of the epoch that are done.
-      metrics: the state of the training metrics after them, a number for each of their variables.
-      seconds: how long they took.
+      step: the number of steps of the epoch that are done.
+      metrics: the state of the training metrics after these steps, a number for each of their variables.
+      seconds: the time these steps took.
     """
 
     step: int
@@ -25,12 +25,12 @@ class EpochProgress:
 
     @classmethod
     def of(cls, model: GhostModel, step: int, seconds: float) -> EpochProgress:
-        """That of a model that is being fitted."""
+        """The progress of a model that is being fitted."""
         return cls(step, tuple(float(variable.numpy()) for variable in _metric_variables(model)), seconds)
 
     def put_into(self, model: GhostModel) -> None:
-        """Sets the metrics of a compiled model to what they were."""
-        if not model.metrics:  # Keras makes them at the first step only
+        """Restores the metrics of a compiled model."""
+        if not model.metrics:  # Keras creates them at the first step
             example = tf.zeros((1, model.view.output_shape[-1]))
             model.compiled_loss.build(example)
             model.compiled_metrics.build(example, example)
@@ -39,7 +39,7 @@ class EpochProgress:
 
 
 class SavedProgress(tf.train.experimental.PythonState):
-    """An `EpochProgress` in a TensorFlow checkpoint, as JSON, which keeps every bit of a number."""
+    """An `EpochProgress` in a TensorFlow checkpoint, as JSON, which keeps numbers exactly."""
 
     def __init__(self):
         super().__init__()

@@ -13,14 +13,14 @@ from tost_tf.data.pipeline import evaluation_batches
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Accuracy in [0, 1], and the mean cross-entropy against the hard labels, whatever was smoothed in training."""
+    """Accuracy in [0, 1], and mean cross-entropy for the hard labels, without any label smoothing."""
 
     accuracy: float
     loss: float
 
 
 def evaluate(model: keras.Model, data: ImageData, part: LabelledImages) -> Evaluation:
-    """Runs `model` over every image of `part`."""
+    """Evaluates `model` on all images of `part`."""
     logits = model.predict(evaluation_batches(data, part).map(lambda images, labels: images), verbose=0)
     logits = logits.astype(np.float64)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(part.labels, logits).numpy()

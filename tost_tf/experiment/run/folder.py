@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, and whose it is."""
+"""The folder of a run: the names of its files, and which process may write it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ METRICS = (
 
 
 class RunDirectory:
-    """A run's folder. Nothing in it is ever written in place: a reader sees a whole old file or a whole new one.
+    """The folder of a run. Files are never changed in place: a reader sees a complete old file or a complete new one.
 
     Args:
-      path: the folder; made by `claim`.
+      path: the folder; created by `claim`.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -62,11 +62,11 @@ class RunDirectory:
         self._made: list[Path] = []  # the folders that were made for this run, the innermost first
 
     def claim(self, config: RunConfig) -> None:
-        """Makes the folder for a new run, or takes it over to resume the run in it.
+        """Creates the folder for a new run, or opens it to resume the run in it, and locks it.
 
         Raises:
-          TostError: it cannot be written, belongs to other options, is not a run's folder, or another process is
-            training in it.
+          TostError: it cannot be written, belongs to a run with other options, is not a run folder, or another process
+            is training in it.
         """
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
@@ -87,7 +87,7 @@ class RunDirectory:
         except BlockingIOError:
             raise TostError(f"another process is training in {str(self.path)!r}: give this one a --run_dir") from None
         except OSError:
-            logging.warning("%s is on a file system without locks: see that only one process trains there", self.path)
+            logging.warning("%s is on a file system without locks: make sure only one process trains there", self.path)
         self._require_folders()
         self._sweep()
         if self.config.exists() and self._has_begun():
@@ -102,14 +102,14 @@ class RunDirectory:
 
     def _require_folders(self) -> None:
         for folder in (self.checkpoints, self.tickets, self.tensorboard, self.figures, self.analysis, self.export):
-            require_writable(folder, "what a run ends with")
+            require_writable(folder, "the results of the run")
 
     def _has_begun(self) -> bool:
-        """Whether anything that depends on the options is there: a launch that failed before that binds nobody."""
+        """Whether there is anything that depends on the options; if not, the folder may get other options."""
         return any(entry.name not in (".lock", self.config.name) for entry in self.path.iterdir())
 
     def _sweep(self) -> None:
-        """Removes what a killed process had not finished writing."""
+        """Removes files that a killed process had not finished writing."""
         for pattern in ("*_temp", "*.tempstate*", "checkpoint.tmp*"):  # TensorFlow's names
             for entry in self.checkpoints.glob(pattern):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -118,7 +118,7 @@ class RunDirectory:
             sweep_folder(folder)
 
     def release(self) -> None:
-        """Lets other processes have the folder. Nothing is left of a run that ended before it had made anything."""
+        """Unlocks the folder for other processes. A run that ended before it made anything leaves nothing behind."""
         if self._lock is not None:
             if self._made and not self._has_begun():
                 self._remove()
@@ -135,12 +135,12 @@ class RunDirectory:
     def _require_same(self, config: RunConfig) -> None:
         if not config.training.resume:
             raise TostError(
-                f"{str(self.path)!r} holds a run already and --noresume was given: choose another --run_dir"
+                f"{str(self.path)!r} already holds a run, and --noresume was given: choose another --run_dir"
             )
         self.require_options(config)
 
     def require_options(self, config: RunConfig) -> None:
-        """Raises `TostError` if the folder is of a run with other options; those that change no result do not count."""
+        """Raises `TostError` if the folder's run has other options, except those that do not change the result."""
         try:
             old = read_config(self.config)
         except TostError as error:
@@ -155,22 +155,22 @@ class RunDirectory:
     def read_result(self) -> dict[str, Any] | None:
         """`result.json` of a finished run, `None` if it is not finished or its result or export is damaged."""
         result = read_json(self.result)
-        whole = "versions" in result and self.has_export()
-        if not whole and self.result.exists():
-            logging.warning("the result or the export in %s is not whole: they are made again", self.path)
-        return result if whole else None
+        complete = "versions" in result and self.has_export()
+        if not complete and self.result.exists():
+            logging.warning("the result or the export in %s is incomplete: they are made again", self.path)
+        return result if complete else None
 
     def has_export(self) -> bool:
-        """Whether the SavedModel is there, and passed its check."""
+        """Whether there is a SavedModel that passed its check."""
         entry = read_json(self.export / "manifest.json").get("saved_model", {"failed": "there is none"})
         return "failed" not in entry and (self.export / "saved_model" / "saved_model.pb").exists()
 
     def read_mask_seconds(self) -> float:
-        """How long the mask was searched for, 0 if that is not known any more."""
+        """The duration of the search for the mask in seconds, 0 if it is no longer known."""
         return float(read_json(self.mask_report).get("mask_seconds", 0.0))
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """The rows of `metrics.csv`, one an epoch, all numbers."""
+        """The rows of `metrics.csv`, one for each epoch, as numbers."""
         if not self.metrics.exists():
             return []
         with open(self.metrics, newline="") as file:
@@ -178,11 +178,11 @@ class RunDirectory:
         try:
             return [{name: float(row[name]) for name in METRICS} | {"epoch": int(row["epoch"])} for row in rows]
         except (KeyError, TypeError, ValueError):
-            logging.warning("%s cannot be read, its rows so far are lost", self.metrics)
+            logging.warning("%s cannot be read, its earlier rows are lost", self.metrics)
             return []
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
-        """Writes `metrics.csv` anew."""
+        """Writes `metrics.csv` with these rows only."""
         text = io.StringIO()
         writer = csv.DictWriter(text, METRICS, lineterminator="\n")
         writer.writeheader()

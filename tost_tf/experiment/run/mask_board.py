@@ -1,4 +1,4 @@
-"""Masks in TensorBoard."""
+"""Masks for TensorBoard."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ LARGEST_IMAGE = 512
 
 
 class MaskBoard(keras.callbacks.Callback):
-    """Writes the sparsity of each layer by epoch as scalars, and an image of each layer's mask once.
+    """Writes the sparsity of each layer after each epoch as a scalar, and once an image of each layer's mask.
 
-    α, β, loss and accuracy are written by Keras's own TensorBoard callback, whose folder this goes into.
+    α, β, loss and accuracy are written by Keras's TensorBoard callback, into the same folder.
 
     Args:
       folder: of the events, usually `tensorboard/train` of a run.
@@ -40,7 +40,7 @@ class MaskBoard(keras.callbacks.Callback):
 
 
 def mask_image(mask: np.ndarray) -> np.ndarray:
-    """A mask as a picture [inputs and places, outputs, 1], white where a weight is kept; large ones are averaged."""
+    """A mask as an image [positions and inputs, outputs, 1], white for kept weights; large masks are averaged."""
     picture = np.asarray(mask, np.float32).reshape(-1, mask.shape[-1] if mask.ndim > 1 else 1)
     steps = [-(-size // LARGEST_IMAGE) for size in picture.shape]
     padded = np.pad(picture, [(0, -size % step) for size, step in zip(picture.shape, steps, strict=True)])

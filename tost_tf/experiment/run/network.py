@@ -1,4 +1,4 @@
-"""The network of a run: built, masked, ghosted and compiled, all from its config."""
+"""The network of a run: built, masked, with ghosts, and compiled, all from its config."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from tost_tf.training.teacher import Teacher
 
 
 def build_model(config: RunConfig, data: ImageData) -> keras.Model:
-    """The dense network of the run, with the weights its seed or `--initial_weights` give.
+    """The dense network of the run, with initial weights from its seed or from `--initial_weights`.
 
     Raises:
-      TostError: the weights file cannot be read or is of another model.
+      TostError: the weights file cannot be read or is for another model.
     """
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -39,14 +39,14 @@ def build_model(config: RunConfig, data: ImageData) -> keras.Model:
 
 
 def in_full_precision(config: RunConfig) -> RunConfig:
-    """The same run computed in float32, for what is done with its weights after training."""
+    """The same run computed in float32, for evaluation and export after training."""
     return dataclasses.replace(
         config, machine=dataclasses.replace(config.machine, mixed_precision="none", jit_compile=False)
     )
 
 
 def training_loss(config: RunConfig) -> keras.losses.Loss:
-    """What the run minimises; with a teacher it takes the teacher's logits beside the labels."""
+    """The loss of the run; with a teacher it takes the labels and the teacher's logits."""
     recipe = config.recipe
     if recipe.teacher:
         return Distillation(recipe.distill_weight, recipe.distill_temperature, recipe.label_smoothing)
@@ -56,20 +56,20 @@ def training_loss(config: RunConfig) -> keras.losses.Loss:
 def add_ghosts(
     config: RunConfig, model: keras.Model, masks: Masks | None, teacher: Teacher | None = None
 ) -> GhostModel:
-    """A sparse copy of the model, with the ghosts of the run's recipe as they start, and its teacher if it has one.
+    """A sparse copy of the model with the run's ghosts in their initial state, and its teacher if it has one.
 
     Raises:
       TostError: no ghost fits the model.
     """
     recipe = config.recipe
-    # The ghosts' own weights are the same whether or not something random was drawn before.
+    # Seeded here, so the ghosts' weights do not depend on random numbers drawn before.
     keras.utils.set_random_seed(derive_seed(config.training.seed, "ghosts"))
     sparse = rebuild(model, copy_layer) if masks is None else sparsify(model, masks)
     ghosts = (recipe.ghost_neurons, recipe.ghost_skips, recipe.ghost_skip_initializer, recipe.beta_start)
     ghosted = DistilledModel(sparse, *ghosts, teacher=teacher) if teacher else GhostModel(sparse, *ghosts)
     if recipe.has_ghosts and not ghosted.ghosts:
         raise TostError(
-            f"{model.name} has no ReLU and no spatial convolution behind another layer, so no ghost fits it: "
+            f"{model.name} has no ReLU and no spatial convolution after another layer, so no ghost fits it: "
             "use --recipe=default"
         )
     return ghosted
@@ -78,10 +78,10 @@ def add_ghosts(
 def add_ghosts_and_compile(
     config: RunConfig, model: keras.Model, masks: Masks | None, teacher: Teacher | None = None
 ) -> GhostModel:
-    """As `add_ghosts`, compiled, its optimizer built for every weight it will ever train.
+    """As `add_ghosts`, but compiled, with an optimizer built for all weights that will be trained.
 
-    To be called in the scope of the run's distribution strategy: the model itself is made outside it, where its mask
-    is found, and copied here.
+    Must be called in the scope of the run's distribution strategy. The model itself is built outside it, where its
+    mask is found; this makes a copy.
     """
     machine = config.machine
     ghosted = add_ghosts(config, in_precision(model, machine.mixed_precision), masks, teacher)

@@ -18,14 +18,14 @@ def make_optimizer(training: TrainingConfig, tweak: str = NO_TWEAK) -> MaskedOpt
     """The optimizer that `--optimizer` names, with the run's settings and a tweak.
 
     Raises:
-      TostError: an optimizer of the user's own takes no tweak.
+      TostError: a tweak is set for an optimizer that is not a `MaskedOptimizer`.
     """
     make = OPTIMIZERS[training.optimizer].make
     optimizer = make(training.learning_rate, training.momentum, training.weight_decay)
     if tweak != NO_TWEAK:
         if not isinstance(optimizer, MaskedOptimizer):
             raise TostError(
-                f"--optimizer_tweak={tweak} needs a MaskedOptimizer, --optimizer={training.optimizer} is none"
+                f"--optimizer_tweak={tweak} needs a MaskedOptimizer, --optimizer={training.optimizer} is not one"
             )
         optimizer.tweak = OPTIMIZER_TWEAKS[tweak]
     return optimizer
@@ -34,12 +34,12 @@ def make_optimizer(training: TrainingConfig, tweak: str = NO_TWEAK) -> MaskedOpt
 def rate_callback(
     training: TrainingConfig, epochs: int, drop_epochs: Sequence[int], steps_per_epoch: int
 ) -> keras.callbacks.Callback:
-    """What sets the learning rate, as `--schedule` says.
+    """The callback that sets the learning rate according to `--schedule`.
 
     Args:
       training: the run's settings.
-      epochs: that the schedule is for, cycles left out.
-      drop_epochs: where a learning rate that drops step by step does so.
+      epochs: the number of epochs of the schedule, without cycles.
+      drop_epochs: the epochs at which the learning rate of a step schedule drops.
       steps_per_epoch: steps in an epoch.
     """
     if training.schedule != STEP_SCHEDULE:

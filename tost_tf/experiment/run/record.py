@@ -1,4 +1,4 @@
-"""What is measured while a run trains, for `tost-analyze`: gradient flow and the Hessian's largest eigenvalues."""
+"""Measurements during training, for `tost-analyze`: gradient flow and the largest eigenvalues of the Hessian."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ LANCZOS_STEPS = 15
 
 
 class RecordGradientFlow(StepCallback):
-    """Measures the average gradient flow of the view in use, every so many steps, after the step.
+    """Measures the average gradient flow of the view in use after every `every` steps.
 
-    Each measurement costs one more gradient, on the same images every time; where the recording is off, the callback
-    is not there. Rows of `step` (from 1 over all epochs), `epoch` and `flow` are written as they are measured; a run
-    that resumes drops those of steps that are trained again.
+    Each measurement costs one more gradient, always on the same images. Rows of `step` (from 1, over all epochs),
+    `epoch` and `flow` are written immediately. A resumed run removes the rows of steps that are trained again.
 
     Args:
       directory: of the run.
@@ -57,9 +56,9 @@ class RecordGradientFlow(StepCallback):
 
 
 class RecordHessian(keras.callbacks.Callback):
-    """Measures the Hessian's largest eigenvalues of the view in use after every so many epochs, and after the first.
+    """Measures the Hessian's largest eigenvalues for the view in use after every `every` epochs, and after the first.
 
-    Rows of `epoch`, `index`, `eigenvalue` and `residual` are written each time.
+    Each time, rows of `epoch`, `index`, `eigenvalue` and `residual` are written.
 
     Args:
       directory: of the run.
@@ -70,7 +69,7 @@ class RecordHessian(keras.callbacks.Callback):
     def __init__(self, directory: RunDirectory, batch: tuple[np.ndarray, np.ndarray], every: int):
         super().__init__()
         self.folder, self.batch, self.every = directory.analysis, batch, every
-        self._hessians: dict[bool, MaskedHessian] = {}  # by view: tracing takes longer than measuring
+        self._hessians: dict[bool, MaskedHessian] = {}  # kept by view, since tracing takes longer than measuring
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch and (epoch + 1) % self.every:
@@ -91,7 +90,7 @@ def recorders(
     loss: keras.losses.Loss,
     steps_per_epoch: int,
 ) -> list[keras.callbacks.Callback]:
-    """The callbacks for what is asked to be recorded; none, by default."""
+    """The callbacks for the measurements that are requested; by default none."""
     callbacks = []
     if config.gradient_flow_every:
         callbacks.append(RecordGradientFlow(directory, batch, loss, config.gradient_flow_every, steps_per_epoch))

@@ -1,4 +1,4 @@
-"""Rows of numbers on disk: `NAME.json`, and the same as `NAME.csv`."""
+"""Rows of numbers in files: `NAME.json`, and the same as `NAME.csv`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tost_tf.files import write_text
 
 
 class RecordedRows:
-    """Rows that are recorded while a run trains, each with the number of its step.
+    """Rows that are recorded during training, each with the number of its step.
 
-    A run that resumes records again what comes after its checkpoint: rows from the first new step on are dropped.
+    A resumed run records again what comes after its checkpoint: rows from its first new step on are removed.
 
     Args:
       folder: of the run.
@@ -27,7 +27,7 @@ class RecordedRows:
         self._rows: list[dict] | None = None
 
     def add(self, row: dict) -> None:
-        """Writes the rows so far and this one, whose `step` is above that of any before."""
+        """Writes the rows so far and this one; its `step` must be larger than all before."""
         if self._rows is None:
             self._rows = [earlier for earlier in read_rows(self.folder, self.name) if earlier["step"] < row["step"]]
         self._rows.append(row)
@@ -35,7 +35,7 @@ class RecordedRows:
 
 
 def write_rows(folder: Path, name: str, rows: list[dict]) -> None:
-    """Writes rows with the same keys, whole or not at all. What is not finite is `null` in the JSON."""
+    """Writes rows with the same keys; each file completely or not at all. Numbers not finite are `null` in the JSON."""
     table = io.StringIO()
     writer = csv.DictWriter(table, rows[0] if rows else [], lineterminator="\n")
     writer.writeheader()
@@ -45,7 +45,7 @@ def write_rows(folder: Path, name: str, rows: list[dict]) -> None:
 
 
 def read_rows(folder: Path, name: str) -> list[dict]:
-    """The rows that were written, none if there are none or they are damaged. What was not finite is NaN."""
+    """The rows that were written; empty if there are none or the file is damaged. Numbers not finite become NaN."""
     path = folder / f"{name}.json"
     try:
         rows = json.loads(path.read_text())

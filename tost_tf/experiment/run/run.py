@@ -1,4 +1,4 @@
-"""A run in this process."""
+"""A run, as this process sees it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import steps_per_epoch
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
-from tost_tf.experiment.run.agreement import asked_to_stop
+from tost_tf.experiment.run.agreement import requested_by_any_worker
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.stop import StopSignals
 from tost_tf.experiment.run.teacher_folder import teacher_folder
@@ -22,7 +22,7 @@ from tost_tf.training.teacher import Teacher
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What every stage of a run looks at.
+    """What every stage of a run needs.
 
     Attributes:
       config: its options.
@@ -30,7 +30,7 @@ class Run:
       directory: its folder.
       strategy: the devices it trains on.
       workers: the processes that train it together.
-      stop: the signals that ask it to stop.
+      stop: the signals that stop it.
 
     Raises:
       TostError: the last batch of an epoch has fewer images than there are devices.
@@ -67,21 +67,21 @@ class Run:
         return steps_per_epoch(len(self.data.train), self.config.training.batch_size)
 
     def teacher(self) -> Teacher | None:
-        """The network that gives soft labels, `None` without one. Loaded anew: its variables are on the devices of the
-        strategy in whose scope it is loaded.
+        """The network that gives soft labels, `None` without one. It is loaded at each call, since its variables are on
+        the devices of the strategy in whose scope it is loaded.
         """
         teacher = self.config.recipe.teacher
         return Teacher(teacher_folder(teacher), self.data) if teacher else None
 
     def stop_requested(self) -> Callable[[], int | None]:
-        """A function that gives the signal that asks the run to stop, or `None`; of all workers."""
-        return asked_to_stop(self.strategy, self.workers, lambda: self.stop.requested)
+        """A function that returns the signal by which any worker was stopped, or `None`."""
+        return requested_by_any_worker(self.strategy, self.workers, lambda: self.stop.requested)
 
     @contextlib.contextmanager
     def output_folder(self) -> Iterator[RunDirectory]:
-        """What this process writes to while it trains: the chief to the run's folder, others to one that is removed.
+        """The folder this process writes to during training: the run's for the chief, a temporary one for others.
 
-        All of them must run the same steps, since reading BatchNormalization's statistics takes all.
+        All workers must run the same steps: reading the statistics of BatchNormalization needs all of them.
         """
         if self.writes:
             yield self.directory

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: a run that is asked to stop does so at a moment it can resume from."""
+"""SIGTERM and Ctrl-C: a run stops at a step from which it can resume."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
-    """The run was asked to stop, and did.
+    """The run was stopped by a signal.
 
     Attributes:
       signal: SIGINT (Ctrl-C) or SIGTERM.
-      where: after what, such as "step 3 of epoch 2", whose state is kept; empty if nothing was kept for it.
+      where: the last step or epoch whose state is saved, such as "step 3 of epoch 2"; empty if nothing was saved.
     """
 
     def __init__(self, number: int, where: str = ""):
@@ -26,7 +26,7 @@ class Stopped(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """What a shell gives a process that ends by the signal: 130 for Ctrl-C, 143 for SIGTERM."""
+        """The exit code a shell reports for a process ended by the signal: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.signal
 
     def __str__(self) -> str:
@@ -35,13 +35,13 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopSignals:
-    """Turns the two signals into `Stopped`, raised at once, or while `noted` later by who asks for them.
+    """Turns the two signals into `Stopped`, raised immediately; inside `noted` the first is only stored in `requested`.
 
-    A context manager; at its end the signals do what they did before. In another thread than the main one, where
-    Python allows no handlers, it does nothing.
+    A context manager; at its end the signals do what they did before. Outside the main thread, where Python allows no
+    handlers, it does nothing.
 
     Attributes:
-      requested: the signal that came, `None` as long as none has.
+      requested: the signal received, `None` if there was none.
     """
 
     def __init__(self):
@@ -58,7 +58,7 @@ class StopSignals:
             signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Takes the signals, again if a library has taken them since: TensorFlow's coordination service does."""
+        """Installs the handlers; again if a library replaced them, as TensorFlow's coordination service does."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in SIGNALS:
@@ -67,7 +67,7 @@ class StopSignals:
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
-        """In this block the first signal is only noted in `requested`; a second one stops at once."""
+        """In this block the first signal is only stored in `requested`; a second one stops immediately."""
         self._noted = True
         try:
             yield
@@ -79,4 +79,6 @@ class StopSignals:
         if not (self._noted and first):
             raise Stopped(number)
         # No print: the signal may have come in the middle of one.
-        os.write(2, f"\n{signal.Signals(number).name}: stopping at the next step; once more stops at once\n".encode())
+        os.write(
+            2, f"\n{signal.Signals(number).name}: stopping at the next step; once more stops immediately\n".encode()
+        )

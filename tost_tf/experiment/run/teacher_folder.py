@@ -1,4 +1,4 @@
-"""Where the teacher that --teacher names is."""
+"""Finds the teacher that --teacher names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tost_tf.errors import TostError
 
 
 def teacher_folder(path: str | os.PathLike) -> Path:
-    """The SavedModel that --teacher names: itself, or that of a finished run.
+    """The folder of the SavedModel at `path`: `path` itself, or the export in a finished run's folder.
 
     Raises:
-      TostError: there is none at `path`.
+      TostError: there is no SavedModel.
     """
     path = Path(path).expanduser()
     for folder in (path, path / "export" / "saved_model"):

@@ -14,27 +14,27 @@ from tost_tf.experiment.run.stop import Stopped
 
 
 class WithinEpoch(keras.callbacks.Callback):
-    """Once a stop is asked for, writes a checkpoint at the end of the step, and raises `Stopped`.
+    """When a stop is requested, writes a checkpoint at the end of the step and raises `Stopped`.
 
-    After the last step of an epoch it waits for validation and for the epoch's own checkpoint; so it has to come after
-    the callback that writes those. A checkpoint within an epoch is written only if all weights are finite.
+    After the last step of an epoch it waits for validation and the checkpoint of the epoch, so this callback must come
+    after `SaveCheckpoints`. A checkpoint within an epoch is written only if all weights are finite.
 
     Args:
       checkpoints: of the run.
-      asked: gives the signal that asks to stop, or `None`; called after every step.
+      stop_requested: returns the signal that stops the run, or `None`; called after every step.
       steps_per_epoch: steps in an epoch.
-      progress: where the first epoch resumes, `None` for its start.
+      progress: from which the first epoch resumes, `None` for its start.
     """
 
     def __init__(
         self,
         checkpoints: Checkpoints,
-        asked: Callable[[], int | None],
+        stop_requested: Callable[[], int | None],
         steps_per_epoch: int,
         progress: EpochProgress | None = None,
     ):
         super().__init__()
-        self.checkpoints, self.asked, self.steps_per_epoch = checkpoints, asked, steps_per_epoch
+        self.checkpoints, self.stop_requested, self.steps_per_epoch = checkpoints, stop_requested, steps_per_epoch
         self._progress = progress
 
     def on_train_begin(self, logs=None):
@@ -51,7 +51,7 @@ class WithinEpoch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         done = batch + 1
-        signal = self.asked() if done < self.steps_per_epoch else None
+        signal = self.stop_requested() if done < self.steps_per_epoch else None
         if signal is None:
             return
         if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
@@ -61,6 +61,6 @@ class WithinEpoch(keras.callbacks.Callback):
         raise Stopped(signal, f"step {done} of epoch {self._epoch + 1}")
 
     def on_epoch_end(self, epoch, logs=None):
-        signal = self.asked()
+        signal = self.stop_requested()
         if signal is not None:
             raise Stopped(signal, f"epoch {epoch + 1}")

@@ -1,4 +1,4 @@
-"""The processes that train one run together, one a machine: who they are, and what one waits for from the others."""
+"""The processes that train one run together, one on each machine: who they are, and how they wait for each other."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Workers:
     """All workers of a run, and which of them this process is.
 
     Attributes:
-      addresses: "host:port" of each, the chief's first; empty for a run of one process.
-      index: this one's position among them.
+      addresses: "host:port" of each worker, the chief's first; empty for a run of one process.
+      index: the position of this process among them.
       timeout: seconds to wait for another worker.
     """
 
@@ -35,10 +35,10 @@ class Workers:
 
     @classmethod
     def of_environment(cls, timeout: float) -> Workers:
-        """Those that `TF_CONFIG` names.
+        """The workers that the environment variable `TF_CONFIG` names.
 
         Raises:
-          TostError: it is not set, cannot be read, or does not say which of its workers this is.
+          TostError: it is not set, cannot be read, or does not say which of the workers this process is.
         """
         text = os.environ.get("TF_CONFIG", "")
         if not text:
@@ -54,10 +54,10 @@ class Workers:
         if set(config["cluster"]) != {"worker"} or kind != "worker":
             raise TostError(f"TF_CONFIG has other tasks than workers, it is {text!r}: write it as {EXAMPLE}")
         if not 0 <= index < len(addresses):
-            raise TostError(f"TF_CONFIG says this is worker {index}, it has {len(addresses)} workers, counted from 0")
+            raise TostError(f"TF_CONFIG says this is worker {index}, but has {len(addresses)} workers, counted from 0")
         bad = [address for address in addresses if not re.fullmatch(r".+:\d+", address)]
         if bad or len(set(addresses)) < len(addresses):
-            raise TostError(f"each worker in TF_CONFIG needs a HOST:PORT of its own, they are {', '.join(addresses)}")
+            raise TostError(f"each worker in TF_CONFIG needs a different HOST:PORT, they are {', '.join(addresses)}")
         return cls(addresses, index, timeout)
 
     @property
@@ -66,18 +66,18 @@ class Workers:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this is the worker that writes the run directory; a process alone is."""
+        """Whether this worker writes the run directory; a single process does."""
         return self.index == 0
 
     def name(self, index: int) -> str:
-        """What a worker is called in messages."""
+        """The name of a worker in messages."""
         return f"worker {index} ({self.addresses[index]})"
 
     def meet(self) -> None:
-        """Waits until every worker has come this far, so that TensorFlow does not wait for one for ever.
+        """Waits until every worker has called this; TensorFlow would wait for a missing one for ever.
 
         Raises:
-          TostError: the port of this worker is taken, or a worker has not come before the time-out; it is named.
+          TostError: the port of this worker is in use, or a worker did not answer before the time-out; it is named.
         """
         if not self.several:
             return
@@ -89,7 +89,7 @@ class Workers:
                 if missing and time.monotonic() > deadline:
                     raise TostError(
                         f"{', '.join(map(self.name, missing))} did not answer for {self.timeout:g} seconds: launch the "
-                        "same command in all workers, and see what that one says (--worker_timeout sets the time)"
+                        "same command in all workers, and read the output of that one (--worker_timeout sets the time)"
                     )
                 if missing:
                     time.sleep(POLL_SECONDS)
@@ -98,24 +98,24 @@ class Workers:
         """Waits for the chief to write something.
 
         Args:
-          what: the thing, for the message.
-          look: gives it, or `None` (or `False`) as long as it is not there.
+          what: what it writes, for the message.
+          look: returns it, or `None` (or `False`) while it is missing.
 
         Raises:
-          TostError: it was not there before the time-out.
+          TostError: it was still missing at the time-out.
         """
         deadline = time.monotonic() + self.timeout
         while not (found := look()):
             if time.monotonic() > deadline:
                 raise TostError(
-                    f"{self.name(0)} did not write {what} in {self.timeout:g} seconds: see what it says; the run "
+                    f"{self.name(0)} did not write {what} in {self.timeout:g} seconds: read its output; the run "
                     "directory must be on a disk all workers see, and --worker_timeout long enough"
                 )
             time.sleep(POLL_SECONDS)
         return found
 
     def lost(self, message: str) -> str:
-        """Who is gone, by what TensorFlow says of a failed collective operation, or by who does not answer."""
+        """The lost workers: named in TensorFlow's message about a failed collective operation, or not answering."""
         named = (int(task) for task in re.findall(r"/job:worker(?:/replica:\d+)?/task:(\d+)", message))
         found = next((index for index in named if index != self.index and index < len(self.addresses)), None)
         if found is not None:
@@ -124,7 +124,7 @@ class Workers:
         return ", ".join(map(self.name, silent)) or "another worker"
 
     def _listening(self) -> socket.socket:
-        """This worker's port, open: TensorFlow opens it itself later."""
+        """Opens this worker's port; later TensorFlow opens it itself."""
         port = int(self.addresses[self.index].rpartition(":")[2])
         try:
             return socket.create_server(("", port), backlog=max(128, len(self.addresses)))
