@@ -48,7 +48,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     network(K3).save(path)
     refused(r"takes inputs of \[8, 8, 3\], the dataset has \[9, 8, 3\]", shape=(9, 8, 3))
     refused(r"gives \[4\] numbers, the dataset has 7 classes", classes=7)
-    refused("the width of the model in .* is given", width=0.5)
+    refused("the width of the model in .* is fixed", width=0.5)
     (tmp_path / "model.keras").write_bytes(b"PK\x03\x04 cut off")
     refused("cannot be read as a model file of Keras")
     (tmp_path / "model.h5").write_bytes(b"no HDF5")

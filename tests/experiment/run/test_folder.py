@@ -40,7 +40,7 @@ def test_refused_claim_gives_the_folder_back(tmp_path):
 def test_a_file_where_a_folder_is_needed_later_is_told_at_once(tmp_path, name):
     begin(tmp_path)
     (tmp_path / name).write_text("mine")
-    with pytest.raises(TostError, match=f"what a run ends with cannot be written: '.*/{name}' is not a folder"):
+    with pytest.raises(TostError, match=f"the results of the run cannot be written: '.*/{name}' is not a folder"):
         RunDirectory(tmp_path).claim(RunConfig.make())
 
 
