@@ -302,3 +302,33 @@ def variable_key(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -
 def variable_index(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> int | None:
     """The place of a variable in the list a Keras optimizer was built for, `None` where it was not."""
     return optimizer._index_dict.get(optimizer._var_key(variable))
+
+
+def recurrent_cells() -> tuple[type, ...]:
+    """The classes of Keras's recurrent cells, of convolutional ones too."""
+    convolutional = importlib.import_module("tf_keras.src.layers.rnn.base_conv_lstm").ConvLSTMCell
+    return keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell, convolutional
+
+
+def attention_parts(layer: keras.layers.MultiHeadAttention) -> dict[str, keras.layers.Layer]:
+    """The layers with the kernels of an attention layer, by their names; none before `make_attention_parts`."""
+    if not layer._built_from_signature:
+        return {}
+    parts = (layer._query_dense, layer._key_dense, layer._value_dense, layer._output_dense)
+    return {part.name: part for part in parts}
+
+
+def make_attention_parts(layer: keras.layers.MultiHeadAttention, shapes: dict[str, tf.TensorShape]) -> None:
+    """Makes the layers in an attention layer, without weights yet, for tensors of these shapes (query, value, key)."""
+    layer._build_from_signature(**{name: shapes[name] for name in ("query", "value", "key") if name in shapes})
+
+
+def called_like(wrapper: keras.layers.Wrapper) -> None:
+    """Lets Keras see the arguments of the wrapped layer's `call` as those of the wrapper's."""
+    wrapper._call_spec = wrapper.layer._call_spec
+
+
+def shapes_by_argument(layer: keras.layers.Layer, arguments: tuple, keywords: dict) -> dict[str, tf.TensorShape]:
+    """The shapes of the tensors a layer is called with, by the names of its arguments."""
+    named = dict(zip(layer._call_spec.arg_names, arguments, strict=False)) | keywords
+    return {name: value.shape for name, value in named.items() if hasattr(value, "shape")}

@@ -130,6 +130,28 @@ OPTIMIZER_TWEAKS: Registry[Any] = Registry(
 # Progress of the training -> what the learning rate is multiplied by.
 RATE_SCHEDULES: Registry[Any] = Registry("learning-rate schedule", _entries("training.learning_rate", "cosine"))
 
+# `KernelKind`s: where layers hold the kernels that can be pruned. The first that knows a layer's class decides.
+KERNEL_KINDS: Registry[Any] = Registry(
+    "kernel kind",
+    {
+        name: f"tost_tf.graph.kernel_kinds.{place}"
+        for name, place in {
+            "transposed convolution": "convolution:TRANSPOSED",  # subclasses of the plain ones
+            "convolution": "convolution:PLAIN",
+            "depthwise convolution": "convolution:DEPTHWISE",
+            "separable convolution": "convolution:SEPARABLE",
+            "dense": "dense:KIND",
+            "einsum": "einsum:KIND",
+            "attention": "attention:KIND",
+            "recurrent": "recurrent:KIND",
+            "recurrent cell": "recurrent:CELL",
+            "stacked cells": "recurrent:STACK",
+            "bidirectional": "recurrent:BIDIRECTIONAL",
+            "time-distributed": "time_distributed:KIND",
+        }.items()
+    },
+)
+
 # (x, β) -> the soft neuron's output.
 GHOST_NEURONS: Registry[Any] = Registry("ghost neuron", _entries("ghost.neurons", "pswish mish"))
 
@@ -178,6 +200,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "optimizer": OPTIMIZERS,
     "optimizer_tweak": OPTIMIZER_TWEAKS,
     "learning_rate_schedule": RATE_SCHEDULES,
+    "kernel_kind": KERNEL_KINDS,
     "ghost_neurons": GHOST_NEURONS,
     "ghost_skips": GHOST_SKIPS,
     "ghost_schedule": GHOST_SCHEDULES,

@@ -4,8 +4,9 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.graph.kernels import prunable_layers, prunable_weights
+from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.lottery import LotteryPlan, LotterySearch
+from tost_tf.masks.sparsify import masked_kernels
 
 
 def kernels(model):
@@ -25,9 +26,8 @@ class Trainer:
         self.starts.append(kernels(sparse))
         if len(self.calls) == self.killed_in:
             raise KeyboardInterrupt
-        for path, layer in prunable_layers(sparse):
-            pattern = self.pattern[f"{path}/{layer.kernel_name}"]
-            layer.kernel.assign((layer.kernel + (last - first) * pattern) * layer.mask)
+        for path, masked in masked_kernels(sparse).items():
+            masked.kernel.assign((masked.kernel + (last - first) * self.pattern[path]) * masked.mask)
         return 0.5
 
 

@@ -4,8 +4,9 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.graph.kernels import prunable_layers, prunable_weights
+from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.allocate import erdos_renyi_kernel, kept_count
+from tost_tf.masks.sparsify import masked_kernels
 
 SIZES = {
     "stem/kernel": 54,
@@ -125,9 +126,9 @@ def test_masks_are_found_once_and_are_the_same_on_every_replica(small_model, sma
         sparse = tost.sparsify(small_model, masks)
         with pytest.raises(TostError, match="call sparsify inside it"):
             find(small_model, dataset, sparsity=0.8)
-    for path, layer in prunable_layers(sparse):
-        assert len(layer.mask.values) == 2
-        for replica in layer.mask.values:
-            np.testing.assert_array_equal(replica, masks[f"{path}/{layer.kernel_name}"])
+    for path, masked in masked_kernels(sparse).items():
+        assert len(masked.mask.values) == 2
+        for replica in masked.mask.values:
+            np.testing.assert_array_equal(replica, masks[path])
     with pytest.raises(TostError, match="is looked for under a distribution strategy"):
         find(sparse, dataset, sparsity=0.9)

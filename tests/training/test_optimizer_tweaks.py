@@ -3,7 +3,7 @@ import pytest
 
 import tost_tf as tost
 from tost_tf.compat import keras, tf
-from tost_tf.masks.sparsify import mask_layers, sparsify
+from tost_tf.masks.sparsify import masked_kernels, sparsify
 from tost_tf.registry import OPTIMIZER_TWEAKS
 from tost_tf.training.ham import HAM
 from tost_tf.training.optimizer import CoupledSGD
@@ -63,7 +63,7 @@ def test_pruned_weights_stay_zero_and_the_others_finite(name, kind, small_model,
         model.compile(optimizer, LOSS)
         model.fit(*small_images, batch_size=20, epochs=5, shuffle=False, verbose=0)
     assert any((mine != theirs).any() for mine, theirs in zip(sparse.get_weights(), plain.get_weights(), strict=True))
-    for layer in mask_layers(sparse).values():
+    for layer in masked_kernels(sparse).values():
         kernel = layer.kernel.numpy()
         assert np.isfinite(kernel).all() and not kernel[layer.mask.numpy() == 0].any() and kernel.any()
 

@@ -9,7 +9,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.dynamic.growth import GRADIENT
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.graph.kernels import prunable_weights
-from tost_tf.masks.sparsify import mask_layers, sparsify, with_dense_gradients
+from tost_tf.masks.sparsify import masked_kernels, sparsify, with_dense_gradients
 
 BOTH = pytest.mark.parametrize("kind", ["OrthogonalSGD", "LARS"])
 LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -78,7 +78,7 @@ def test_channels_of_a_depthwise_kernel_are_matrices_of_their_own():
 @BOTH
 def test_every_step_is_the_share_of_the_kept_weights_norm_and_pruned_weights_stay_zero(kind, small_model, small_images):
     sparse = masked(small_model)
-    layers = mask_layers(sparse)
+    layers = masked_kernels(sparse)
     sparse.compile(getattr(tost, kind)(0.07, weight_decay=0.01), LOSS)
     for _ in range(3):
         before = {path: layer.kernel.numpy() for path, layer in layers.items()}
@@ -154,7 +154,7 @@ def test_two_replicas_take_the_steps_of_one(kind, two_replicas, small_images):
     one, two = (trained(strategy) for strategy in (tf.distribute.get_strategy(), two_replicas))
     for mine, theirs in zip(two.get_weights(), one.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
-    for layer in mask_layers(two.plain).values():
+    for layer in masked_kernels(two.plain).values():
         for kernel, mask in zip(layer.kernel.values, layer.mask.values, strict=True):
             assert not kernel.numpy()[mask.numpy() == 0].any() and kernel.numpy().any()
 
@@ -168,9 +168,9 @@ def test_mixed_precision(kind, policy, small_model, small_images):
     optimizer = getattr(tost, kind)(0.05)
     scaled = keras.mixed_precision.LossScaleOptimizer(optimizer, initial_scale=16) if "16" in policy[-7:] else optimizer
     sparse.compile(scaled, LOSS)
-    before = {path: layer.kernel.numpy() for path, layer in mask_layers(sparse).items()}
+    before = {path: layer.kernel.numpy() for path, layer in masked_kernels(sparse).items()}
     sparse.fit(*small_images, batch_size=20, verbose=0)
-    for path, layer in mask_layers(sparse).items():
+    for path, layer in masked_kernels(sparse).items():
         kernel = layer.kernel.numpy()
         assert not kernel[layer.mask.numpy() == 0].any()
         if path != "logits/kernel":
@@ -254,7 +254,7 @@ def test_a_compiled_model_is_saved_and_loaded_with_it(kind, small_model, small_i
         model.fit(*small_images, batch_size=20, shuffle=False, verbose=0)
     for mine, theirs in zip(loaded.get_weights(), sparse.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
-    for layer in mask_layers(loaded).values():
+    for layer in masked_kernels(loaded).values():
         assert not layer.kernel.numpy()[layer.mask.numpy() == 0].any()
 
 
@@ -269,5 +269,5 @@ def test_adamw_leaves_pruned_weights_alone(small_model, small_images):
         model.fit(*small_images, batch_size=20, shuffle=False, epochs=3, verbose=0)
     for mine, keras_own in zip(sparse.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(mine, keras_own, atol=1e-6)
-    for layer in mask_layers(sparse).values():
+    for layer in masked_kernels(sparse).values():
         assert not layer.kernel.numpy()[layer.mask.numpy() == 0].any()

@@ -13,8 +13,7 @@ from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras
 from tost_tf.drawing import BLUE, GREEN, ORANGE, save, titled_axes
 from tost_tf.errors import TostError
-from tost_tf.graph.copy import unwrapped_layer
-from tost_tf.graph.kernels import prunable_layers, prunable_weights
+from tost_tf.graph.kernels import prunable_kernels
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.sparsify import strip
 from tost_tf.masks.synaptic_flow import SynapticFlow
@@ -36,13 +35,13 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
       -inf if there is none. A path is counted for each pixel at which it starts, and averaged where the network pools.
     """
     scores = SynapticFlow(model, paths_only=True).scores(masks)
-    groups = {path: getattr(unwrapped_layer(layer), "groups", 1) for path, layer in prunable_layers(model)}
     rows = []
-    for path in prunable_weights(model):
+    for path, kernel in prunable_kernels(model).items():
         mask = np.asarray(masks[path]) if path in masks else np.ones(scores[path].shape)
-        depthwise = path.endswith("/depthwise_kernel")
-        by_output = mask.reshape(-1, mask.shape[-2] * mask.shape[-1] if depthwise else mask.shape[-1]).any(0)
-        by_input = _reads(mask, 1 if depthwise else groups[path.rpartition("/")[0]])
+        by_output = _any_along(kernel.axes[1], mask)
+        # In a grouped kernel each group of outputs reads inputs of its own.
+        groups = getattr(kernel.holder, "groups", 1) if kernel.attribute == "kernel" else 1
+        by_input = np.concatenate([_any_along(kernel.axes[0], part) for part in np.split(mask, groups, axis=-1)])
         rows.append(
             {
                 "layer": path.rpartition("/")[0],
@@ -57,10 +56,10 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
     return rows
 
 
-def _reads(mask: np.ndarray, groups: int) -> np.ndarray:
-    """Whether any kept weight reads an input channel. In a grouped kernel, each group of outputs has its own inputs."""
-    per_group = mask.reshape(*mask.shape[:-1], groups, mask.shape[-1] // groups)
-    return per_group.any((*range(mask.ndim - 2), -1)).ravel()
+def _any_along(axes: tuple[int, ...], mask: np.ndarray) -> np.ndarray:
+    """Whether any weight is kept at each place along these axes."""
+    others = tuple(axis for axis in range(mask.ndim) if axis - mask.ndim not in axes)
+    return mask.any(others).ravel()
 
 
 def mask_overlap(one: Masks, other: Masks) -> list[dict]:

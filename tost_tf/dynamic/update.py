@@ -14,8 +14,8 @@ from tost_tf.errors import TostError
 from tost_tf.graph.kernels import is_ranked
 from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.select import highest_count_of_all, require_finite, without_pruned
-from tost_tf.masks.sparsify import mask_layers
-from tost_tf.masks.wrapper import FixedMask
+from tost_tf.masks.sparsify import masked_kernels
+from tost_tf.masks.wrapper import MaskedKernel
 from tost_tf.seeds import derive_seed
 from tost_tf.training.masked_optimizer import MaskedOptimizer
 
@@ -62,9 +62,9 @@ class MaskUpdater:
                 f"the optimizer is {type(inner).__name__}"
             )
         self.optimizer, self.seed = inner, seed
-        self.layers: dict[str, FixedMask] = {
+        self.layers: dict[str, MaskedKernel] = {
             path: layer
-            for path, layer in mask_layers(plain).items()
+            for path, layer in masked_kernels(plain).items()
             if is_ranked(path.rpartition("/")[0], dense_layers) and inner.trains(layer.kernel)
         }
         if not self.layers:
@@ -115,7 +115,7 @@ class MaskUpdater:
         left = sum(int(((after[path] == 0) & (before[path] == 1)).sum()) for path in after)
         return Update(left, joined, sum(int(mask.sum()) for mask in after.values()))
 
-    def _score(self, path: str, layer: FixedMask, growth: Growth, step: int) -> np.ndarray:
+    def _score(self, path: str, layer: MaskedKernel, growth: Growth, step: int) -> np.ndarray:
         kept = self.optimizer.keeps_gradients
         gradient = self.optimizer.gradient_of(layer.kernel).numpy() if kept else np.zeros(tuple(layer.mask.shape))
         return growth.score(gradient, np.random.default_rng(derive_seed(self.seed, f"growth of {path} at step {step}")))

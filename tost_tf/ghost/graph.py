@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from tost_tf.compat import clear_symbolic_losses, is_graph_model, keras, tf
+from tost_tf.compat import clear_symbolic_losses, keras, tf
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.calls import Call, calls, keys
-from tost_tf.graph.copy import unwrapped_layer
+from tost_tf.graph.copy import graph_model_in, unwrapped_layer
 from tost_tf.graph.rebuild import Replay, Tensors
 
 CONVOLUTIONS = (
@@ -25,7 +25,7 @@ CONVOLUTIONS = (
     keras.layers.SeparableConv2D,
 )
 TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-WEIGHTED = (*CONVOLUTIONS, keras.layers.Dense)
+WEIGHTED = (*CONVOLUTIONS, keras.layers.Dense, keras.layers.EinsumDense)
 # Layers that are an activation and not a ReLU.
 OTHER_ACTIVATIONS = (keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU, keras.layers.ThresholdedReLU)
 # What is a ReLU, and its cap: functions, and the symbols of TensorFlow's operations in a graph.
@@ -101,6 +101,7 @@ class GhostGraph(Replay):
       view: the ghosted model, from the same inputs to outputs of the same shape.
       ghosts: what was put in, in the order of the graph.
       left_alone: name of a layer -> the activation it has, for activations that are not ReLU and stay as they are.
+      inside: names of layers in which there are layers with a ReLU, which stays as it is.
     """
 
     def __init__(self, model: keras.Model, neurons: str, skips: str, skip_initializer: str, beta: float):
@@ -108,6 +109,7 @@ class GhostGraph(Replay):
         self.neurons, self.skips, self.skip_initializer, self.beta = neurons, skips, skip_initializer, beta
         self.ghosts: list[Ghost] = []
         self.left_alone: dict[str, str] = {}
+        self.inside: list[str] = []
         # By what they are and the id of the layer they stand beside.
         self._ghost_layers: dict[tuple[str, int], keras.layers.Layer] = {}
         self._places = {} if skips == NO_GHOST else skip_places(model)
@@ -137,6 +139,8 @@ class GhostGraph(Replay):
         other = other_activation(own)
         if other and self.neurons != NO_GHOST:
             self.left_alone[own.name] = other
+        if self.neurons != NO_GHOST and own.name not in self.inside and _has_relu_inside(own):
+            self.inside.append(own.name)
 
     def _activate(self, layer: keras.layers.Layer, x: tf.Tensor, cap: float | None) -> tf.Tensor:
         """The ghost in place of a ReLU layer, or of the ReLU in a layer."""
@@ -213,13 +217,14 @@ def skip_places(model: keras.Model) -> dict[str, SkipPlace]:
         for call in network_calls:
             is_past = not past_weights.isdisjoint(call.inputs)
             own = unwrapped_layer(call.layer)
-            if is_graph_model(own) and id(own) not in seen:
-                pairs = zip(keys(own.inputs), call.inputs, strict=True)
-                walk(own, {inner for inner, outer in pairs if outer in past_weights})
+            nested = graph_model_in(own)
+            if nested is not None and id(nested) not in seen:
+                pairs = zip(keys(nested.inputs), call.inputs, strict=True)
+                walk(nested, {inner for inner, outer in pairs if outer in past_weights})
             elif is_past and is_spatial(own):
                 place = _place(call, own, readers[call.outputs[0]], keys(network.outputs))
                 places[place] = SkipPlace(own, call.inputs[0])
-            parts = own.submodules if is_graph_model(own) else (own,)
+            parts = (own, *own.submodules)
             if is_past or any(isinstance(part, WEIGHTED) for part in parts):
                 past_weights |= set(call.outputs)
 
@@ -246,6 +251,14 @@ def is_relu(layer: keras.layers.Layer) -> bool:
     if isinstance(layer, keras.layers.ReLU):
         return not layer.negative_slope and not layer.threshold
     return _as_function(layer) in RELUS
+
+
+def _has_relu_inside(layer: keras.layers.Layer) -> bool:
+    """Whether there is a ReLU in a layer that is inside `layer`, which is no model."""
+    if graph_model_in(layer) is not None:
+        return False
+    parts = [part for part in layer.submodules if isinstance(part, keras.layers.Layer)]
+    return any(is_relu(part) or getattr(part, "activation", None) in RELUS for part in parts)
 
 
 def _as_function(layer: keras.layers.Layer) -> Callable | str | None:

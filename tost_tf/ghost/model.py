@@ -6,6 +6,7 @@ from tost_tf.compat import keras, require_graph_model, tf
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.graph import Ghost, GhostGraph
 from tost_tf.ghost.share import share_of_batch
+from tost_tf.graph.left_dense import left_dense
 from tost_tf.registry import GHOST_NEURONS, GHOST_SKIPS
 
 
@@ -52,6 +53,7 @@ class GhostModel(keras.Model):
         self.ghosted = graph.view
         self._ghosts = tuple(graph.ghosts)
         self._left_alone = tuple(graph.left_alone.items())
+        self._inside = tuple(graph.inside)
         self._ghosts_active = bool(graph.ghosts)
         self.build(sparse.input_shape)
 
@@ -125,7 +127,10 @@ class GhostModel(keras.Model):
         return self.view.losses
 
     def describe(self) -> str:
-        """A table of the ghosts: which stands where, the shape it gives, and the parameters it adds."""
+        """A table of the ghosts: which stands where, the shape it gives, and the parameters it adds; what is left out.
+
+        Left out are activations that are no ReLU or are inside other layers, and kernels that no mask reaches.
+        """
         lines = [f"{'layer':40} {'ghost':12} {'shape':20} {'parameters':>10}"]
         for ghost in self._ghosts:
             shape = "×".join(map(str, ghost.shape))
@@ -135,4 +140,9 @@ class GhostModel(keras.Model):
         if self._left_alone:
             alone = ", ".join(f"{layer} ({activation})" for layer, activation in self._left_alone)
             lines.append(f"left alone, as they are not ReLU: {alone}")
+        if self._inside:
+            lines.append(f"left alone, as they are inside another layer: {', '.join(self._inside)}")
+        left = str(left_dense(self.plain))
+        if left:
+            lines.append(left)
         return "\n".join(lines)

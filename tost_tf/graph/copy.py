@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tost_tf.compat import is_operation, is_pruning_wrapper, keras
+from tost_tf.compat import is_graph_model, is_operation, is_pruning_wrapper, keras
+
+# Options of layers that are layers.
+HELD = ("layer", "backward_layer", "cell", "cells")
 
 
 def copy_layer(layer: keras.layers.Layer, precision: str | None = None, **changes: Any) -> keras.layers.Layer:
@@ -14,7 +17,8 @@ def copy_layer(layer: keras.layers.Layer, precision: str | None = None, **change
     Functions and objects of the user's own (activations, initialisers, regularisers, constraints), which the config
     holds by name only or not at all, are handed over as they are.
     """
-    config = layer.get_config() | changes | ({"dtype": precision} if precision else {})
+    config = layer.get_config() | changes
+    config = _in_precision(config, precision) if precision else config
     if changes:
         config.pop("batch_input_shape", None)  # of the layer as it was
     own = {name: value for name, value in _own_parts(layer).items() if name in config and name not in changes}
@@ -27,6 +31,31 @@ def copy_layer(layer: keras.layers.Layer, precision: str | None = None, **change
 def unwrapped_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The layer in a pruning wrapper, any other layer itself."""
     return layer.layer if is_pruning_wrapper(layer) else layer
+
+
+def graph_model_in(layer: keras.layers.Layer) -> keras.Model | None:
+    """The graph model that a layer is, or calls at each step of a sequence (`TimeDistributed(model)`), if any."""
+    model = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
+    return model if is_graph_model(model) else None
+
+
+def with_model(layer: keras.layers.TimeDistributed, model: keras.Model) -> keras.layers.TimeDistributed:
+    """A fresh layer like one that calls a model at each step, which calls `model`."""
+    return type(layer)(model, name=layer.name, dtype=layer.dtype_policy)
+
+
+def _in_precision(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """The config of a layer in a precision, and those of the layers in it."""
+
+    def inner(part: Any) -> Any:
+        if isinstance(part, list):
+            return [inner(item) for item in part]
+        if isinstance(part, dict) and "config" in part:
+            return part | {"config": _in_precision(part["config"], precision)}
+        return part
+
+    held = {name: inner(part) for name, part in config.items() if name in HELD}
+    return {**config, **held, "dtype": precision}
 
 
 def _own_parts(layer: keras.layers.Layer) -> dict[str, Any]:

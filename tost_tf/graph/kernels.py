@@ -7,64 +7,84 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tost_tf.compat import is_graph_model, is_pruning_wrapper, keras, require_graph_model, tf
+from tost_tf.compat import is_pruning_wrapper, keras, require_graph_model, tf
 from tost_tf.errors import TostError
-from tost_tf.graph.copy import unwrapped_layer
-
-# Class of a layer -> the attribute that holds its kernel. Biases and BatchNormalization are never pruned; of a
-# separable convolution the pointwise kernel is, as in tensorflow-model-optimization: nearly all its weights are there.
-KERNELS = {
-    "Conv1D": "kernel",
-    "Conv2D": "kernel",
-    "Conv3D": "kernel",
-    "DepthwiseConv1D": "depthwise_kernel",
-    "DepthwiseConv2D": "depthwise_kernel",
-    "SeparableConv1D": "pointwise_kernel",
-    "SeparableConv2D": "pointwise_kernel",
-    "Dense": "kernel",
-}
-# Subclasses of the convolutions, with the axes of their kernels in another order.
-NOT_PRUNABLE = ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose")
+from tost_tf.graph.copy import graph_model_in, unwrapped_layer
+from tost_tf.graph.kernel_kinds.kind import Kernel, KernelKind
+from tost_tf.registry import KERNEL_KINDS
 
 
-def kernel_name(layer: keras.layers.Layer) -> str | None:
-    """The attribute that holds the prunable kernel of `layer`, `None` if it has none."""
-    if any(isinstance(layer, getattr(keras.layers, name)) for name in NOT_PRUNABLE):
-        return None
-    return next((kernel for name, kernel in KERNELS.items() if isinstance(layer, getattr(keras.layers, name))), None)
+def kind_of(layer: keras.layers.Layer) -> KernelKind | None:
+    """Where layers like `layer` hold kernels, `None` if they have none that can be pruned."""
+    return next((kind for kind in KERNEL_KINDS.values() if isinstance(layer, tuple(kind.classes))), None)
 
 
-def prunable_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """The layers of `model` with a prunable kernel, nested models included, each with its path.
+def is_prunable(layer: keras.layers.Layer) -> bool:
+    """Whether a layer, built or not, has prunable kernels."""
+    kind = kind_of(layer)
+    if kind is None:
+        return False
+    return bool(kind.kernels(layer)) or kind.build is not None or any(map(is_prunable, kind.parts(layer).values()))
+
+
+def kernels_in(layer: keras.layers.Layer) -> list[Kernel]:
+    """The prunable kernels of a layer that is no pruning wrapper, those of the layers in it included.
+
+    Biases and BatchNormalization are never pruned. Attention layers have none before they are built.
+    """
+    kind = kind_of(layer)
+    if kind is None:
+        return []
+    found = [Kernel(attribute, layer, attribute, axes) for attribute, axes in kind.kernels(layer).items()]
+    for name, part in kind.parts(layer).items():
+        prefix = f"{name}/" if name else ""
+        found += [Kernel(prefix + inner.name, inner.holder, inner.attribute, inner.axes) for inner in kernels_in(part)]
+    return found
+
+
+def walk(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """The layers of `model` with their paths, those of nested models in their place; each layer is given once.
 
     A wrapped layer is given as the wrapper, under the path of the layer inside; a path is the names of the nested
-    models and of the layer with "/" between them. A layer that is called several times is given once.
+    models and of the layer with "/" between them. A model that is called at each step of a sequence counts as nested,
+    under the name of the layer that calls it.
     """
     seen: set[int] = set()
 
-    def walk(network: keras.Model, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:
+    def below(network: keras.Model, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:
         for layer in network.layers:
             inner = unwrapped_layer(layer)
-            if id(inner) in seen:
+            nested = graph_model_in(inner)
+            if id(nested or inner) in seen:
                 continue
-            seen.add(id(inner))
-            if is_graph_model(inner):
-                yield from walk(inner, f"{prefix}{inner.name}/")
-            elif kernel_name(inner):
+            seen.add(id(nested or inner))
+            if nested is not None:
+                yield from below(nested, f"{prefix}{inner.name}/")
+            else:
                 yield prefix + inner.name, layer
 
     require_graph_model(model)
-    yield from walk(model, "")
+    yield from below(model, "")
 
 
-def prunable_weights(model: keras.Model) -> dict[str, tf.Variable]:
+def prunable_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """The layers of `model` with prunable kernels, as `walk` gives them."""
+    return ((path, layer) for path, layer in walk(model) if kernels_in(unwrapped_layer(layer)))
+
+
+def prunable_kernels(model: keras.Model) -> dict[str, Kernel]:
     """Weight path ("stage1_block1_conv1/kernel") -> kernel, for every prunable weight in the order of the layers.
 
     Raises:
       TostError: `model` is not a functional or Sequential tf_keras model.
     """
-    kernels = ((path, unwrapped_layer(layer)) for path, layer in prunable_layers(model))
-    return {f"{path}/{kernel_name(layer)}": getattr(layer, kernel_name(layer)) for path, layer in kernels}
+    layers = ((path, unwrapped_layer(layer)) for path, layer in walk(model))
+    return {f"{path}/{kernel.name}": kernel for path, layer in layers for kernel in kernels_in(layer)}
+
+
+def prunable_weights(model: keras.Model) -> dict[str, tf.Variable]:
+    """Weight path -> variable, as `prunable_kernels`."""
+    return {path: kernel.variable for path, kernel in prunable_kernels(model).items()}
 
 
 def is_ranked(layer_path: str, dense_layers: str) -> bool:
@@ -83,8 +103,10 @@ def ranked_weights(model: keras.Model, dense_layers: str) -> dict[str, tf.Variab
 
 def current_masks(model: keras.Model) -> dict[str, np.ndarray]:
     """Weight path -> the 0/1 mask of the pruning wrapper around it, for the weights that have one."""
-    return {
-        f"{path}/{kernel_name(unwrapped_layer(layer))}": layer.pruning_vars[0][1].numpy()
-        for path, layer in prunable_layers(model)
+    masks = {
+        id(weight): mask
+        for _, layer in walk(model)
         if is_pruning_wrapper(layer)
+        for weight, mask, _ in layer.pruning_vars
     }
+    return {path: masks[id(w)].numpy() for path, w in prunable_weights(model).items() if id(w) in masks}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tost_tf.compat import is_graph_model, keras, tf
+from tost_tf.compat import keras, tf
 from tost_tf.graph.copy import unwrapped_layer
+from tost_tf.graph.kernels import prunable_weights, walk
 
 
 def parameter_paths(model: keras.Model) -> dict[str, tf.Variable]:
@@ -18,23 +19,20 @@ def parameter_paths(model: keras.Model) -> dict[str, tf.Variable]:
     Args:
       model: a functional or Sequential tf_keras model.
     """
-    paths: dict[int, str] = {}
-    taken: dict[str, int] = {}
-    for path, variable in _walk(model, ""):
+    paths = {id(kernel): path for path, kernel in prunable_weights(model).items()}
+    taken = dict.fromkeys(paths.values(), 1)
+    for path, variable in _named(model):
         if id(variable) not in paths:
             taken[path] = taken.get(path, 0) + 1
             paths[id(variable)] = path if taken[path] == 1 else f"{path} #{taken[path]}"
     return {paths[id(variable)]: variable for variable in model.trainable_weights}
 
 
-def _walk(network: keras.Model, prefix: str) -> Iterator[tuple[str, tf.Variable]]:
-    for layer in network.layers:
+def _named(model: keras.Model) -> Iterator[tuple[str, tf.Variable]]:
+    for path, layer in walk(model):
         own = unwrapped_layer(layer)
-        if is_graph_model(own):
-            yield from _walk(own, f"{prefix}{own.name}/")
-        else:
-            for variable in own.trainable_weights:
-                yield f"{prefix}{own.name}/{_name_in(own, variable)}", variable
+        for variable in own.trainable_weights:
+            yield f"{path}/{_name_in(own, variable)}", variable
 
 
 def _name_in(layer: keras.layers.Layer, variable: tf.Variable) -> str:

@@ -19,7 +19,7 @@ from tost_tf.compat import (
 )
 from tost_tf.errors import TostError
 from tost_tf.graph.calls import Call, calls, keys
-from tost_tf.graph.copy import unwrapped_layer
+from tost_tf.graph.copy import graph_model_in, unwrapped_layer, with_model
 
 Tensors = dict[str, "tf.Tensor"]
 
@@ -54,9 +54,14 @@ class Replay:
         return self.layer(call.layer)(*arguments, **keywords)
 
     def layer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
-        """What stands in for a layer or a nested model."""
+        """What stands in for a layer or a nested model, one that is called at each step of a sequence included."""
         if id(layer) not in self._stand_ins:
-            new = self.model(layer) if is_graph_model(layer) else self.new_layer(layer)
+            if is_graph_model(layer):
+                new = self.model(layer)
+            elif graph_model_in(layer) is not None:
+                new = with_model(layer, self.layer(graph_model_in(layer)))
+            else:
+                new = self.new_layer(layer)
             self._stand_ins[id(layer)] = (layer, new)
         return self._stand_ins[id(layer)][1]
 
@@ -102,6 +107,9 @@ class _Copy(Replay):
     def new_layer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         return self._new_layer(layer)
 
+    def inputs(self, model: keras.Model) -> Any:
+        return tf.nest.map_structure(lambda tensor: self._new_layer(layer_of(tensor)).output, model.input)
+
     def kind(self, model: keras.Model) -> type[keras.Model]:
         return type(model) if takes_functional_arguments(type(model)) else keras.Model
 
@@ -115,7 +123,7 @@ class _Copy(Replay):
 
     def _sequential(self, model: keras.Sequential) -> keras.Sequential:
         in_row = layers_in_row(model)
-        layers = [_same_input_layer(layer) if _is_input(layer) else self.layer(layer) for layer in in_row]
+        layers = [self._new_layer(layer) if _is_input(layer) else self.layer(layer) for layer in in_row]
         new = keras.Sequential(layers, name=model.name)
         if not new.built:
             new.build(model.input_shape)
@@ -137,7 +145,7 @@ class _Copy(Replay):
     def take_over_state(self) -> None:
         """Gives every new layer the weights and the flag `trainable` of the old one."""
         for old, new in self._stand_ins.values():
-            if not is_graph_model(old):
+            if graph_model_in(old) is None:
                 old, new = unwrapped_layer(old), unwrapped_layer(new)
                 if new.weights:  # a stand-in may have none
                     new.set_weights(old.get_weights())
@@ -149,7 +157,8 @@ def rebuild(model: keras.Model, new_layer: Callable[[keras.layers.Layer], keras.
 
     Args:
       model: a functional or Sequential tf_keras model.
-      new_layer: from a layer to a fresh one; it may add a pruning wrapper or take one away.
+      new_layer: from a layer, one of the inputs included, to a fresh one; it may add a pruning wrapper or take one
+        away.
 
     Raises:
       TostError: `model` is of another kind, or has a loss that was added as a function.
@@ -163,11 +172,7 @@ def rebuild(model: keras.Model, new_layer: Callable[[keras.layers.Layer], keras.
 
 def same_input(tensor: tf.Tensor) -> tf.Tensor:
     """A fresh input of a model, of the shape, type, kind (sparse, ragged) and name of another."""
-    return _same_input_layer(layer_of(tensor)).output
-
-
-def _same_input_layer(layer: keras.layers.InputLayer) -> keras.layers.InputLayer:
-    return keras.layers.InputLayer.from_config(layer.get_config())
+    return keras.layers.InputLayer.from_config(layer_of(tensor).get_config()).output
 
 
 def _is_input(layer: keras.layers.Layer) -> bool:

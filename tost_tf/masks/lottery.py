@@ -219,6 +219,7 @@ def find(search: MaskSearch, options: LotteryOptions) -> FoundMask:
         return search.train(sparse, first, last, plan.epochs)
 
     masks = LotterySearch(plan, train, search.folder).find(search.model)
+    search.name_left_dense()
     return FoundMask(masks, search.model.get_weights())
 
 

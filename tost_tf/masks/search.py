@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import NotFinite, TostError, unknown_name
 from tost_tf.graph.kernels import current_masks, prunable_weights, ranked_weights
 from tost_tf.graph.labels import one_hot
+from tost_tf.graph.left_dense import left_dense
 from tost_tf.graph.logits import classes_of
 from tost_tf.masks.allocate import require_room, uniform
 from tost_tf.masks.masks import Masks
@@ -134,9 +136,16 @@ class MaskSearch:
         return self.found(highest_by_layer(found, (allocate or uniform)(shapes, self.sparsity)))
 
     def found(self, masks: Masks) -> FoundMask:
-        """The masks of the weights that are ranked, and ones for the others."""
+        """The masks of the weights that are ranked, and ones for the others. Kernels that no mask reaches are named."""
+        self.name_left_dense()
         weights = prunable_weights(self.model)
         return FoundMask(Masks({path: masks.get(path, np.ones(tuple(w.shape))) for path, w in weights.items()}))
+
+    def name_left_dense(self) -> None:
+        """Logs which kernels no mask reaches, with their share, if there are any."""
+        left = left_dense(self.model, self.dense_layers)
+        if left.unreachable:
+            logging.warning("the mask of %s: %s", self.model.name, left)
 
     def start(self) -> Masks:
         """The masks of the weights that are ranked, as they are: of pruning wrappers, ones where there is none."""

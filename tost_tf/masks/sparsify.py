@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from tost_tf.compat import is_pruning_wrapper, keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
-from tost_tf.graph.kernels import current_masks, kernel_name, prunable_layers, prunable_weights
+from tost_tf.graph.kernels import current_masks, is_prunable, prunable_layers, prunable_weights
 from tost_tf.graph.precision import weight_precision
 from tost_tf.graph.rebuild import rebuild
 from tost_tf.masks.masks import Masks
 
 if TYPE_CHECKING:
-    from tost_tf.masks.wrapper import FixedMask
+    from tost_tf.masks.wrapper import FixedMask, MaskedKernel
 
 
 def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
@@ -29,16 +29,16 @@ def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
     shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
     masks.require_match(shapes, f"the model {model.name!r}")
     wrapper = _wrapper()
-    sparse = rebuild(model, lambda layer: wrapper(copy_layer(layer)) if kernel_name(layer) else copy_layer(layer))
-    for path, layer in mask_layers(sparse).items():
-        layer.set_mask(masks[path])
+    sparse = rebuild(model, lambda layer: wrapper(copy_layer(layer)) if is_prunable(layer) else copy_layer(layer))
+    for path, masked in masked_kernels(sparse).items():
+        masked.set_mask(masks[path])
     return sparse
 
 
-def mask_layers(model: keras.Model) -> dict[str, FixedMask]:
-    """Weight path -> the wrapper that masks it, of a model made by `sparsify`."""
+def masked_kernels(model: keras.Model) -> dict[str, MaskedKernel]:
+    """Weight path -> the kernel and the mask it has in a wrapper, of a model made by `sparsify`."""
     wrappers = ((path, layer) for path, layer in prunable_layers(model) if isinstance(layer, _wrapper()))
-    return {f"{path}/{layer.kernel_name}": layer for path, layer in wrappers}
+    return {f"{path}/{name}": masked for path, layer in wrappers for name, masked in layer.masked_kernels.items()}
 
 
 def with_dense_gradients(model: keras.Model) -> list[tf.Variable]:
@@ -47,10 +47,10 @@ def with_dense_gradients(model: keras.Model) -> list[tf.Variable]:
     To be called before a training step is traced. Gives the kernels, for an optimizer that masks its steps
     (`MaskedOptimizer.keep_gradients`).
     """
-    layers = list(mask_layers(model).values())
-    for layer in layers:
-        layer.dense_gradients = True
-    return [layer.kernel for layer in layers]
+    for _, layer in prunable_layers(model):
+        if isinstance(layer, _wrapper()):
+            layer.dense_gradients = True
+    return [masked.kernel for masked in masked_kernels(model).values()]
 
 
 def masks_of(model: keras.Model) -> Masks:

@@ -40,10 +40,10 @@ class SynapticFlow:
         self._kernels = prunable_weights(self._copy)
         self._absolute = {path: kernel.numpy() for path, kernel in self._kernels.items()}
         kernels = list(self._kernels.values())
-        shapes = [tensor.shape[1:] for tensor in self._copy.inputs]
-        if not all(shape.is_fully_defined() for shape in shapes):
+        inputs = self._copy.inputs
+        if not all(tensor.shape[1:].is_fully_defined() for tensor in inputs):
             raise TostError(f"{model.name} takes inputs of any size: SynFlow needs a model with a fixed input shape")
-        ones = [tf.ones((1, *shape), tf.float64) for shape in shapes]
+        ones = [tf.ones((1, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
 
         @tf.function
         def gradients() -> list[tf.Tensor]:
@@ -66,7 +66,9 @@ class SynapticFlow:
 
 
 def _in_double_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return copy_layer(unwrapped_layer(layer), "float64")
+    # Inputs too, or operations would get tensors of two types; whole numbers stay so.
+    counts = isinstance(layer, keras.layers.InputLayer) and not tf.as_dtype(layer.dtype).is_floating
+    return copy_layer(unwrapped_layer(layer), None if counts else "float64")
 
 
 def _one_or_zero(variable: tf.Variable) -> tf.Tensor:
@@ -77,6 +79,8 @@ def _one_or_zero(variable: tf.Variable) -> tf.Tensor:
 def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
     """A linear layer in place of what is not."""
     layer = unwrapped_layer(layer)
+    if isinstance(layer, keras.layers.InputLayer):
+        return _in_double_precision(layer)
     pooling = type(layer).__name__.replace("Max", "Average")
     if any(isinstance(layer, getattr(keras.layers, name)) for name in NONLINEAR):
         return keras.layers.Activation("linear", name=layer.name, dtype="float64")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
-from tost_tf.compat import keras, pruning_wrapper, tf
+from tost_tf.compat import called_like, keras, pruning_wrapper, shapes_by_argument, tf
 from tost_tf.errors import TostError
-from tost_tf.graph.kernels import kernel_name
+from tost_tf.graph.kernels import is_prunable, kernels_in, kind_of
 
-# Attribute of a kernel -> attributes of the regulariser and the constraint that the layer creates it with.
-KERNEL_OPTIONS = {
-    "kernel": ("kernel_regularizer", "kernel_constraint"),
-    "depthwise_kernel": ("depthwise_regularizer", "depthwise_constraint"),
-    "pointwise_kernel": ("pointwise_regularizer", "pointwise_constraint"),
-}
 # Attribute of a masked kernel that holds its mask, for those who are given the kernel alone, such as optimizers.
 MASK_ATTRIBUTE = "tost_tf_mask"
 
@@ -21,6 +19,32 @@ MASK_ATTRIBUTE = "tost_tf_mask"
 def mask_of(kernel: tf.Variable) -> tf.Variable | None:
     """The mask of a kernel that a `FixedMask` masks, `None` of any other variable."""
     return getattr(kernel, MASK_ATTRIBUTE, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedKernel:
+    """A kernel and its mask, of the same shape, 1 = kept."""
+
+    kernel: tf.Variable
+    mask: tf.Variable
+
+    def masked(self, kernel: tf.Tensor) -> tf.Tensor:
+        """`kernel` with zeros where the mask has them."""
+        return tf.where(self.mask > 0, kernel, tf.zeros_like(kernel))  # a product would keep what is not a number
+
+    def masked_forwards(self) -> tf.Tensor:
+        """The masked kernel, with the gradient of one that is not."""
+        values = tf.convert_to_tensor(self.kernel)
+        return values + tf.stop_gradient(self.masked(values) - values)
+
+    def set_mask(self, mask: np.ndarray) -> None:
+        """Puts another mask in place and sets the weights it drops to zero."""
+        self.mask.assign(mask)
+        self.apply_mask()
+
+    def apply_mask(self) -> None:
+        """Sets the weights the mask drops to zero, for weights that came from elsewhere."""
+        self.kernel.assign(self.masked(self.kernel))
 
 
 @keras.utils.register_keras_serializable("tost_tf")
@@ -34,7 +58,7 @@ class FixedMask(pruning_wrapper()):
     `UpdatePruningStep` is needed.
 
     Args:
-      layer: a layer with a prunable kernel (a convolution or Dense) that is not built yet.
+      layer: a layer with prunable kernels (see `registry.KERNEL_KINDS`) that is not built yet.
       **kwargs: as for any Keras layer.
 
     Attributes:
@@ -46,72 +70,120 @@ class FixedMask(pruning_wrapper()):
     """
 
     def __init__(self, layer: keras.layers.Layer, **kwargs):
-        self.kernel_name = kernel_name(layer)
         self.dense_gradients = False
-        if self.kernel_name is None:
+        if not is_prunable(layer):
             raise TostError(f"the layer {layer.name!r} ({type(layer).__name__}) has no prunable kernel")
         if layer.built:
             raise TostError(f"the layer {layer.name!r} is built already: wrap a fresh copy made from its config")
-        name = self.kernel_name
-        layer.get_prunable_weights = lambda: [getattr(layer, name)]  # what PruneLowMagnitude asks a layer for
+        # What PruneLowMagnitude asks a layer for.
+        layer.get_prunable_weights = lambda: [kernel.variable for kernel in kernels_in(layer)]
         kwargs.pop("name", None)  # PruneLowMagnitude makes the name from the layer's
         kwargs.setdefault("dtype", layer.dtype_policy)  # so that what passes is not cast there and back
         super().__init__(layer, **kwargs)
+        called_like(self)
+        self.supports_masking = layer.supports_masking
+        self.stateful = getattr(layer, "stateful", False)
+
+    def __call__(self, *args, **kwargs):
+        if not self.built:
+            self._make_weights(shapes_by_argument(self.layer, args, kwargs))
+        return super().__call__(*args, **kwargs)
+
+    def _make_weights(self, shapes: dict[str, tf.TensorShape]) -> None:
+        """Makes the weights of a layer that has to know the shapes of all its arguments for that."""
+        kind = kind_of(self.layer)
+        if kind.build is not None:
+            kind.make_parts(self.layer, shapes)
+            with self._kernels_made_masked(), tf.name_scope(self.name), tf.name_scope(self.layer.name):
+                kind.build(self.layer, shapes)
+
+    def build_from_config(self, config):
+        # From a file of the shape of the first argument alone. Where that is not enough it is built when it is called.
+        if kind_of(self.layer).build is None:
+            super().build_from_config(config)
 
     def build(self, input_shape):
-        # The kernel is created with a regulariser and a constraint that see it masked; the layer keeps its own.
-        attributes = KERNEL_OPTIONS[self.kernel_name]
-        own = [getattr(self.layer, attribute) for attribute in attributes]
-        regularizer, constraint = own
-        if regularizer is not None:
-            setattr(self.layer, attributes[0], lambda kernel: regularizer(self._masked(kernel)))
-        if constraint is not None:
-            setattr(self.layer, attributes[1], lambda kernel: self._masked(constraint(kernel)))
+        # Layers in layers have its name in theirs; those with kernels of their own have had that of the wrapper always.
+        has_parts = any(kernel.holder is not self.layer for kernel in kernels_in(self.layer))
+        with self._kernels_made_masked(), tf.name_scope(self.layer.name) if has_parts else contextlib.nullcontext():
+            if not self.layer.built:
+                self.layer.build(input_shape)
         super().build(input_shape)
-        for attribute, value in zip(attributes, own, strict=True):
-            setattr(self.layer, attribute, value)
-        setattr(self.kernel, MASK_ATTRIBUTE, self.mask)
+        for masked in self.masked_kernels.values():
+            setattr(masked.kernel, MASK_ATTRIBUTE, masked.mask)
 
-    def _masked(self, kernel: tf.Tensor) -> tf.Tensor:
-        return tf.where(self.mask > 0, kernel, tf.zeros_like(kernel))  # a product would keep what is not a number
+    @contextlib.contextmanager
+    def _kernels_made_masked(self) -> Iterator[None]:
+        """Kernels made meanwhile get a regulariser and a constraint that see them masked; layers keep their own."""
+        with contextlib.ExitStack() as undo:
+            for kernel in kernels_in(self.layer):
+                for option, masked in zip(kernel.options, (self._regularizer_of, self._constraint_of), strict=True):
+                    own = getattr(kernel.holder, option)
+                    if own is not None:
+                        setattr(kernel.holder, option, masked(kernel.name, own))
+                        undo.callback(setattr, kernel.holder, option, own)
+            yield
+
+    def _regularizer_of(self, name: str, regularizer: Callable) -> Callable:
+        return lambda kernel: regularizer(self.masked_kernels[name].masked(kernel))
+
+    def _constraint_of(self, name: str, constraint: Callable) -> Callable:
+        return lambda kernel: self.masked_kernels[name].masked(constraint(kernel))
+
+    def add_weight(self, name=None, *args, **kwargs):
+        # PruneLowMagnitude calls the masks of all kernels the same, which an HDF5 file of weights cannot.
+        taken = sum(weight.name.split("/")[-1].startswith(str(name)) for weight in self._non_trainable_weights)
+        return super().add_weight(f"{name}_{taken}" if taken else name, *args, **kwargs)
+
+    @property
+    def masked_kernels(self) -> dict[str, MaskedKernel]:
+        """The kernels with their masks, by their names in the layer, once the layer is built."""
+        named = zip(kernels_in(self.layer), self.pruning_vars, strict=True)
+        return {kernel.name: MaskedKernel(variable, mask) for kernel, (variable, mask, _) in named}
+
+    @property
+    def _only(self) -> MaskedKernel:
+        (masked,) = self.masked_kernels.values()
+        return masked
 
     @property
     def kernel(self) -> tf.Variable:
-        """The masked kernel."""
-        return getattr(self.layer, self.kernel_name)
+        """The masked kernel, of a layer with one."""
+        return self._only.kernel
 
     @property
     def mask(self) -> tf.Variable:
-        """The mask, of the kernel's shape, 1 = kept."""
-        return self.pruning_vars[0][1]
+        """The mask of a layer with one kernel."""
+        return self._only.mask
 
     def set_mask(self, mask: np.ndarray) -> None:
-        """Puts another mask in place and sets the weights it drops to zero."""
-        self.mask.assign(mask)
-        self.apply_mask()
+        """As `MaskedKernel.set_mask`, of a layer with one kernel."""
+        self._only.set_mask(mask)
 
     def apply_mask(self) -> None:
-        """Sets the weights the mask drops to zero, for weights that came from elsewhere."""
-        self.kernel.assign(self._masked(self.kernel))
+        """Sets the weights the masks drop to zero, for weights that came from elsewhere."""
+        for masked in self.masked_kernels.values():
+            masked.apply_mask()
 
     def set_weights(self, weights):
         super().set_weights(weights)
         self.apply_mask()
 
-    def call(self, inputs):
-        kernel = self.kernel
-        mask = self._masked_forwards if self.dense_gradients else self._masked
+    def call(self, *args, **kwargs):
         # As tensorflow-model-optimization's QuantizeWrapper does: a layer computes with what its attribute holds.
-        self.layer.__dict__[self.kernel_name] = mask(kernel)
-        try:
-            return self.layer(inputs)
-        finally:
-            self.layer.__dict__[self.kernel_name] = kernel
+        with contextlib.ExitStack() as undo:
+            for kernel, masked in zip(kernels_in(self.layer), self.masked_kernels.values(), strict=True):
+                values = masked.masked_forwards() if self.dense_gradients else masked.masked(masked.kernel)
+                undo.callback(kernel.holder.__dict__.__setitem__, kernel.attribute, masked.kernel)
+                kernel.holder.__dict__[kernel.attribute] = values
+            return self.layer(*args, **kwargs)
 
-    def _masked_forwards(self, kernel: tf.Variable) -> tf.Tensor:
-        """The masked kernel, with the gradient of one that is not."""
-        values = tf.convert_to_tensor(kernel)
-        return values + tf.stop_gradient(self._masked(values) - values)
+    def compute_mask(self, inputs, mask=None):
+        return self.layer.compute_mask(inputs, mask)
+
+    def reset_states(self, states=None):
+        """Of a stateful recurrent layer."""
+        self.layer.reset_states(states)
 
     def get_config(self):
         # A wrapper's config alone: the pruning schedule of PruneLowMagnitude is not used.

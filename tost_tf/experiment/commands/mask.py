@@ -18,6 +18,7 @@ from tost_tf.files import require_writable, write_json
 from tost_tf.options import option
 
 if TYPE_CHECKING:
+    from tost_tf.graph.left_dense import LeftDense
     from tost_tf.masks.masks import Masks
 
 SUMMARY = "Finds a mask for a network and saves it; prints and draws what is left of each layer."
@@ -52,21 +53,24 @@ def main(arguments: Sequence[str]) -> None:
     from tost_tf.report.mask_table import mask_table
 
     require_drawing()
-    masks = _find(config, options)
+    masks, left = _find(config, options)
     masks.save(out)
     picture = out.with_suffix(".png")
     source = options.from_torch or config.mask.mask_file or config.mask.mask
     sparsity_by_layer(masks.layer_sparsity, masks.sparsity, picture, f"{config.model.model}, mask from {source}")
     print(mask_table(masks))
+    if left.sizes:
+        print(f"\n{left}; sparsity of all kernels {left.sparsity(masks.size - masks.kept):.4f}")
     print(f"\nmask     {out}\npicture  {picture}")
 
 
-def _find(config: RunConfig, options: MaskOptions) -> Masks:
+def _find(config: RunConfig, options: MaskOptions) -> tuple[Masks, LeftDense]:
     from tost_tf.data.load import load
     from tost_tf.experiment.run.folder import RunDirectory
     from tost_tf.experiment.run.network import build_model
     from tost_tf.experiment.stages.find_mask import mask_report, require_fit, search_mask
     from tost_tf.graph.kernels import is_ranked, prunable_weights
+    from tost_tf.graph.left_dense import left_dense
     from tost_tf.graph.weights import save_weights
     from tost_tf.masks.from_torch import from_torch
     from tost_tf.masks.masks import read_mask_arrays
@@ -76,6 +80,7 @@ def _find(config: RunConfig, options: MaskOptions) -> Masks:
     names = _name_map(options.name_map)
     data = load(config.data)
     model = build_model(config, data)
+    left = left_dense(model, config.mask.dense_layers)
     if arrays is not None:
         shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
         dense = config.mask.dense_layers
@@ -83,20 +88,20 @@ def _find(config: RunConfig, options: MaskOptions) -> Masks:
         # A file may leave out the layers that are left dense.
         masks = from_torch(arrays, ranked if len(arrays) < len(shapes) else shapes, names).completed(shapes, dense)
         require_fit(masks, model)
-        return masks
+        return masks, left
     out = Path(options.out)
     search = RunDirectory(out.with_name(f"{out.stem}_search"))
     if config.mask.mask == "lottery" and not config.mask.mask_file:
         search.claim(config)  # the search takes long, and resumes where it was stopped
     start = time.perf_counter()
     found = search_mask(config, model, data, search.lottery)
-    write_json(out.with_suffix(".json"), mask_report(found.masks, time.perf_counter() - start))
+    write_json(out.with_suffix(".json"), mask_report(found.masks, left, time.perf_counter() - start))
     if found.weights is not None:
         model.set_weights(found.weights)
         weights = out.with_name(f"{out.stem}_weights.npz")
         save_weights(model, weights)
         print(f"the ticket's weights are in {weights}: train with --mask_file={out} --initial_weights={weights}\n")
-    return found.masks
+    return found.masks, left
 
 
 def _name_map(path: str) -> dict[str, str]:

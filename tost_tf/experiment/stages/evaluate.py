@@ -20,6 +20,7 @@ from tost_tf.experiment.stages.export import final_network
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
 from tost_tf.files import read_json, write_json
 from tost_tf.graph.kernels import prunable_weights
+from tost_tf.graph.left_dense import left_dense
 from tost_tf.report.figures import learning_curves, sparsity_by_layer
 from tost_tf.report.mask_updates import draw_mask_updates
 from tost_tf.versions import versions
@@ -59,6 +60,7 @@ def _result(
     seconds = sum(row["seconds"] for row in directory.read_metrics())
     images = config.training.epochs * len(data.train)
     macs, nonzero_macs = multiply_adds(final)
+    left = left_dense(final, config.mask.dense_layers)
     return {
         "test_accuracy": best.accuracy,
         "validation_accuracy": evaluate(final, data, data.validation).accuracy,
@@ -66,6 +68,8 @@ def _result(
         "test_loss": best.loss,
         "best_epoch": network.epoch,
         "sparsity": measured_sparsity(final),
+        "sparsity_of_all_kernels": left.sparsity(pruned),
+        "left_dense": left.shares,
         "layer_sparsity": {path: 1 - nonzero[path] / kernels[path].size for path in kernels},
         "parameters": parameters,
         "nonzero_parameters": parameters - pruned,

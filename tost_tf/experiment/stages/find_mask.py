@@ -20,6 +20,7 @@ from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
 from tost_tf.files import write_json
 from tost_tf.graph.kernels import prunable_weights
+from tost_tf.graph.left_dense import LeftDense, left_dense
 from tost_tf.graph.weights import load_weights, save_weights
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.search import FoundMask, MaskSearch
@@ -38,7 +39,8 @@ def compute(run: Run, network: RunNetwork) -> None:
     found = search_mask(run.config, network.dense, run.data, directory.lottery)
     masks = found.masks
     # The mask last: where it is, everything that belongs to it is.
-    write_json(directory.mask_report, mask_report(masks, time.perf_counter() - start))
+    left = left_dense(network.dense, run.config.mask.dense_layers)
+    write_json(directory.mask_report, mask_report(masks, left, time.perf_counter() - start))
     if found.weights is not None:
         network.dense.set_weights(found.weights)
         save_weights(network.dense, directory.ticket_weights)
@@ -72,10 +74,16 @@ STAGE = Stage(
 )
 
 
-def mask_report(masks: Masks, seconds: float) -> dict[str, Any]:
-    """What `mask.json` says of masks that took so many seconds to find."""
-    report = {"mask_seconds": seconds, "sparsity": masks.sparsity, "layer_sparsity": masks.layer_sparsity}
-    return report | {"collapsed_layers": masks.collapsed_layers}
+def mask_report(masks: Masks, left: LeftDense, seconds: float) -> dict[str, Any]:
+    """What `mask.json` says of masks that took so many seconds to find, and of the kernels left dense."""
+    return {
+        "mask_seconds": seconds,
+        "sparsity": masks.sparsity,
+        "sparsity_of_all_kernels": left.sparsity(masks.size - masks.kept),
+        "left_dense": left.shares,
+        "layer_sparsity": masks.layer_sparsity,
+        "collapsed_layers": masks.collapsed_layers,
+    }
 
 
 def search_mask(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> FoundMask:

@@ -1,0 +1,77 @@
+"""Which kernels of a model keep all their weights, and how much of it they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+from tost_tf.compat import keras, tf
+from tost_tf.graph.copy import unwrapped_layer
+from tost_tf.graph.kernels import is_ranked, prunable_weights, walk
+
+# Weights with two axes or more that are no kernels.
+NO_KERNELS = ("bias", "gamma", "beta", "alpha")
+MOST_SHOWN = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftDense:
+    """The kernels that no mask prunes.
+
+    Attributes:
+      sizes: their weights, by path, of those no mask reaches and of those left dense as asked for.
+      unreachable: the paths of those no mask reaches: embeddings, depthwise kernels of separable convolutions, kernels
+        of layers that are unknown (see `registry.KERNEL_KINDS`).
+      total: weights of all kernels of the model.
+    """
+
+    sizes: Mapping[str, int]
+    unreachable: tuple[str, ...]
+    total: int
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Path -> the share of all kernels' weights."""
+        return {path: size / self.total for path, size in self.sizes.items()}
+
+    def sparsity(self, pruned: int) -> float:
+        """The sparsity over all kernels, if so many of their weights are zero."""
+        return pruned / self.total if self.total else 0.0
+
+    def __str__(self) -> str:
+        """A sentence, "" where there is nothing to say."""
+        if not self.sizes:
+            return ""
+        largest = sorted(self.shares.items(), key=lambda item: -item[1])
+        named = ", ".join(f"{path[:60]} ({share:.1%})" for path, share in largest[:MOST_SHOWN])
+        more = f" and {len(largest) - MOST_SHOWN} more" if len(largest) > MOST_SHOWN else ""
+        share = sum(self.sizes.values()) / self.total
+        return f"left dense: {share:.1%} of the weights in kernels, which the sparsity does not count: {named}{more}"
+
+
+def left_dense(model: keras.Model, dense_layers: str = "") -> LeftDense:
+    """What stays dense of a functional or Sequential tf_keras model, whatever its masks are.
+
+    A kernel is any weight with two axes or more but biases and the parameters of normalisations and activations.
+
+    Args:
+      model: with or without pruning wrappers.
+      dense_layers: regular expression of the paths of layers that keep all their weights.
+    """
+    prunable = prunable_weights(model)
+    known = {id(weight) for weight in prunable.values()}
+    others = {path: weight for path, weight in _kernels(model) if id(weight) not in known}
+    asked = {path: w for path, w in prunable.items() if not is_ranked(path.rpartition("/")[0], dense_layers)}
+    sizes = {path: weight.shape.num_elements() for path, weight in (others | asked).items()}
+    ranked = sum(weight.shape.num_elements() for path, weight in prunable.items() if path not in asked)
+    return LeftDense(sizes, tuple(others), ranked + sum(sizes.values()))
+
+
+def _kernels(model: keras.Model) -> Iterator[tuple[str, tf.Variable]]:
+    for path, layer in walk(model):
+        names: dict[str, int] = {}
+        for weight in {id(weight): weight for weight in unwrapped_layer(layer).weights}.values():
+            name = weight.name.removesuffix(":0").split("/")[-1]
+            if weight.shape.rank >= 2 and weight.dtype.is_floating and name not in NO_KERNELS:
+                names[name] = names.get(name, 0) + 1
+                yield f"{path}/{name}" + (f" #{names[name]}" if names[name] > 1 else ""), weight
