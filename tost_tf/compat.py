@@ -279,6 +279,17 @@ def clear_symbolic_losses(layer: keras.layers.Layer) -> None:
     layer._losses.clear()
 
 
+def losses_of_calls(model: keras.Model) -> list[tf.Tensor]:
+    """What the layers of `model` added to the loss when a graph called them last."""
+    return [loss for layer in model._flatten_layers() for loss in layer._eager_losses]
+
+
+def losses_of_weights(model: keras.Model) -> list[tf.Tensor]:
+    """The penalties on the weights of `model`, computed now."""
+    penalties = [penalty() for layer in model._flatten_layers() for penalty in layer._callable_losses]
+    return [loss for loss in penalties if loss is not None]
+
+
 def rename(layer: keras.layers.Layer, name: str) -> None:
     """Gives a layer another name before it is called."""
     layer._name = name

@@ -6,6 +6,7 @@ from tost_tf.compat import keras, require_graph_model, tf
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.graph import Ghost, GhostGraph
 from tost_tf.ghost.share import share_of_batch
+from tost_tf.ghost.switch import Switch
 from tost_tf.graph.left_dense import left_dense
 from tost_tf.registry import GHOST_NEURONS, GHOST_SKIPS
 
@@ -15,7 +16,7 @@ class GhostModel(keras.Model):
 
     It is compiled and fitted like any Keras model. While ghosts are active, `fit`, `evaluate` and `predict` go
     through the ghosted view; after `remove_ghosts` (which a `GhostSchedule` calls) they go through the plain view,
-    at the plain view's cost.
+    at the plain view's cost. A `tf.function` of one's own that calls the model goes over too, whenever it was traced.
 
     Args:
       sparse: a functional or Sequential tf_keras model, usually made by `sparsify`.
@@ -55,7 +56,9 @@ class GhostModel(keras.Model):
         self._left_alone = tuple(graph.left_alone.items())
         self._inside = tuple(graph.inside)
         self._ghosts_active = bool(graph.ghosts)
-        self.build(sparse.input_shape)
+        self._switch = Switch(self._ghosts_active)
+        with self._switch.not_needed():
+            self.build(sparse.input_shape)
 
     @property
     def ghosts(self) -> list[Ghost]:
@@ -86,6 +89,7 @@ class GhostModel(keras.Model):
         if active == self._ghosts_active:
             return
         self._ghosts_active = active
+        self._switch.set(active)
         # Keras keeps the traced steps of the other view: make it trace again where it has traced.
         if self.train_function is not None:
             self.make_train_function(force=True)
@@ -95,9 +99,23 @@ class GhostModel(keras.Model):
             self.make_predict_function(force=True)
 
     def call(self, inputs, training=None):
+        if self._ghosts and self._switch.is_needed():
+            return self._switch.call(self.ghosted, self.plain, inputs, training)
         return self.view(inputs, training=training)
 
     def train_step(self, data):
+        with self._switch.not_needed():
+            return self._train_step(data)
+
+    def test_step(self, data):
+        with self._switch.not_needed():
+            return super().test_step(data)
+
+    def predict_step(self, data):
+        with self._switch.not_needed():
+            return super().predict_step(data)
+
+    def _train_step(self, data):
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return super().train_step(data)
         # Keras's step, with a loss that is right where a batch cannot be split evenly.
@@ -124,7 +142,12 @@ class GhostModel(keras.Model):
 
     @property
     def losses(self) -> list[tf.Tensor]:
-        return self.view.losses
+        return self._switch.losses(self.view)
+
+    def _trackable_children(self, save_type="checkpoint", **kwargs):
+        children = super()._trackable_children(save_type, **kwargs)
+        # A SavedModel computes with the switch; checkpoints hold weights alone.
+        return children | ({"ghosts_active": self._switch.variable} if save_type == "savedmodel" else {})
 
     def describe(self) -> str:
         """A table of the ghosts: which stands where, the shape it gives, and the parameters it adds; what is left out.

@@ -1,0 +1,64 @@
+"""Which view a graph goes through that somebody else has traced."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from tost_tf.compat import keras, losses_of_calls, losses_of_weights, tf
+
+
+class Switch:
+    """The choice between two views of a model, as a part of graphs that are not made anew when the choice changes.
+
+    What `fit`, `evaluate` and `predict` trace is made anew, and has one view alone. A step of the user's own may have
+    been traced while ghosts were there; in it the choice is a variable, and only the view that is chosen computes.
+
+    Args:
+      ghosted: whether the ghosted view is chosen.
+
+    Attributes:
+      variable: holds that.
+    """
+
+    def __init__(self, ghosted: bool):
+        # Held by a plain object: neither a weight of the model nor a part of its checkpoints.
+        self.variable = tf.Variable(ghosted, trainable=False, dtype=tf.bool, name="ghosts_active")
+        self._depth = 0
+        self._losses: dict[int, list[tf.Tensor]] = {}
+
+    def set(self, ghosted: bool) -> None:
+        """Chooses the ghosted view, or the plain one."""
+        self.variable.assign(ghosted)
+
+    @contextlib.contextmanager
+    def not_needed(self) -> Iterator[None]:
+        """What is traced in the block is traced again when the choice changes."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+    def is_needed(self) -> bool:
+        """Whether a graph of somebody else's is being traced."""
+        return not (self._depth or tf.executing_eagerly())
+
+    def call(self, ghosted: keras.Model, plain: keras.Model, inputs: Any, training: Any) -> Any:
+        """The outputs of the view that is chosen when the graph runs."""
+
+        def through(view: keras.Model) -> tuple[Any, tf.Tensor]:
+            outputs = view(inputs, training=training)
+            # Tensors of a branch are not to be had outside of it: out with what layers added to the loss, too.
+            added = [tf.cast(loss, tf.float32) for loss in losses_of_calls(view)]
+            return outputs, tf.add_n([tf.zeros(()), *added])
+
+        outputs, loss = tf.cond(self.variable, lambda: through(ghosted), lambda: through(plain))
+        self._losses = {id(tf.compat.v1.get_default_graph()): [loss]}
+        return outputs
+
+    def losses(self, view: keras.Model) -> list[tf.Tensor]:
+        """What is added to the loss of a view, of both views in a graph that went through `call`."""
+        graph = None if tf.executing_eagerly() else id(tf.compat.v1.get_default_graph())
+        return losses_of_weights(view) + self._losses[graph] if graph in self._losses else view.losses
