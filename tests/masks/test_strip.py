@@ -4,6 +4,7 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
+from tost_tf.graph.kernels import prunable_weights
 
 
 @pytest.mark.parametrize("ghosted", [True, False])
@@ -25,3 +26,50 @@ def test_exactly_masked_plain_model(small_model, small_images, ghosted):
 def test_other_objects_are_refused():
     with pytest.raises(TostError, match="expected a functional or Sequential"):
         tost.strip(3)
+
+
+O = keras.optimizers
+OPTIMIZERS = {
+    "sgd": lambda: O.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "adamw": lambda: O.AdamW(0.01, weight_decay=0.1),
+    "adam": lambda: O.Adam(0.01, amsgrad=True, global_clipnorm=1.0),
+    "legacy": lambda: O.legacy.Adam(0.01),
+    "loss scaling": lambda: keras.mixed_precision.LossScaleOptimizer(O.SGD(0.1, momentum=0.9)),
+    "averaged at the end": lambda: O.SGD(0.1, momentum=0.9, use_ema=True, ema_momentum=0.9),
+    "averaged every 2": lambda: O.Lion(0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2),
+    "orthogonal": lambda: tost.OrthogonalSGD(0.05),
+}
+
+
+def attending_network() -> keras.Model:
+    x = keras.Input((4, 3))
+    return keras.Model(x, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.MultiHeadAttention(2, 3)(x, x))))
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_the_network_in_training_is_the_stripped_one_whatever_writes_its_weights(make, tmp_path):
+    model = attending_network()
+    masks = tost.masks.random(model, sparsity=0.6)
+    sparse = tost.sparsify(model, masks)
+    generator = np.random.default_rng(2)
+    inputs, targets = generator.normal(size=(12, 4, 3)).astype("float32"), generator.normal(size=(12, 2))
+
+    def require_same(network: keras.Model) -> None:
+        final = tost.strip(network)
+        for path, kernel in prunable_weights(final).items():
+            assert not kernel.numpy()[masks[path] == 0].any()
+        np.testing.assert_allclose(network(inputs), final(inputs), atol=1e-6)
+
+    sparse.compile(make(), "mse")
+    file = str(tmp_path / "epoch{epoch}.weights.h5")
+    saved = keras.callbacks.ModelCheckpoint(file, save_weights_only=True)
+    looked = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: require_same(sparse))
+    sparse.fit(inputs, targets, batch_size=4, epochs=2, verbose=0, callbacks=[saved, looked])
+    require_same(sparse)
+    other = tost.sparsify(model, masks)
+    for epoch in (1, 2):
+        other.load_weights(file.format(epoch=epoch))
+        require_same(other)
+    trainable = {id(weight) for weight in other.trainable_weights}
+    other.set_weights([w.numpy() + 3 if id(w) in trainable else w.numpy() for w in other.weights])
+    require_same(other)

@@ -16,6 +16,8 @@ RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 GENERAL = {"name", "trainable", "dtype"}
 # Activations of the same name that are another function there (slope 0.2 in tf_keras, 1/6 in Keras 3).
 OTHER_FUNCTION = {"hard_sigmoid"}
+# Options of one Keras alone that change nothing of what a layer computes for given weights and random numbers.
+INACTIVE = {"rng_type"}
 PARTS = ("initializer", "regularizer", "constraint")
 
 
@@ -116,7 +118,7 @@ _DROPPED = object()
 
 def _harmless(key: str, value: Any) -> bool:
     """Whether an option the other Keras does not have can be left out whatever its default is."""
-    return value is None or key.endswith("initializer") or (key == "data_format" and value == "channels_last")
+    return value is None or key in INACTIVE or key.endswith("initializer") or (key == "data_format" and value == "channels_last")
 
 
 def copy_weights(layer: Any, new_layer: Any) -> None:

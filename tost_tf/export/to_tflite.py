@@ -18,6 +18,8 @@ from tost_tf.files import replaced_file
 
 PRECISIONS = ("float32", "float16", "int8")
 COMPARED = 8
+# Height and width of the noise that is given to a network which takes images of any size.
+ANY_SIZE = 64
 
 
 def tflite(
@@ -44,7 +46,7 @@ def tflite(
       Whether kernels are stored sparsely.
 
     Raises:
-      TostError: another suffix or precision is given, or int8 without images.
+      TostError: another suffix or precision is given, int8 without images, or what TensorFlow Lite has no operations for.
     """
     if Path(path).suffix != ".tflite":
         raise TostError(f"the path {str(path)!r} must end with .tflite")
@@ -54,7 +56,10 @@ def tflite(
         raise TostError("int8 needs images to measure the ranges of activations on")
     with tempfile.TemporaryDirectory() as scratch:
         saved_model(model, Path(scratch) / "saved_model", mean, deviation)
-        dense, sparse = (_converted(Path(scratch) / "saved_model", precision, images, s) for s in (False, True))
+        try:
+            dense, sparse = (_converted(Path(scratch) / "saved_model", precision, images, s) for s in (False, True))
+        except Exception as error:  # of no one kind: what the converter writes to its log is all there is
+            raise _not_convertible(model, error) from None
     # TensorFlow Lite 2.21 reads some sparsely stored float16 kernels back as NaN.
     stored_sparsely = len(sparse) < len(dense) and _agree(dense, sparse, images)
     with replaced_file(path) as temporary:
@@ -68,7 +73,8 @@ def _agree(dense: bytes, sparse: bytes, images: np.ndarray | None) -> bool:
         tf.lite.Interpreter(model_content=file).get_signature_runner("serving_default") for file in (dense, sparse)
     ]
     if images is None:
-        shape = runners[0].get_input_details()["image"]["shape_signature"][1:]
+        signature = runners[0].get_input_details()["image"]["shape_signature"][1:]
+        shape = [ANY_SIZE if size < 0 else size for size in signature]
         images = np.random.default_rng(0).uniform(0, 255, (COMPARED, *shape))
     pixels = images[:COMPARED].astype(np.float32)
     one, other = (runner(image=pixels)["logits"] for runner in runners)
@@ -86,6 +92,17 @@ def _converted(path: Path, precision: str, images: np.ndarray | None, sparse: bo
         converter.representative_dataset = lambda: ({"image": image[None].astype(np.float32)} for image in images)
     converter.optimizations = optimizations
     return converter.convert()
+
+
+def _not_convertible(model: keras.Model, error: Exception) -> TostError:
+    recurrent = [layer for layer in model.submodules if isinstance(layer, keras.layers.RNN) and not layer.unroll]
+    if recurrent:
+        return TostError(
+            f"the recurrent layer {recurrent[0].name!r} of {model.name} cannot be converted to TensorFlow Lite for "
+            "batches of any size: make the network with unroll=True in it"
+        )
+    reason = " ".join(str(error).split())[:200]
+    return TostError(f"{model.name} cannot be converted to TensorFlow Lite ({type(error).__name__}): {reason}")
 
 
 def _write(model: keras.Model, path: Path, preprocessing: Preprocessing, precision: str) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tost_tf.compat import is_graph_model, keras, layer_of, tf
+from tost_tf.compat import is_graph_model, keras, layer_of, output_layers, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import unwrapped_layer
 
 
 def last_layer(model: keras.Model) -> keras.layers.Layer:
     """The layer that gives the only output of a model, also at the end of a model nested in it."""
+    require_one_output(model)
     last = layer_of(model.output)
     while is_graph_model(last) and len(last.outputs) == 1:
         last = layer_of(last.output)
@@ -18,8 +19,20 @@ def last_layer(model: keras.Model) -> keras.layers.Layer:
 
 
 def classes_of(model: keras.Model) -> int:
-    """How many classes a classifier (a `GhostModel` too) tells apart."""
-    return getattr(model, "plain", model).output_shape[-1]
+    """How many classes a classifier (a `GhostModel` too) tells apart. Raises `TostError` if it has several outputs."""
+    model = getattr(model, "plain", model)
+    require_one_output(model)
+    return model.output_shape[-1]
+
+
+def require_one_output(model: keras.Model) -> None:
+    """Raises `TostError`, saying what to do, unless a graph model gives one tensor, in no list or dictionary."""
+    if is_graph_model(model) and not tf.is_tensor(model.output):
+        names = ", ".join(layer.name for layer in output_layers(model))[:120]
+        raise TostError(
+            f"the model {model.name!r} gives {len(model.outputs)} outputs ({names}) in a list or dictionary, where the "
+            "logits of one classifier are needed: take one of them, as by tf_keras.Model(model.input, model.outputs[0])"
+        )
 
 
 def ends_in_softmax(model: keras.Model) -> bool:
