@@ -28,15 +28,15 @@ def test_other_objects_are_refused():
         tost.strip(3)
 
 
-O = keras.optimizers
+optimizers = keras.optimizers
 OPTIMIZERS = {
-    "sgd": lambda: O.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
-    "adamw": lambda: O.AdamW(0.01, weight_decay=0.1),
-    "adam": lambda: O.Adam(0.01, amsgrad=True, global_clipnorm=1.0),
-    "legacy": lambda: O.legacy.Adam(0.01),
-    "loss scaling": lambda: keras.mixed_precision.LossScaleOptimizer(O.SGD(0.1, momentum=0.9)),
-    "averaged at the end": lambda: O.SGD(0.1, momentum=0.9, use_ema=True, ema_momentum=0.9),
-    "averaged every 2": lambda: O.Lion(0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2),
+    "sgd": lambda: optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "adamw": lambda: optimizers.AdamW(0.01, weight_decay=0.1),
+    "adam": lambda: optimizers.Adam(0.01, amsgrad=True, global_clipnorm=1.0),
+    "legacy": lambda: optimizers.legacy.Adam(0.01),
+    "loss scaling": lambda: keras.mixed_precision.LossScaleOptimizer(optimizers.SGD(0.1, momentum=0.9)),
+    "averaged at the end": lambda: optimizers.SGD(0.1, momentum=0.9, use_ema=True, ema_momentum=0.9),
+    "averaged every 2": lambda: optimizers.Lion(0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2),
     "orthogonal": lambda: tost.OrthogonalSGD(0.05),
 }
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from tost_tf.compat import keras, keras3, tf
+from tost_tf.convert.arguments import by_meaning
 from tost_tf.convert.layer import Direction, copy_weights
 from tost_tf.convert.operations import FROM_KERAS3
 from tost_tf.errors import TostError
+from tost_tf.graph.copy import graph_model_in
 
 
 def from_keras3(model: Any) -> keras.Model:
@@ -43,7 +45,7 @@ def _converted(model: Any, keras_3: Any, direction: Direction) -> keras.Model:
         new = keras.Sequential(
             [inputs, *(_layer(layer, keras_3, direction) for layer in model.layers)], name=model.name
         )
-        _copy_all(model.layers, new.layers, keras_3)
+        _copy_all(model.layers, new.layers)
         return new
     if not any(base.__name__ == "Functional" for base in type(model).__mro__):
         raise TostError(
@@ -60,12 +62,12 @@ def _input(shape: tuple, dtype: str, name: str) -> keras.layers.InputLayer:
 def _layer(layer: Any, keras_3: Any, direction: Direction) -> keras.layers.Layer:
     if isinstance(layer, keras_3.Model):
         return _converted(layer, keras_3, direction)
-    return direction.counterpart(layer)
+    return direction.counterpart(layer, lambda model: _converted(model, keras_3, direction))
 
 
-def _copy_all(layers: list, new_layers: list, keras_3: Any) -> None:
+def _copy_all(layers: list, new_layers: list) -> None:
     for layer, new_layer in zip(layers, new_layers, strict=True):
-        if not isinstance(layer, keras_3.Model):  # nested models have theirs already
+        if graph_model_in(new_layer) is None:  # nested models have theirs already
             copy_weights(layer, new_layer)
 
 
@@ -86,7 +88,7 @@ class _Rebuilt:
         inputs, outputs = (self._structure(config[key]) for key in ("input_layers", "output_layers"))
         self.model = keras.Model(inputs, outputs, name=model.name)
         for name, layer in self.layers.items():
-            if not isinstance(layer, keras.Model):
+            if graph_model_in(layer) is None:
                 copy_weights(model.get_layer(name), layer)
         if not model.trainable:
             self.model.trainable = False  # for all it holds; True would also unfreeze what is frozen inside
@@ -103,13 +105,15 @@ class _Rebuilt:
         if any(key not in self.tensors for key in _needed(call)):
             return False
         arguments, keywords = self._filled(call["args"]), self._filled(call["kwargs"])
-        keywords = {key: value for key, value in keywords.items() if value is not None}
         function = self._function(entry)
+        if name in self.layers:
+            arguments, keywords = by_meaning(self.source.get_layer(name), arguments, keywords)
+        else:
+            keywords = {key: value for key, value in keywords.items() if value is not None}
         try:
             outputs = function(*arguments, **keywords)
         except (TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise self.direction.no_counterpart(name, f"{entry['class_name']}, called so: {reason}") from None
+            raise self.direction.not_called(name, entry["class_name"], error) from None
         for index, tensor in enumerate(outputs if isinstance(outputs, list | tuple) else [outputs]):
             self.tensors[name, number, index] = tensor
         return True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from tost_tf.errors import TostError
+from tost_tf.graph.copy import HELD
 
 # Options with another name, by class: tf_keras -> Keras 3.
 RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
@@ -18,6 +20,8 @@ GENERAL = {"name", "trainable", "dtype"}
 OTHER_FUNCTION = {"hard_sigmoid"}
 # Options of one Keras alone that change nothing of what a layer computes for given weights and random numbers.
 INACTIVE = {"rng_type"}
+# Options that recurrent layers take without having them in their signatures.
+UNSIGNED = {"zero_output_for_mask"}
 PARTS = ("initializer", "regularizer", "constraint")
 
 
@@ -47,8 +51,17 @@ class Direction:
     def no_counterpart(self, name: str, kind: str) -> TostError:
         return TostError(f"the layer {name!r} ({kind}) has no counterpart in {self.target_name}: take it out or away")
 
-    def counterpart(self, layer: Any) -> Any:
+    def not_called(self, name: str, kind: str, error: Exception) -> TostError:
+        """What to raise where the target cannot make a call that the source can."""
+        return self.no_counterpart(name, f"{kind}, called so: {' '.join(str(error).split())[:200]}")
+
+    def counterpart(self, layer: Any, model: Callable[[Any], Any] | None = None, name: str | None = None) -> Any:
         """A fresh layer of the target with the name and options of `layer`, of the source.
+
+        Args:
+          layer: no model; it may hold one or other layers, as `TimeDistributed` and `Bidirectional` do.
+          model: makes the counterpart of a model that it holds.
+          name: another one.
 
         Raises:
           TostError: the target has no such layer, or not an option that `layer` has set.
@@ -59,7 +72,35 @@ class Direction:
         new_class = getattr(self.target.layers, kind, None)
         if new_class is None or getattr(self.source.layers, kind, None) is not type(layer):
             raise self.no_counterpart(layer.name, f"{type(layer).__module__}.{kind}")
-        return new_class(**self._options(layer, new_class))
+        try:
+            held = self._held(layer, model)
+        except TostError as error:
+            raise TostError(f"in the layer {layer.name!r}: {error}"[:499]) from None
+        options = self._options(layer, new_class) | held
+        options |= {"name": name} if name else {}
+        if not _takes(new_class, "trainable"):
+            del options["trainable"]
+        try:
+            return new_class(**options)
+        except (TypeError, ValueError) as error:
+            raise self.no_counterpart(layer.name, f"{kind}: {' '.join(str(error).split())[:200]}") from None
+
+    def _held(self, layer: Any, model: Callable[[Any], Any] | None) -> dict[str, Any]:
+        """The counterparts of the layers, or the model, that are options of `layer`."""
+        held = {}
+        for option in HELD:
+            if option not in layer.get_config():
+                continue
+            inner = getattr(layer, "forward_layer" if option == "layer" and _has_two(layer) else option)
+            if option == "cells":
+                held[option] = [self.counterpart(cell, model) for cell in inner]
+            elif model is not None and isinstance(inner, self.source.Model):
+                held[option] = model(inner)
+            else:
+                # Bidirectional puts these before the names of the layers that it is given.
+                name = inner.name.removeprefix("forward_").removeprefix("backward_") if _has_two(layer) else inner.name
+                held[option] = self.counterpart(inner, model, name)
+        return held
 
     def _options(self, layer: Any, new_class: type) -> dict[str, Any]:
         kind, config = type(layer).__name__, layer.get_config()
@@ -69,9 +110,9 @@ class Direction:
         options = {"name": config["name"], "trainable": layer.trainable, "dtype": _type_name(config["dtype"])}
         for key, value in config.items():
             new_key = renamed.get(key, key)
-            if key in GENERAL:
+            if key in GENERAL or key in HELD:
                 continue
-            if new_key in known:
+            if new_key in known or new_key in UNSIGNED:
                 self._require_activation(layer, key, value)
                 value = self._translated(key, value)
                 if value is not _DROPPED:
@@ -102,7 +143,7 @@ class Direction:
         if not isinstance(value, dict):
             return value
         if part is None:
-            raise TostError(f"the option {key}={value!r} of a layer cannot be given to {self.target_name}")
+            raise TostError(f"the option {key}={str(value)[:150]} of a layer cannot be given to {self.target_name}")
         new_class = getattr(getattr(self.target, f"{part}s"), str(value.get("class_name")), None)
         if new_class is None:
             # The weights come from the layer itself: what they were drawn from does not matter any more.
@@ -116,9 +157,24 @@ class Direction:
 _DROPPED = object()
 
 
+def _takes(kind: type, option: str) -> bool:
+    parameters = inspect.signature(kind.__init__).parameters
+    return option in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values())
+
+
+def _has_two(layer: Any) -> bool:
+    """Whether a layer holds two others, for both directions."""
+    return hasattr(layer, "backward_layer")
+
+
 def _harmless(key: str, value: Any) -> bool:
     """Whether an option the other Keras does not have can be left out whatever its default is."""
-    return value is None or key in INACTIVE or key.endswith("initializer") or (key == "data_format" and value == "channels_last")
+    return (
+        value is None
+        or key in INACTIVE
+        or key.endswith("initializer")
+        or (key == "data_format" and value == "channels_last")
+    )
 
 
 def copy_weights(layer: Any, new_layer: Any) -> None:
@@ -157,7 +213,10 @@ def _signature(kind: type) -> dict[str, Any]:
     for base in kind.__mro__:
         if base.__name__ in ("Layer", "Operation", "object"):
             continue
-        for parameter in inspect.signature(base.__init__).parameters.values():
+        parameters = inspect.signature(base.__init__).parameters.values()
+        for parameter in parameters:
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 options.setdefault(parameter.name, parameter.default)
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+            break  # nothing gets through to the bases
     return options

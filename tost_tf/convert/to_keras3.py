@@ -13,8 +13,10 @@ from tost_tf.compat import (
     require_graph_model,
     tf,
 )
+from tost_tf.convert.arguments import by_meaning
 from tost_tf.convert.layer import Direction, copy_weights
 from tost_tf.convert.operations import TO_KERAS3
+from tost_tf.graph.copy import graph_model_in
 from tost_tf.masks.sparsify import require_stripped
 
 
@@ -41,7 +43,7 @@ def _sequential(model: keras.Sequential, direction: Direction) -> Any:
         [keras_3.Input(shape[1:], shape[0], dtype=model.inputs[0].dtype.name), *layers], name=model.name
     )
     for layer, new_layer in zip(model.layers, layers, strict=True):
-        if not is_graph_model(layer):
+        if graph_model_in(layer) is None:
             copy_weights(layer, new_layer)
     return new
 
@@ -65,17 +67,20 @@ def _functional(model: keras.Model, direction: Direction) -> Any:
             try:
                 outputs = getattr(keras_3.ops, TO_KERAS3[symbol])(*arguments, **keywords)
             except (TypeError, ValueError) as error:
-                reason = " ".join(str(error).split())[:200]
-                raise direction.no_counterpart(layer.name, f"{symbol}, called so: {reason}") from None
+                raise direction.not_called(layer.name, symbol, error) from None
         else:
             if layer.name not in layers:
                 layers[layer.name] = (layer, _layer(layer, direction))
-            outputs = layers[layer.name][1](*arguments, **keywords)
+            arguments, keywords = by_meaning(layer, arguments, keywords)
+            try:
+                outputs = layers[layer.name][1](*arguments, **keywords)
+            except (TypeError, ValueError) as error:
+                raise direction.not_called(layer.name, type(layer).__name__, error) from None
         tensors |= dict(zip(node.flat_output_ids, tf.nest.flatten(outputs), strict=True))
     outputs = _repacked(model.output, [tensors[str(id(tensor))] for tensor in model.outputs])
     new = keras_3.Model(inputs, outputs, name=model.name)
     for layer, new_layer in layers.values():
-        if not is_graph_model(layer):
+        if graph_model_in(layer) is None:
             copy_weights(layer, new_layer)
     if not model.trainable:
         new.trainable = False  # for all it holds; True would also unfreeze what is frozen inside
@@ -83,7 +88,7 @@ def _functional(model: keras.Model, direction: Direction) -> Any:
 
 
 def _layer(layer: keras.layers.Layer, direction: Direction) -> Any:
-    return to_keras3(layer) if is_graph_model(layer) else direction.counterpart(layer)
+    return to_keras3(layer) if is_graph_model(layer) else direction.counterpart(layer, to_keras3)
 
 
 def _repacked(structure: Any, flat: list) -> Any:
