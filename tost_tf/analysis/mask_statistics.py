@@ -72,6 +72,7 @@ def mask_overlap(one: Masks, other: Masks) -> list[dict]:
     Raises:
       TostError: the masks are of different networks.
     """
+    other = other.for_weights({path: mask.shape for path, mask in one.items()})
     if {path: mask.shape for path, mask in one.items()} != {path: mask.shape for path, mask in other.items()}:
         raise TostError("the two masks are of different networks and cannot be compared layer by layer")
     rows = []

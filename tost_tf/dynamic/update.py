@@ -12,6 +12,7 @@ from tost_tf.dynamic.drop_grow import drop_and_grow
 from tost_tf.dynamic.growth import Growth
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import is_ranked
+from tost_tf.graph.places import by_place
 from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.select import highest_count_of_all, require_finite, without_pruned
 from tost_tf.masks.sparsify import masked_kernels
@@ -67,6 +68,7 @@ class MaskUpdater:
             for path, layer in masked_kernels(plain).items()
             if is_ranked(path.rpartition("/")[0], dense_layers) and inner.trains(layer.kernel)
         }
+        self._places = by_place(masked_kernels(plain))
         if not self.layers:
             raise TostError(
                 f"{plain.name} has no mask that may change: sparsify it, and leave fewer layers dense or frozen"
@@ -118,7 +120,9 @@ class MaskUpdater:
     def _score(self, path: str, layer: MaskedKernel, growth: Growth, step: int) -> np.ndarray:
         kept = self.optimizer.keeps_gradients
         gradient = self.optimizer.gradient_of(layer.kernel).numpy() if kept else np.zeros(tuple(layer.mask.shape))
-        return growth.score(gradient, np.random.default_rng(derive_seed(self.seed, f"growth of {path} at step {step}")))
+        return growth.score(
+            gradient, np.random.default_rng(derive_seed(self.seed, f"growth of {self._places[path]} at step {step}"))
+        )
 
 
 def _pruned(weights: dict[str, np.ndarray], masks: dict[str, np.ndarray], sparsity: float) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ import os
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.files import read_arrays, write_arrays
+from tost_tf.graph.places import by_place
 
 
 def named_weights(model: keras.Model) -> dict[str, tf.Variable]:
@@ -33,6 +34,13 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
         raise TostError(f"{str(path)!r} cannot be read as a weights file (.npz): {error}") from None
     expected = {name: tuple(weight.shape) for name, weight in named_weights(model).items()}
     found = {name: array.shape for name, array in arrays.items()}
+    if found != expected:
+        # The same network built again, whose layers without names of their own Keras has counted on.
+        ours, theirs = by_place(expected), by_place(found)
+        if {ours[name]: shape for name, shape in expected.items()} == {theirs[n]: s for n, s in found.items()}:
+            files = {place: name for name, place in theirs.items()}
+            arrays = {name: arrays[files[place]] for name, place in ours.items()}
+            found = expected
     if found != expected:
         names = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
         raise TostError(

@@ -24,7 +24,7 @@ def erk(
 
 def find(search: MaskSearch) -> FoundMask:
     """As `erk`."""
-    return search.select(random_scores(search.weights(), search.seed), erdos_renyi_kernel)
+    return search.select(random_scores(search), erdos_renyi_kernel)
 
 
 METHOD = MaskMethod(find, has_scope=False, is_quick=True)

@@ -10,6 +10,7 @@ import numpy as np
 from tost_tf.errors import TostError
 from tost_tf.files import read_arrays, write_arrays
 from tost_tf.graph.kernels import is_ranked
+from tost_tf.graph.places import by_place
 from tost_tf.seeds import derive_seed
 
 MOST_SHOWN = 10
@@ -108,23 +109,42 @@ class Masks(Mapping[str, np.ndarray]):
             some = " (layers left dense may be missing: name them by dense_layers)" if only_missing else ""
             raise TostError(f"the mask does not fit {owner}: {_first(wrong)}{some}")
 
+    def for_weights(self, shapes: Mapping[str, tuple[int, ...]]) -> Masks:
+        """These masks under the names of these weights, where they are the same but for numbers that Keras counted.
+
+        Args:
+          shapes: weight path -> shape of the weights to be masked. Where they are others, the masks stay as they are.
+        """
+        if set(self) == set(shapes):
+            return self
+        ours = {place: path for path, place in by_place(self).items()}
+        places = by_place(shapes)
+        fit = set(ours) == set(places.values()) and all(
+            self[ours[place]].shape == tuple(shapes[path]) for path, place in places.items()
+        )
+        return Masks({path: self[ours[place]] for path, place in places.items()}) if fit else self
+
     def completed(self, shapes: Mapping[str, tuple[int, ...]], dense_layers: str) -> Masks:
-        """These masks, and ones for the weights that have none and are in layers that are left dense.
+        """These masks, as `for_weights`, and ones for the weights that have none and are in layers that are left dense.
 
         Args:
           shapes: weight path -> shape, of all weights to be masked.
           dense_layers: regular expression of the paths of layers that are left dense.
         """
-        missing = [path for path in shapes if path not in self and not is_ranked(path.rpartition("/")[0], dense_layers)]
-        return Masks({**self, **{path: np.ones(shapes[path]) for path in missing}}) if missing else self
+        masks = self.for_weights(shapes)
+        missing = [
+            path for path in shapes if path not in masks and not is_ranked(path.rpartition("/")[0], dense_layers)
+        ]
+        return Masks({**masks, **{path: np.ones(shapes[path]) for path in missing}}) if missing else masks
 
     def shuffled(self, seed: int) -> Masks:
         """The same number of weights in each layer, at random places: the sanity check of Su et al. and Frankle et
         al. (both 2020), which shows what a mask owes to more than its densities.
         """
+        places = by_place(self)
         return Masks(
             {
-                path: np.random.default_rng(derive_seed(seed, f"shuffle {path}"))
+                path: np.random.default_rng(derive_seed(seed, f"shuffle {places[path]}"))
                 .permutation(mask.ravel())
                 .reshape(mask.shape)
                 for path, mask in self.items()

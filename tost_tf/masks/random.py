@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from tost_tf.compat import keras, tf
+from tost_tf.graph.kernels import prunable_weights
+from tost_tf.graph.places import by_place
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
 from tost_tf.seeds import derive_seed
@@ -29,14 +28,15 @@ def random(
 
 def find(search: MaskSearch) -> FoundMask:
     """As `random`."""
-    return search.select(random_scores(search.weights(), search.seed))
+    return search.select(random_scores(search))
 
 
-def random_scores(weights: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
-    """Uniform in [0, 1), drawn for each layer from a seed of its own."""
+def random_scores(search: MaskSearch) -> dict[str, np.ndarray]:
+    """Uniform in [0, 1), drawn for each layer from a seed of its own, the same for the same network built again."""
+    places = by_place(prunable_weights(search.model))
     return {
-        path: np.random.default_rng(derive_seed(seed, f"random mask of {path}")).random(tuple(weight.shape))
-        for path, weight in weights.items()
+        path: np.random.default_rng(derive_seed(search.seed, f"random mask of {places[path]}")).random(tuple(w.shape))
+        for path, w in search.weights().items()
     }
 
 

@@ -27,6 +27,7 @@ def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
       TostError: `model` is of another kind, or the masks are not those of its weights.
     """
     shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
+    masks = masks.for_weights(shapes)
     masks.require_match(shapes, f"the model {model.name!r}")
     wrapper = _wrapper()
     sparse = rebuild(model, lambda layer: wrapper(copy_layer(layer)) if is_prunable(layer) else copy_layer(layer))

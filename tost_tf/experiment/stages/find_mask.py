@@ -53,7 +53,8 @@ def read(run: Run, network: RunNetwork) -> None:
     Raises:
       TostError: they cannot be read or do not fit the model.
     """
-    masks = Masks.load(run.directory.mask)
+    shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(network.dense).items()}
+    masks = Masks.load(run.directory.mask).for_weights(shapes)
     require_fit(masks, network.dense)
     if run.directory.ticket_weights.exists():
         load_weights(network.dense, run.directory.ticket_weights)
