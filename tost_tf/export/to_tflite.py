@@ -46,7 +46,7 @@ def tflite(
       Whether kernels are stored sparsely.
 
     Raises:
-      TostError: another suffix or precision is given, int8 without images, or what TensorFlow Lite has no operations for.
+      TostError: another suffix or precision is given, int8 without images, or TensorFlow Lite lacks an operation.
     """
     if Path(path).suffix != ".tflite":
         raise TostError(f"the path {str(path)!r} must end with .tflite")
