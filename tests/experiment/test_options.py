@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from tost_tf.errors import TostError
+from tost_tf.experiment.flags import read_config, to_flagfile
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.recipe import RECIPES
 from tost_tf.options import Allowed
@@ -206,3 +207,12 @@ def test_weights_of_a_file_are_rescaled_only_where_that_is_asked_for(tmp_path):
     assert not file.recipe.rescale_init and zoo.recipe.rescale_init
     assert RunConfig.make(model=str(path), rescale_init=True).recipe.rescale_init
     assert file.recipe_label == "tost rescale_init=False"
+
+
+def test_what_a_model_file_sets_is_written_with_the_options(tmp_path):
+    path = tmp_path / "mine.keras"
+    path.touch()
+    for options in ({}, {"rescale_init": True, "rescale_steps": 3}):
+        config = RunConfig.make(model=str(path), **options)
+        (tmp_path / "config.flags").write_text(to_flagfile(config))
+        assert read_config(tmp_path / "config.flags") == config

@@ -54,7 +54,7 @@ def test_teachers_that_do_not_fit_are_refused(small_data, tmp_path):
     with pytest.raises(TostError, match="distinguishes 7 classes, the dataset has 4"):
         Teacher(tmp_path / "other", small_data)
     tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
-    with pytest.raises(TostError, match="from image to logits, it has none to none"):
+    with pytest.raises(TostError, match="from one input to logits, it has none to none"):
         Teacher(tmp_path / "empty", small_data)
     (tmp_path / "other/saved_model.pb").write_bytes(b"broken")
     with pytest.raises(TostError, match="cannot be loaded"):

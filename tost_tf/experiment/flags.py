@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from absl import flags
 
 from tost_tf.errors import TostError
-from tost_tf.experiment.options import SET_BY_RECIPES, RunConfig, all_groups, own_rate, recipe_defaults
+from tost_tf.experiment.options import SET_BY_RECIPES, RunConfig, all_groups, own_rate, recipe_defaults, set_by_model
 from tost_tf.experiment.recipe import RECIPES, Recipe
 from tost_tf.options import allowed_of, check_values, option
 
@@ -108,7 +108,7 @@ def to_flagfile(config: RunConfig) -> str:
     """
     lines = ["# The complete options of this run. To repeat it elsewhere: tost-train --flagfile=FILE --run_dir=NEW"]
     by_recipes = SET_BY_RECIPES | {field.name for field in dataclasses.fields(Recipe)}
-    defaults = recipe_defaults(config.recipe_name)
+    defaults = recipe_defaults(config.recipe_name) | set_by_model(config.model.model)
     from_recipe = {name: defaults[name] for name in by_recipes} | {"learning_rate": own_rate(config.training)}
     for name, value in config.options().items():
         if value is None:  # of no meaning in this run

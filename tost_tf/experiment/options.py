@@ -167,9 +167,7 @@ class RunConfig:
         recipe_name = options.get("recipe", "tost")
         if recipe_name not in RECIPES:
             raise unknown_name("--recipe", recipe_name, RECIPES)
-        if str(options.get("model", "")).endswith(MODEL_SUFFIXES):
-            # The weights in the file may be trained.
-            options = {"rescale_init": False} | options
+        options = set_by_model(options.get("model", "")) | options
         groups = {}
         for group_name, group in all_groups().items():
             given = {f.name: options[f.name] for f in dataclasses.fields(group) if f.name in options}
@@ -315,6 +313,14 @@ def _completed(config: RunConfig) -> RunConfig:
         name = "_".join(re.sub(r"[^\w.=-]+", "_", part) for part in parts)
         machine = dataclasses.replace(machine, run_dir=f"runs/{name}")
     return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
+
+
+def set_by_model(model: str) -> dict[str, Any]:
+    """Options by name that are not as the recipe sets them with this network, unless they are given.
+
+    The weights in a model file may be trained: they are not rescaled.
+    """
+    return {"rescale_init": False} if str(model).endswith(MODEL_SUFFIXES) else {}
 
 
 def own_rate(training: TrainingConfig) -> float:

@@ -12,13 +12,11 @@ from tost_tf.data.images import ImageData
 from tost_tf.errors import TostError
 from tost_tf.export.check import check_file
 from tost_tf.export.format import Format, Preprocessing
+from tost_tf.export.inputs import ExportedInput
 from tost_tf.export.sizes import bytes_of, gzip_bytes_of, information_bound, sha256_of
 from tost_tf.files import read_json, write_json
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.registry import FORMATS
-
-RAW = "image: float32 [batch, height, width, channels], pixels 0 to 255"
-NORMALISED = "float32 [batch, height, width, channels], (pixel / 255 - mean) / deviation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,13 +100,20 @@ def _entry(exported: Exported, name: str, kind: Format, folder: Path) -> dict[st
         "gzip_bytes": gzip_bytes_of(path),
         "information_bound_bytes": information_bound(kernels, written.count_params() - size),
         "sparsely_stored": bool(sparsely_stored),
-        "input": RAW if kind.takes_pixels else NORMALISED,
+        "input": _input(kind, written, data),
         "mean": data.mean,
         "deviation": data.deviation,
         **exported.facts,
         "sha256": sha256_of(path),
     }
     return _head(name, kind) | entry | check_file(kind, path, exported.network, written, data)
+
+
+def _input(kind: Format, model: keras.Model, data: ImageData) -> str:
+    if data.mean is None or kind.takes_pixels:
+        return ExportedInput.of(model, unchanged=data.mean is None).text
+    what, axes = ("pixel", "height, width, channels") if data.has_images else ("value", "...")
+    return f"float32 [batch, {axes}], ({what} / 255 - mean) / deviation"
 
 
 def _line(name: str, entry: Mapping[str, Any]) -> str:

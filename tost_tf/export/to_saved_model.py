@@ -9,6 +9,7 @@ from pathlib import Path
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.export.format import Format, Preprocessing
+from tost_tf.export.inputs import ExportedInput
 from tost_tf.export.kernels_in_file import by_order
 from tost_tf.files import replaced_folder
 from tost_tf.graph.logits import to_logits
@@ -23,8 +24,10 @@ def saved_model(
     """Writes `model` as a SavedModel that any process with TensorFlow can load; it holds plain operations only.
 
     Its signature `serving_default` takes `image`, float32 [batch, height, width, channels] of pixels 0 to 255, and
-    returns `logits` and `probabilities`, float32 [batch, classes]; `serving_uint8` takes bytes. A batch can have any
-    size. The variables are also available as the list `network_variables`.
+    returns `logits` and `probabilities`, float32 [batch, classes]; `serving_uint8` takes bytes. A network of other data
+    than images has no `serving_uint8`, and `serving_default` takes an input with the name of the model's: float32
+    numbers, or without mean and deviation those of the model's own type. A batch can have any size. The variables are
+    also available as the list `network_variables`.
 
     Args:
       model: a classifier with one input and one output, usually from `strip`. If it ends in a softmax, its output is
@@ -57,20 +60,20 @@ def _signatures(
     model: keras.Model, mean: Sequence[float] | None, deviation: Sequence[float] | None
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     """Name -> function, for images as numbers and as bytes."""
-    shape, as_logits = [None, *model.inputs[0].shape[1:]], to_logits(model)
+    taken, as_logits = ExportedInput.of(model, unchanged=mean is None), to_logits(model)
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
-    def serve(image):
+    @tf.function(input_signature=[tf.TensorSpec(taken.shape, taken.dtype, name=taken.name)])
+    def serve(values):
         if mean is not None:
-            image = (image / 255.0 - tf.constant(mean, tf.float32)) / tf.constant(deviation, tf.float32)
-        logits = as_logits(tf.cast(model(image, training=False), tf.float32))
+            values = (values / 255.0 - tf.constant(mean, tf.float32)) / tf.constant(deviation, tf.float32)
+        logits = as_logits(tf.cast(model(values, training=False), tf.float32))
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")])
-    def serve_bytes(image):
-        return serve(tf.cast(image, tf.float32))
+    @tf.function(input_signature=[tf.TensorSpec(taken.shape, tf.uint8, name=taken.name)])
+    def serve_bytes(values):
+        return serve(tf.cast(values, tf.float32))
 
-    return {"serving_default": serve, "serving_uint8": serve_bytes}
+    return {"serving_default": serve} | ({"serving_uint8": serve_bytes} if taken.are_images else {})
 
 
 def _write(model: keras.Model, path: Path, preprocessing: Preprocessing) -> bool:
@@ -82,11 +85,14 @@ def load_saved_model(path):
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
-    of_numbers, of_bytes = (loaded.signatures[name] for name in ("serving_default", "serving_uint8"))
-    functions = {
-        "logits": lambda images: of_numbers(image=tf.constant(images, tf.float32))["logits"],
-        "logits_of_bytes": lambda images: of_bytes(image=tf.constant(images, tf.uint8))["logits"],
-    }
+    functions = {}
+    for signature, name in (("serving_default", "logits"), ("serving_uint8", "logits_of_bytes")):
+        if signature in loaded.signatures:
+            serve = loaded.signatures[signature]
+            ((taken, spec),) = serve.structured_input_signature[1].items()
+            functions[name] = lambda values, serve=serve, taken=taken, dtype=spec.dtype: serve(
+                **{taken: tf.cast(values, dtype)}
+            )["logits"]
     return functions, [(variable.name, variable.numpy()) for variable in loaded.network_variables]
 
 

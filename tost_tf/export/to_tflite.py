@@ -13,13 +13,13 @@ import numpy as np
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.export.format import Format, Preprocessing, Tolerance
+from tost_tf.export.inputs import ExportedInput
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.files import replaced_file
 
 PRECISIONS = ("float32", "float16", "int8")
 COMPARED = 8
 # Height and width of the noise that is given to a network which takes images of any size.
-ANY_SIZE = 64
 
 
 def tflite(
@@ -54,34 +54,34 @@ def tflite(
         raise TostError(f"precision is {precision!r}, it must be one of {', '.join(PRECISIONS)}")
     if precision == "int8" and images is None:
         raise TostError("int8 needs images to measure the ranges of activations on")
+    taken = ExportedInput.of(model, unchanged=mean is None)
     with tempfile.TemporaryDirectory() as scratch:
         saved_model(model, Path(scratch) / "saved_model", mean, deviation)
         try:
-            dense, sparse = (_converted(Path(scratch) / "saved_model", precision, images, s) for s in (False, True))
+            dense, sparse = (
+                _converted(Path(scratch) / "saved_model", precision, taken, images, s) for s in (False, True)
+            )
         except Exception as error:  # of no one kind: what the converter writes to its log is all there is
             raise _not_convertible(model, error) from None
     # TensorFlow Lite 2.21 reads some sparsely stored float16 kernels back as NaN.
-    stored_sparsely = len(sparse) < len(dense) and _agree(dense, sparse, images)
+    compared = taken.examples(COMPARED) if images is None else images
+    stored_sparsely = len(sparse) < len(dense) and _agree(dense, sparse, taken, compared)
     with replaced_file(path) as temporary:
         temporary.write_bytes(sparse if stored_sparsely else dense)
     return stored_sparsely
 
 
-def _agree(dense: bytes, sparse: bytes, images: np.ndarray | None) -> bool:
-    """Whether both files compute the same, on some of the images or, without images, on noise."""
+def _agree(dense: bytes, sparse: bytes, taken: ExportedInput, values: np.ndarray) -> bool:
+    """Whether both files compute the same for some values."""
     runners = [
         tf.lite.Interpreter(model_content=file).get_signature_runner("serving_default") for file in (dense, sparse)
     ]
-    if images is None:
-        signature = runners[0].get_input_details()["image"]["shape_signature"][1:]
-        shape = [ANY_SIZE if size < 0 else size for size in signature]
-        images = np.random.default_rng(0).uniform(0, 255, (COMPARED, *shape))
-    pixels = images[:COMPARED].astype(np.float32)
-    one, other = (runner(image=pixels)["logits"] for runner in runners)
+    given = values[:COMPARED].astype(taken.dtype.as_numpy_dtype)
+    one, other = (runner(**{taken.name: given})["logits"] for runner in runners)
     return bool(np.max(np.abs(one - other)) <= 1e-3 * np.max(np.abs(one)))
 
 
-def _converted(path: Path, precision: str, images: np.ndarray | None, sparse: bool) -> bytes:
+def _converted(path: Path, precision: str, taken: ExportedInput, images: np.ndarray | None, sparse: bool) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(path), signature_keys=["serving_default"])
     optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
     if precision != "float32":
@@ -89,7 +89,8 @@ def _converted(path: Path, precision: str, images: np.ndarray | None, sparse: bo
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if precision == "int8":
-        converter.representative_dataset = lambda: ({"image": image[None].astype(np.float32)} for image in images)
+        dtype = taken.dtype.as_numpy_dtype
+        converter.representative_dataset = lambda: ({taken.name: image[None].astype(dtype)} for image in images)
     converter.optimizations = optimizations
     return converter.convert()
 
@@ -139,7 +140,8 @@ def load_tflite(path):
         whole = np.concatenate([stored, np.zeros(max(0, size - stored.size), stored.dtype)])
         name = tensor.name.decode() if isinstance(tensor.name, bytes) else str(tensor.name)
         weights.append((name, whole.reshape(tensor.shape) if whole.size == size else whole))
-    return {"logits": lambda images: run(image=images.astype(np.float32))["logits"]}, weights
+    ((taken, details),) = run.get_input_details().items()
+    return {"logits": lambda values: run(**{taken: values.astype(details["dtype"])})["logits"]}, weights
 
 
 def _format(precision: str, tolerance: Tolerance) -> Format:

@@ -40,12 +40,12 @@ class Teacher:
     def _require_fit(self, data: ImageData) -> None:
         inputs = self._signature.structured_input_signature[1] if self._signature is not None else {}
         outputs = self._signature.structured_outputs if self._signature is not None else {}
-        if set(inputs) != {"image"} or "logits" not in outputs:
+        if len(inputs) != 1 or "logits" not in outputs:
             raise TostError(
-                f"the teacher {str(self.path)!r} needs a signature serving_default from image to logits, "
+                f"the teacher {str(self.path)!r} needs a signature serving_default from one input to logits, "
                 f"it has {sorted(inputs) or 'none'} to {sorted(outputs) or 'none'}"
             )
-        image, logits = inputs["image"], outputs["logits"]
+        ((self._input_name, image),), logits = inputs.items(), outputs["logits"]
         if not image.shape.is_compatible_with([None, *data.image_shape]):
             raise TostError(
                 f"the teacher {str(self.path)!r} takes images of shape {image.shape[1:]}, "
@@ -83,4 +83,4 @@ class Teacher:
             pixels = (tf.cast(images, tf.float32) * deviation + mean) * 255.0
         if self._pixel_type == tf.uint8:
             pixels = tf.clip_by_value(tf.round(pixels), 0.0, 255.0)
-        return tf.stop_gradient(self._signature(image=tf.cast(pixels, self._pixel_type))["logits"])
+        return tf.stop_gradient(self._signature(**{self._input_name: tf.cast(pixels, self._pixel_type)})["logits"])

@@ -7,6 +7,9 @@ from typing import Any
 
 from tost_tf.experiment.run.callbacks import duration_text
 from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.files import read_json
+
+MOST_CHANNELS = 4
 
 
 def summary(result: dict[str, Any], directory: RunDirectory, seconds: float | None = None) -> str:
@@ -30,6 +33,7 @@ def summary(result: dict[str, Any], directory: RunDirectory, seconds: float | No
         + (f"; {duration_text(seconds)} from launch to end" if seconds else ""),
         *_end_of_ghosts(directory.read_metrics()),
         f"SavedModel     {directory.export / 'saved_model'}",
+        *_input(directory),
         *(
             f"{'' if place else 'figures':14} {figure}"
             for place, figure in enumerate(sorted(directory.figures.glob("*.png")))
@@ -39,6 +43,22 @@ def summary(result: dict[str, Any], directory: RunDirectory, seconds: float | No
     if layers:
         lines.insert(3, f"collapsed      no weight is left in {', '.join(layers)}")
     return "\n".join(lines)
+
+
+def _input(directory: RunDirectory) -> list[str]:
+    """A line on what the SavedModel takes and how it is fed to the network."""
+    entry = read_json(directory.export / "manifest.json").get("saved_model", {})
+    if "input" not in entry:
+        return []
+    mean, deviation = entry["mean"], entry["deviation"]
+    if mean is None:
+        fed = "fed unchanged"
+    elif len(mean) > MOST_CHANNELS:
+        fed = f"each of {len(mean)} features to mean 0 and deviation 1"
+    else:
+        numbers = [", ".join(f"{number:.4g}" for number in values) for values in (mean, deviation)]
+        fed = f"fed as (pixel / 255 - mean) / deviation, mean {numbers[0]}, deviation {numbers[1]}"
+    return [f"input          {entry['input']}; {fed}"]
 
 
 def _end_of_ghosts(rows: list[dict[str, float]]) -> list[str]:

@@ -1,0 +1,59 @@
+"""What an exported network takes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+
+ANY_SIZE = 32  # what stands for an open height or width in examples
+LARGEST_PIXEL = 255
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedInput:
+    """The input of an export's signature.
+
+    Attributes:
+      name: "image" for images, otherwise the name of the model's input.
+      dtype: float32; for numbers that the model takes as they are, the type of its input.
+      shape: with `None` for the batch and open sizes.
+      are_images: whether it has height, width and channels.
+      values: numbers from 0 up to this one (not reached, if they are whole) are sure to be taken.
+    """
+
+    name: str
+    dtype: tf.DType
+    shape: tuple[int | None, ...]
+    are_images: bool
+    values: int
+
+    @classmethod
+    def of(cls, model: keras.Model, unchanged: bool) -> ExportedInput:
+        """That of a model with one input; `unchanged` says whether values reach it as they are."""
+        first = model.inputs[0]
+        are_images = first.shape.rank == 4
+        tables = [layer.input_dim for layer in model.submodules if isinstance(layer, keras.layers.Embedding)]
+        return cls(
+            "image" if are_images else model.input_names[0],
+            first.dtype if unchanged and not are_images else tf.float32,
+            (None, *first.shape[1:]),
+            are_images,
+            min(tables, default=LARGEST_PIXEL),
+        )
+
+    def examples(self, count: int) -> np.ndarray:
+        """Numbers that the model takes, of no meaning."""
+        shape = (count, *(ANY_SIZE if size is None else size for size in self.shape[1:]))
+        generator = np.random.default_rng(0)
+        return generator.integers(0, self.values, shape).astype(self.dtype.as_numpy_dtype)
+
+    @property
+    def text(self) -> str:
+        """In words: "image: float32 [batch, height, width, channels], pixels 0 to 255"."""
+        if self.are_images:
+            return f"{self.name}: {self.dtype.name} [batch, height, width, channels], pixels 0 to 255"
+        sizes = ", ".join("any" if size is None else str(size) for size in self.shape[1:])
+        return f"{self.name}: {self.dtype.name} [batch, {sizes}], as in the data"
