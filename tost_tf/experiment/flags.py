@@ -23,11 +23,11 @@ Groups = list[tuple[str, list[dataclasses.Field]]]
 # Not part of a dataclass: it says which recipe the tweaks not given one by one are taken from.
 RECIPE_OPTION = option("tost", "sets all tweaks at once; each can then be set by itself", names=tuple(RECIPES))
 
-# Options that may differ between a launch and the one that resumes it: they do not change the result.
-# (The devices and the precision do: BatchNormalization sees other batches, and sums are rounded otherwise.)
+# Options that may differ between a launch and the one that resumes it: they do not change the result, or not more than
+# another machine does (the devices, which a warning names when a run resumes on others).
 NOT_COMPARED = (
     *("run_dir", "resume", "data_dir", "gradient_flow_every", "hessian_every", "record_examples"),
-    "worker_timeout",
+    *("worker_timeout", "distribution", "virtual_devices"),
 )
 
 

@@ -13,6 +13,7 @@ from tost_tf.compat import tf
 from tost_tf.experiment.run.evaluate import evaluate
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.stages.load_run import load_run
+from tost_tf.files import read_json
 
 SMALL = {
     "dataset": "digits",
@@ -177,12 +178,18 @@ def test_a_fixed_mask_can_be_superposed(network, tmp_path, growth):
     assert (masks[0] == masks[1]) == (growth == "none")
 
 
-def test_mirrored_keeps_the_counts(network, tmp_path, two_replicas, monkeypatch):
+def test_mirrored_keeps_the_counts_and_resumes_on_one_device(
+    network, tmp_path, two_replicas, monkeypatch, stopped_after, caplog
+):
     """No normalisation statistics are compared: each replica sees half of a batch."""
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda devices: two_replicas)
     options = {**SMALL, **ALL, "epochs": 6, "cycle_epochs": 1, "cycle_fraction": 0.4}
-    config = tost.RunConfig.make(model=network, **options, distribution="mirrored", run_dir=str(tmp_path / "run"))
-    result = tost.launch(config)
+    options |= {"model": network, "run_dir": str(tmp_path / "run")}
+    stopped_after(tost.RunConfig.make(**options, distribution="mirrored"), 5)
+    assert read_json(tmp_path / "run/devices.json") == {"devices": 2}
+    result = tost.launch(tost.RunConfig.make(**options))
+    assert "the run was on 2 device(s) and resumes on 1" in caplog.text
+    assert [row["epoch"] for row in RunDirectory(tmp_path / "run").read_metrics()] == [1, 2, 3, 4, 5, 6]
     assert len(result["tickets"]) == 3
     before, after = (tost.Masks.load(tmp_path / "run" / name) for name in ("mask.npz", "final_mask.npz"))
     assert before.kept == after.kept and before != after

@@ -52,6 +52,7 @@ class RunDirectory:
         self.final_mask = self.path / "final_mask.npz"
         self.lottery = self.path / "lottery"
         self.metrics = self.path / "metrics.csv"
+        self.devices = self.path / "devices.json"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
         self.result = self.path / "result.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sys
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.run.within_epoch import WithinEpoch
 from tost_tf.experiment.stages.change_masks import first_eligible_epoch, mask_callbacks
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
+from tost_tf.files import read_json, write_json
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.masks.masks import Masks
@@ -39,6 +41,7 @@ def compute(run: Run, network: RunNetwork) -> None:
     if run.replicas > 1:
         batch_size = run.config.training.batch_size
         print(f"training on {run.replicas} devices, batches of {batch_size} split over them", flush=True)
+    _name_other_devices(run)
     with run.strategy.scope(), run.output_folder() as output:
         model = add_ghosts_and_compile(run.config, network.dense, network.masks, run.teacher())
         checkpoints = Checkpoints(output.checkpoints, model, model.optimizer)
@@ -49,6 +52,21 @@ def compute(run: Run, network: RunNetwork) -> None:
         training = _Training(run, output, model, network.masks, checkpoints, done, progress, run.stop_requested())
         with run.stop.noted():
             training.fit()
+
+
+def _name_other_devices(run: Run) -> None:
+    """Logs that a run resumes on another number of devices than it was on."""
+    if not run.writes:
+        return
+    before = read_json(run.directory.devices).get("devices", run.replicas)
+    if before != run.replicas:
+        logging.warning(
+            "the run was on %d device(s) and resumes on %d: BatchNormalization sees other batches and sums are rounded "
+            "differently, so its result is not exactly that of a run on the same devices",
+            before,
+            run.replicas,
+        )
+    write_json(run.directory.devices, {"devices": run.replicas})
 
 
 def read(run: Run, network: RunNetwork) -> None:
