@@ -6,7 +6,7 @@ import pytest
 from tost_tf import models
 from tost_tf.compat import keras, keras3, tf
 from tost_tf.errors import TostError
-from tost_tf.models.from_file import load_model_file
+from tost_tf.models import load
 
 K3 = keras3()
 
@@ -53,7 +53,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     refused("cannot be read as a model file of Keras")
     (tmp_path / "model.h5").write_bytes(b"no HDF5")
     with pytest.raises(TostError, match="cannot be read as a model file of Keras"):
-        load_model_file(tmp_path / "model.h5")
+        load(tmp_path / "model.h5")
 
 
 @pytest.mark.parametrize("library", [K3, keras], ids=["keras3", "tf_keras"])
@@ -63,7 +63,7 @@ def test_code_in_a_file_is_never_run(tmp_path, library, suffix):
     model = library.Model(image, library.layers.Dense(2)(library.layers.Lambda(lambda x: x * 2)(image)))
     model.save(tmp_path / f"model{suffix}")
     with pytest.raises(TostError, match="has a Lambda layer, whose code is not run"):
-        load_model_file(tmp_path / f"model{suffix}")
+        load(tmp_path / f"model{suffix}")
 
 
 def test_networks_of_keras_applications():
@@ -87,14 +87,14 @@ def test_softmax_at_the_end_of_a_nested_model_or_as_an_operation(tmp_path):
     for outputs in (head(layers.Flatten()(image)), tf.nn.softmax(layers.Dense(4)(layers.Flatten()(image)))):
         model = keras.Model(image, outputs)
         model.save(tmp_path / "model.h5")
-        logits = load_model_file(tmp_path / "model.h5")(x)
+        logits = load(tmp_path / "model.h5")(x)
         np.testing.assert_allclose(tf.nn.softmax(logits), model(x), rtol=1e-5)
         assert np.abs(logits.numpy().sum(1) - 1).max() > 0.01
     keras.Model(image, layers.Dense(4, activation="sigmoid", name="top")(layers.Flatten()(image))).save(
         tmp_path / "m.h5"
     )
     with pytest.raises(TostError, match="ends in 'top', which gives neither logits"):
-        load_model_file(tmp_path / "m.h5")
+        load(tmp_path / "m.h5")
 
 
 def test_efficient_net_takes_normalised_images_as_they_are():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,21 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int, width_multi
     return MODELS[name](tuple(input_shape), num_classes, width_multiplier)
 
 
-def _from_file(path: str, input_shape: tuple, num_classes: int, width_multiplier: float) -> keras.Model:
+def load(path: str | os.PathLike) -> keras.Model:
+    """The model in a `.keras`, `.h5` or `.hdf5` file of Keras 2 or 3, as a functional tf_keras model that gives logits.
+
+    Raises:
+      TostError: the file does not exist, is not Keras's, or holds code or a model that cannot be sparsified.
+    """
     from tost_tf.models.from_file import load_model_file
 
+    return load_model_file(path)
+
+
+def _from_file(path: str, input_shape: tuple, num_classes: int, width_multiplier: float) -> keras.Model:
     if width_multiplier != 1:
         raise TostError(f"the width of the model in {path!r} is fixed: leave width_multiplier={width_multiplier:g} out")
-    model = load_model_file(path)
+    model = load(path)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise TostError(f"the model in {path!r} has several inputs or outputs: one of each is needed")
     taken, output = tuple(model.input_shape[1:]), tuple(model.output_shape[1:])
