@@ -35,6 +35,10 @@ def learning_curves(rows: Sequence[Mapping[str, float]], ghost_epochs: int, path
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) == 1 else None  # a line through one point is invisible
     _lines(loss, epochs, rows, {"loss": ("training", BLUE, "-"), "val_loss": ("validation", ORANGE, "--")}, marker)
+    without = [row for row in rows if row.get("plain_loss") is not None]
+    if without:
+        names = {"plain_loss": ("validation, without the ghosts", GREEN, ":")}
+        _lines(loss, [row["epoch"] for row in without], without, names, "o" if len(without) == 1 else None)
     loss.set_ylabel("loss")
     loss.set_yscale("log")  # the first epochs can be a hundred times worse than the rest
     names = {"accuracy": ("training", BLUE, "-"), "val_accuracy": ("validation", ORANGE, "--")}

@@ -63,6 +63,9 @@ def test_run_directory_has_everything(finished):
     assert [row["alpha"] for row in rows] == pytest.approx([7 / 9, 4 / 9, 1 / 9, 0, 0])
     assert [row["beta"] for row in rows[:3]] == pytest.approx([1 + 19 * step / 9 for step in (2, 5, 8)])
     assert rows[3]["beta"] == float("inf")
+    assert (
+        all(0 < row["plain_loss"] < 100 for row in rows[:3]) and rows[3]["plain_loss"] is rows[4]["plain_loss"] is None
+    )
     for name in ("mask.npz", "config.flags", "figures/learning_curves.png", "figures/sparsity_by_layer.png"):
         assert (folder / name).stat().st_size > 0
     assert list((folder / "tensorboard").rglob("events*"))

@@ -134,7 +134,7 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path):
 def test_metrics_come_back_as_numbers(tmp_path):
     directory = RunDirectory(tmp_path)
     assert directory.read_metrics() == []
-    rows = [dict.fromkeys(METRICS, 0.5) | {"epoch": 1, "beta": float("inf")}]
+    rows = [dict.fromkeys(METRICS, 0.5) | {"epoch": 1, "beta": float("inf"), "plain_loss": None}]
     directory.write_metrics(rows)
     assert directory.read_metrics() == rows
     assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join(METRICS)

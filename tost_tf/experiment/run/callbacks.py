@@ -87,6 +87,7 @@ class EpochTable(keras.callbacks.Callback):
         names = ("loss", "accuracy", "val_loss", "val_accuracy", "alpha", "beta")
         row = {name: float(logs[name]) for name in names}
         row |= {
+            "plain_loss": logs.get("plain_loss"),
             "epoch": epoch + 1,
             "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
             "sparsity": measured_sparsity(self.plain),

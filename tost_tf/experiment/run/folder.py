@@ -23,6 +23,7 @@ METRICS = (
     "accuracy",
     "val_loss",
     "val_accuracy",
+    "plain_loss",
     "learning_rate",
     "alpha",
     "beta",
@@ -170,14 +171,14 @@ class RunDirectory:
         """The duration of the search for the mask in seconds, 0 if it is no longer known."""
         return float(read_json(self.mask_report).get("mask_seconds", 0.0))
 
-    def read_metrics(self) -> list[dict[str, float]]:
-        """The rows of `metrics.csv`, one for each epoch, as numbers."""
+    def read_metrics(self) -> list[dict[str, float | None]]:
+        """The rows of `metrics.csv`, one for each epoch, as numbers; `None` where there is none."""
         if not self.metrics.exists():
             return []
         with open(self.metrics, newline="") as file:
             rows = list(csv.DictReader(file))
         try:
-            return [{name: float(row[name]) for name in METRICS} | {"epoch": int(row["epoch"])} for row in rows]
+            return [_numbers(row) for row in rows]
         except (KeyError, TypeError, ValueError):
             logging.warning("%s cannot be read, its earlier rows are lost", self.metrics)
             return []
@@ -189,3 +190,10 @@ class RunDirectory:
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.metrics, text.getvalue())
+
+
+def _numbers(row: dict[str, str]) -> dict[str, float | None]:
+    """Of a row of `metrics.csv`; runs of older versions have no `plain_loss`."""
+    plain_loss = row.get("plain_loss")
+    numbers = {name: float(row[name]) for name in METRICS if name != "plain_loss"}
+    return numbers | {"epoch": int(row["epoch"]), "plain_loss": float(plain_loss) if plain_loss else None}

@@ -20,6 +20,7 @@ from tost_tf.experiment.run.network import add_ghosts_and_compile, in_full_preci
 from tost_tf.experiment.run.optimizer import rate_callback
 from tost_tf.experiment.run.record import recorders
 from tost_tf.experiment.run.run import Run
+from tost_tf.experiment.run.watch_plain_view import WatchPlainView
 from tost_tf.experiment.run.within_epoch import WithinEpoch
 from tost_tf.experiment.stages.change_masks import first_eligible_epoch, mask_callbacks
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
@@ -162,6 +163,7 @@ class _Training:
         return [
             rate_callback(training, ordinary, training.lr_drop_epochs, steps),
             GhostSchedule(recipe.last_ghost_epoch, steps, recipe.ghost_schedule, recipe.beta_start, recipe.beta_end),
+            WatchPlainView(*first_examples(run.data, run.data.validation, training.batch_size)),
             StopOnNonFiniteLoss(),
             *mask_callbacks(config, model, self.masks, steps, output),
             EpochTable(output, model.plain, training.epochs, self.progress.seconds if self.progress else 0.0),

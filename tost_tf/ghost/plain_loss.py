@@ -1,0 +1,34 @@
+"""How good the plain view of a network is while its ghosts are still there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tost_tf.compat import keras
+from tost_tf.graph.copy import copy_layer
+from tost_tf.graph.noise import noise_off
+from tost_tf.graph.rebuild import rebuild
+
+
+class PlainLoss:
+    """The cross-entropy of a `GhostModel`'s plain view on one batch, which it is not trained on.
+
+    BatchNormalization uses the statistics of the batch, as its moving ones belong to the view with ghosts; dropout and
+    noise are off. The model is not changed: a copy computes the loss.
+
+    Args:
+      plain: the plain view, which gives logits.
+      images: as the network takes them.
+      labels: one-hot, [batch, classes].
+    """
+
+    def __init__(self, plain: keras.Model, images: np.ndarray, labels: np.ndarray):
+        self._plain, self._images, self._labels = plain, images, labels
+        self._copy = rebuild(plain, copy_layer)
+        self._loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+
+    def __call__(self) -> float:
+        self._copy.set_weights(self._plain.get_weights())
+        with noise_off(self._copy):
+            logits = self._copy(self._images, training=True)
+        return float(self._loss(self._labels, logits))
