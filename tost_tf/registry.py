@@ -104,7 +104,7 @@ MASKS: Registry[Any] = Registry(
     "mask",
     {
         name: f"tost_tf.masks.{name}:METHOD"
-        for name in ("random", "erk", "magnitude", "snip", "grasp", "synflow", "lottery")
+        for name in ("random", "erk", "magnitude", "snip", "grasp", "synflow", "lottery", "zeros")
     },
 )
 

@@ -78,6 +78,12 @@ def test_run_directory_is_named_after_the_run():
     assert RunConfig.make(mask_file="a/my.npz").machine.run_dir == "runs/resnet32_cifar10_my_tost_seed0"
 
 
+def test_zeros_have_the_sparsity_they_have():
+    config = RunConfig.make(mask="zeros", initial_weights="w.npz", dataset="digits", model="resnet20")
+    assert config.machine.run_dir == "runs/resnet20_digits_zeros_tost_seed0" and not config.mask.has_sparsity
+    assert RunConfig.make(**config.options()) == config
+
+
 def test_sparsity_chooses_the_file_of_a_ticket():
     names = {"mask_file": "t/net_{sparsity}.npz", "initial_weights": "t/net_{sparsity}_weights.npz"}
     for sparsity, percent in ((0.98, "98"), (0.2, "20"), (0.975, "97.5")):
@@ -119,6 +125,9 @@ def test_config_cannot_be_changed():
             "unknown model 'applications/ResNet5': did you mean 'applications/ResNet50",
         ),
         ({"model": "mine.keras"}, "--model=mine.keras is not a file"),
+        ({"mask": "zeros", "sparsity": 0.3}, "--sparsity=0.3 has no effect with --mask=zeros: leave it out"),
+        ({"keep_zeros": False}, "--keep_zeros=False has no effect with --initial_weights='': leave it out"),
+        ({"mask": "zeros", "dynamic": "granet", "initial_weights": "w.npz"}, "starts from a mask it finds at"),
         ({"mask": "magnitudes"}, "unknown --mask 'magnitudes': did you mean 'magnitude'?"),
         ({"dataset": "cifer10"}, "unknown --dataset 'cifer10': did you mean 'cifar10'?"),
         ({"dataset": ""}, "unknown --dataset ''"),

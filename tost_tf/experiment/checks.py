@@ -90,7 +90,7 @@ def _check_dynamic(config: RunConfig) -> None:
         return
     if mask.mask == "none":
         raise TostError(f"--dynamic={dynamic.dynamic} changes a mask, and --mask=none has none: take erk or random")
-    if not mask.sparsity and not mask.mask_file:
+    if not mask.sparsity and mask.has_sparsity:
         raise TostError(f"--sparsity=0 leaves --dynamic={dynamic.dynamic} no place where a weight could grow")
     if not dynamic.prunes:
         return
@@ -99,10 +99,10 @@ def _check_dynamic(config: RunConfig) -> None:
             f"--initial_sparsity={dynamic.initial_sparsity:g} is above --sparsity={mask.sparsity:g}: "
             f"{dynamic.dynamic} prunes from the one to the other"
         )
-    if mask.mask_file or mask.mask == "lottery":
+    if not mask.has_sparsity or mask.mask == "lottery":
         raise TostError(
             f"--dynamic={dynamic.dynamic} starts from a mask it finds at --initial_sparsity: leave out --mask_file, "
-            "and take --mask=erk or another one instead of lottery"
+            "and take --mask=erk or another one instead of lottery or zeros"
         )
 
 

@@ -48,6 +48,14 @@ def _has_scope(mask: str) -> bool:
     return mask in MASKS and MASKS[mask].has_scope
 
 
+def _has_sparsity(mask: str) -> bool:
+    return mask not in MASKS or MASKS[mask].has_sparsity
+
+
+def _is_file(model: str) -> bool:
+    return model.endswith(MODEL_SUFFIXES)
+
+
 @dataclasses.dataclass(frozen=True)
 class MaskConfig:
     """Which weights stay."""
@@ -61,7 +69,10 @@ class MaskConfig:
         "fraction of the weights that are zero; with --mask_file the file decides, and this only fills in its name",
         minimum=0,
         below=1,
-        only_with={"mask_file": Condition(_takes_sparsity, "'' or a name with {sparsity} in it")},
+        only_with={
+            "mask_file": Condition(_takes_sparsity, "'' or a name with {sparsity} in it"),
+            "mask": Condition(_has_sparsity, "(one that is found at a sparsity)"),
+        },
     )
     mask_scope: str = option(
         "global",
@@ -77,6 +88,17 @@ class MaskConfig:
         "",
         "start from the weights in this .npz file, such as those beside a lottery ticket; {sparsity} as in --mask_file",
     )
+    keep_zeros: bool = option(
+        True,
+        "weights that are zero in the file of --model or --initial_weights count as pruned when a mask is looked for",
+        only_with={"mask": none_of(NO_MASK, "zeros"), "mask_file": one_of("")},
+        only_with_one={"initial_weights": none_of(""), "model": Condition(_is_file, "FILE.keras or FILE.h5")},
+    )
+
+    @property
+    def has_sparsity(self) -> bool:
+        """Whether `sparsity` is what is asked for; else a file or the weights' zeros decide."""
+        return not self.mask_file and _has_sparsity(self.mask)
 
 
 STEP_SCHEDULE = "step"
@@ -212,6 +234,11 @@ class RunConfig:
         return self.mask.mask_file or self.mask.mask
 
     @property
+    def brings_weights(self) -> bool:
+        """Whether the network starts from weights in a file."""
+        return bool(self.mask.initial_weights) or _is_file(self.model.model)
+
+    @property
     def cycle_growth(self) -> Growth | None:
         """How weights grow where a cycle starts, `None` if the masks stay."""
         name = self.superpose.cycle_growth
@@ -293,7 +320,7 @@ def _completed(config: RunConfig) -> RunConfig:
         mask,
         mask_file=_filled_in(mask.mask_file, mask.sparsity),
         initial_weights=_filled_in(mask.initial_weights, mask.sparsity),
-        sparsity=MaskConfig.sparsity if mask.mask_file else mask.sparsity,  # the file decides
+        sparsity=mask.sparsity if mask.has_sparsity else MaskConfig.sparsity,  # the file or the zeros decide
     )
     machine = dataclasses.replace(machine, run_dir=os.path.expanduser(machine.run_dir))
     recipe = dataclasses.replace(recipe, teacher=os.path.expanduser(recipe.teacher))
@@ -306,7 +333,7 @@ def _completed(config: RunConfig) -> RunConfig:
     if recipe.ghost_end_epoch is None and recipe.has_ghosts:
         recipe = dataclasses.replace(recipe, ghost_end_epoch=_ghost_end(training, config.superpose))
     if not machine.run_dir:
-        found = mask.mask if mask.mask == NO_MASK else f"{mask.mask}{100 * mask.sparsity:g}"
+        found = f"{mask.mask}{100 * mask.sparsity:g}" if mask.mask != NO_MASK and mask.has_sparsity else mask.mask
         mask_name = Path(mask.mask_file).stem if mask.mask_file else found
         completed = dataclasses.replace(config, training=training, recipe=recipe)
         parts = (Path(config.model.model).stem, data.dataset, mask_name, completed.recipe_label, f"seed{training.seed}")

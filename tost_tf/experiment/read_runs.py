@@ -65,10 +65,10 @@ class Run:
         return keys | dict(self.labels)
 
     def _sparsity(self) -> float:
-        """What was asked for; of a mask from a file, what was measured."""
+        """What was asked for; of a mask from a file or of zeros, what was measured."""
         if self.config.mask.mask == "none":
             return 0.0
-        if self.config.mask.mask_file:
+        if not self.config.mask.has_sparsity:
             return round(float(self.result.get("sparsity", math.nan)), 4)
         return self.config.mask.sparsity
 

@@ -10,5 +10,6 @@ from tost_tf.masks.masks import Masks
 from tost_tf.masks.random import random
 from tost_tf.masks.snip import snip
 from tost_tf.masks.synflow import synflow
+from tost_tf.masks.zeros import zeros
 
-__all__ = ["Masks", "erk", "grasp", "lottery", "magnitude", "random", "snip", "synflow"]
+__all__ = ["Masks", "erk", "grasp", "lottery", "magnitude", "random", "snip", "synflow", "zeros"]

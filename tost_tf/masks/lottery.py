@@ -206,6 +206,10 @@ def find(search: MaskSearch, options: LotteryOptions) -> FoundMask:
     """The ticket: the masks, and the weights they belong to."""
     if search.train is None:
         raise TostError("a lottery ticket is found by training, and nothing can be trained here")
+    if any(not mask.all() for mask in search.pruned().values()):
+        raise TostError(
+            f"a lottery ticket is looked for in a dense network, and weights of {search.model.name} are pruned already"
+        )
     plan = LotteryPlan(
         search.sparsity,
         options.lottery_epochs,

@@ -55,12 +55,14 @@ class MaskMethod:
       find: from a `MaskSearch`, and the method's options if it has some, to a `FoundMask`.
       options: the dataclass of the method's options, `None` if it has none.
       has_scope: whether it looks at the search's scope.
+      has_sparsity: whether it looks at the search's sparsity.
       is_quick: whether it takes no longer than reading a mask from a file.
     """
 
     find: Callable[..., FoundMask]
     options: type | None = None
     has_scope: bool = True
+    has_sparsity: bool = True
     is_quick: bool = False
 
 
@@ -77,6 +79,8 @@ class MaskSearch:
       examples: from a number of training images for each class to batches of them; `None` where there is no data.
       train: a `Trainer`; `None` where nothing can be trained.
       folder: where a long search keeps what it has found so far, `None` for nowhere.
+      keep_zeros: whether weights that are zero count as pruned already, like those a pruning wrapper masks; a kernel
+        that is zero altogether (as some start) does not.
 
     Raises:
       TostError: a value is out of range.
@@ -90,6 +94,7 @@ class MaskSearch:
     examples: Callable[[int], Iterable[Batch]] | None = None
     train: Trainer | None = None
     folder: Path | None = None
+    keep_zeros: bool = False
 
     def __post_init__(self):
         if not 0 <= self.sparsity < 1:
@@ -129,7 +134,7 @@ class MaskSearch:
         require_finite(scores)
         scope = self.scope if allocate is None else "global"
         require_room({path: score.size for path, score in scores.items()}, self.sparsity, scope)
-        found = without_pruned(scores, current_masks(self.model))
+        found = without_pruned(scores, self.pruned())
         if allocate is None and self.scope == "global":
             return self.found(highest_of_all(found, self.sparsity))
         shapes = {path: score.shape for path, score in found.items()}
@@ -147,9 +152,19 @@ class MaskSearch:
         if left.unreachable:
             logging.warning("the mask of %s: %s", self.model.name, left)
 
+    def pruned(self) -> dict[str, np.ndarray]:
+        """Weight path -> the mask that is there already, for the ranked weights that have one."""
+        present = current_masks(self.model)
+        masks = {}
+        for path, weight in self.weights().items():
+            nonzero = weight.numpy() != 0 if self.keep_zeros else np.ones(())
+            if path in present or (nonzero.any() and not nonzero.all()):
+                masks[path] = present.get(path, 1) * (nonzero if nonzero.any() else 1)
+        return masks
+
     def start(self) -> Masks:
-        """The masks of the weights that are ranked, as they are: of pruning wrappers, ones where there is none."""
-        current = current_masks(self.model)
+        """The masks of the weights that are ranked, as they are: of those pruned already, ones where there is none."""
+        current = self.pruned()
         return Masks({path: current.get(path, np.ones(tuple(w.shape))) for path, w in self.weights().items()})
 
     def require_one_copy(self) -> None:

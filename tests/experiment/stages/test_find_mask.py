@@ -15,6 +15,7 @@ from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.stages import find_mask
 from tost_tf.experiment.stages.find_mask import search_mask
 from tost_tf.experiment.stages.stage import RunNetwork
+from tost_tf.graph.weights import save_weights
 from tost_tf.masks.lottery import LotteryOptions
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
 from tost_tf.options import option
@@ -110,3 +111,17 @@ def test_found_mask_is_kept_with_its_report_and_collapse_is_told(digits, tmp_pat
     assert network.masks == search(config, digits, model=model)
     assert network.masks.collapsed_layers[0] == "stage2_block1_conv1/kernel"
     assert "no weight is left in stage2_block1_conv1/kernel" in caplog.text
+
+
+def test_zeros_of_brought_weights_stay_pruned_and_are_told(digits, tmp_path, caplog):
+    model = build_model(make(), digits)
+    masks = tost.masks.random(model, sparsity=0.6, seed=5)
+    model = tost.strip(tost.sparsify(model, masks))
+    path = str(tmp_path / "weights.npz")
+    save_weights(model, path)
+    assert search(make(mask="zeros", sparsity=0.95, initial_weights=path), digits) == masks
+    found = search(make(initial_weights=path, sparsity=0.7), digits)
+    assert found.kept == round(0.3 * masks.size) and all(np.all(found[name] <= masks[name]) for name in masks)
+    assert "60% of the weights of resnet20 are zero and count as pruned already" in caplog.text
+    found = search(make(initial_weights=path, keep_zeros=False), digits)
+    assert any(np.any(found[name] > masks[name]) for name in masks)

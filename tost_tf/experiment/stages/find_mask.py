@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tost_tf.compat import keras
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import balanced_batches, evaluation_batches, steps_per_epoch, training_batches
@@ -120,12 +122,25 @@ def _found(config: RunConfig, model: keras.Model, data: ImageData, folder: Path)
         examples=lambda per_class: balanced_batches(data, per_class, seed),
         train=lambda *arguments: _train_round(config, data, *arguments),
         folder=folder,
+        keep_zeros=mask.keep_zeros and method.has_sparsity and config.brings_weights,
     )
+    _tell_of_zeros(search)
     options = config.method_options(method.options)
     try:
         return method.find(search) if options is None else method.find(search, options)
     except NonFiniteLoss as error:
         raise TostError(f"the search for the mask stopped, {error}: a lower --learning_rate may help") from None
+
+
+def _tell_of_zeros(search: MaskSearch) -> None:
+    zeros = sum(int((np.asarray(mask) == 0).sum()) for mask in search.pruned().values())
+    if zeros:
+        size = sum(weight.shape.num_elements() for weight in search.weights().values())
+        logging.warning(
+            "%.4g%% of the weights of %s are zero and count as pruned already (with --nokeep_zeros they do not)",
+            100 * zeros / size,
+            search.model.name,
+        )
 
 
 def _train_round(config: RunConfig, data: ImageData, sparse: keras.Model, first: int, last: int, epochs: int) -> float:
