@@ -16,6 +16,8 @@ import numpy as np
 
 from tost_tf.errors import TostError
 
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".tar", ".bin")
+
 
 @contextlib.contextmanager
 def replaced_file(path: str | os.PathLike) -> Iterator[Path]:
@@ -129,6 +131,15 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise
     except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
         raise ValueError(str(error)) from None
+
+
+def require_no_pickle(path: str | os.PathLike) -> None:
+    """Raises `TostError`, saying what to do, for the name of a file that is a pickle."""
+    if str(path).endswith(PICKLES):
+        raise TostError(
+            f"{str(path)!r} is a pickle, which is never read: convert it in PyTorch by safetensors.torch.save_file("
+            "{name: tensor.contiguous() for name, tensor in torch.load(...).items()}, 'state.safetensors')"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -42,13 +42,16 @@ def _check_recipe(config: RunConfig) -> None:
 
 
 def _check_mask(mask: MaskConfig) -> None:
-    if mask.mask == "none" and mask.mask_file:
-        raise TostError(f"--mask=none and --mask_file={mask.mask_file} contradict each other: leave one out")
-    try:
-        re.compile(mask.dense_layers)
-    except re.error as error:
-        raise TostError(f"--dense_layers={mask.dense_layers!r} is not a regular expression: {error}") from None
-    if mask.mask_shuffle and mask.mask == "lottery" and not mask.mask_file:
+    if mask.mask == "none" and mask.file:
+        flag = "mask_file" if mask.mask_file else "from_torch"
+        raise TostError(f"--mask=none and --{flag}={mask.file} contradict each other: leave one out")
+    for flag in ("dense_layers", "new_layers"):
+        pattern = getattr(mask, flag)
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise TostError(f"--{flag}={pattern!r} is not a regular expression: {error}") from None
+    if mask.mask_shuffle and mask.mask == "lottery" and not mask.file:
         raise TostError(
             "--mask_shuffle would move the mask of --mask=lottery to weights the ticket has set to zero: find it "
             "with tost-mask, then train with its --mask_file and --mask_shuffle from the initialisation"
@@ -101,7 +104,7 @@ def _check_dynamic(config: RunConfig) -> None:
         )
     if not mask.has_sparsity or mask.mask == "lottery":
         raise TostError(
-            f"--dynamic={dynamic.dynamic} starts from a mask it finds at --initial_sparsity: leave out --mask_file, "
+            f"--dynamic={dynamic.dynamic} starts from a mask it finds at --initial_sparsity: leave out its file, "
             "and take --mask=erk or another one instead of lottery or zeros"
         )
 

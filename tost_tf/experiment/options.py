@@ -38,6 +38,7 @@ class ModelConfig:
 
 
 NO_MASK = "none"
+IF_FOUND = {"mask_file": one_of(""), "from_torch": one_of("")}
 
 
 def _takes_sparsity(mask_file: str) -> bool:
@@ -64,6 +65,16 @@ class MaskConfig:
     mask_file: str = option(
         "", "read the mask from this .npz file instead of finding one; {sparsity} in its name stands for the percentage"
     )
+    from_torch: str = option(
+        "",
+        "take the mask from this PyTorch state dict (.safetensors or .npz) instead: its masks, or its weights' zeros",
+        only_with={"mask_file": one_of("")},
+    )
+    name_map: str = option(
+        "",
+        "JSON file: name in PyTorch -> weight path here, for what names, order and shape do not tell",
+        only_with_one={"from_torch": none_of(""), "initial_weights": none_of("")},
+    )
     sparsity: float = option(
         0.95,
         "fraction of the weights that are zero; with --mask_file the file decides, and this only fills in its name",
@@ -72,13 +83,14 @@ class MaskConfig:
         only_with={
             "mask_file": Condition(_takes_sparsity, "'' or a name with {sparsity} in it"),
             "mask": Condition(_has_sparsity, "(one that is found at a sparsity)"),
+            "from_torch": one_of(""),
         },
     )
     mask_scope: str = option(
         "global",
         "rank all weights together (global) or each kernel alone (layer); erk has a density of its own a layer",
         names=("global", "layer"),
-        only_with={"mask": Condition(_has_scope, "(one that ranks weights)"), "mask_file": one_of("")},
+        only_with={"mask": Condition(_has_scope, "(one that ranks weights)"), **IF_FOUND},
     )
     dense_layers: str = option("", "regular expression of the names of layers that are left dense")
     mask_shuffle: bool = option(
@@ -86,19 +98,31 @@ class MaskConfig:
     )
     initial_weights: str = option(
         "",
-        "start from the weights in this .npz file, such as those beside a lottery ticket; {sparsity} as in --mask_file",
+        "start from the weights in this .npz file, such as those beside a lottery ticket, or in a PyTorch state dict "
+        "(.safetensors or .npz); {sparsity} as in --mask_file",
+    )
+    new_layers: str = option(
+        "",
+        "regular expression of the names of layers that are not taken from these files and start anew, not pruned; "
+        "everything else must match",
+        only_with_one={"mask_file": none_of(""), "from_torch": none_of(""), "initial_weights": none_of("")},
     )
     keep_zeros: bool = option(
         True,
         "weights that are zero in the file of --model or --initial_weights count as pruned when a mask is looked for",
-        only_with={"mask": none_of(NO_MASK, "zeros"), "mask_file": one_of("")},
+        only_with={"mask": none_of(NO_MASK, "zeros"), **IF_FOUND},
         only_with_one={"initial_weights": none_of(""), "model": Condition(_is_file, "FILE.keras or FILE.h5")},
     )
 
     @property
     def has_sparsity(self) -> bool:
         """Whether `sparsity` is what is asked for; else a file or the weights' zeros decide."""
-        return not self.mask_file and _has_sparsity(self.mask)
+        return not self.file and _has_sparsity(self.mask)
+
+    @property
+    def file(self) -> str:
+        """The file that the mask is in, "" for a mask that is found."""
+        return self.mask_file or self.from_torch
 
 
 STEP_SCHEDULE = "step"
@@ -231,7 +255,7 @@ class RunConfig:
     @property
     def mask_label(self) -> str:
         """Where the mask comes from: the name of a method, or of a file."""
-        return self.mask.mask_file or self.mask.mask
+        return self.mask.file or self.mask.mask
 
     @property
     def brings_weights(self) -> bool:
@@ -304,7 +328,7 @@ def _check_effects(config: RunConfig) -> None:
     values, defaults = config.options(), recipe_defaults(config.recipe_name)
     for group in all_groups().values():
         methods = tuple(name for name in MASKS if MASKS[name].options is group)
-        needs = {"mask": one_of(*methods), "mask_file": one_of("")} if methods else {}
+        needs = {"mask": one_of(*methods), **IF_FOUND} if methods else {}
         check_effects(dataclasses.fields(group), values, defaults, needs)
 
 
@@ -319,6 +343,7 @@ def _completed(config: RunConfig) -> RunConfig:
     mask = dataclasses.replace(
         mask,
         mask_file=_filled_in(mask.mask_file, mask.sparsity),
+        from_torch=os.path.expanduser(mask.from_torch),
         initial_weights=_filled_in(mask.initial_weights, mask.sparsity),
         sparsity=mask.sparsity if mask.has_sparsity else MaskConfig.sparsity,  # the file or the zeros decide
     )
@@ -334,7 +359,7 @@ def _completed(config: RunConfig) -> RunConfig:
         recipe = dataclasses.replace(recipe, ghost_end_epoch=_ghost_end(training, config.superpose))
     if not machine.run_dir:
         found = f"{mask.mask}{100 * mask.sparsity:g}" if mask.mask != NO_MASK and mask.has_sparsity else mask.mask
-        mask_name = Path(mask.mask_file).stem if mask.mask_file else found
+        mask_name = Path(mask.file).stem if mask.file else found
         completed = dataclasses.replace(config, training=training, recipe=recipe)
         parts = (Path(config.model.model).stem, data.dataset, mask_name, completed.recipe_label, f"seed{training.seed}")
         name = "_".join(re.sub(r"[^\w.=-]+", "_", part) for part in parts)

@@ -223,7 +223,7 @@ def _numbers(name: str, value: Any) -> dict[str, float]:
 def _mask(config: RunConfig) -> str:
     """How the mask was found; of one from a file, what --mask says beside it, else the file's name."""
     mask = config.mask
-    return mask.mask if not mask.mask_file or mask.mask != MaskConfig.mask else Path(mask.mask_file).stem
+    return mask.mask if not mask.file or mask.mask != MaskConfig.mask else Path(mask.file).stem
 
 
 def _ghosts(config: RunConfig) -> str:

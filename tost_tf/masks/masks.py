@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from tost_tf.errors import TostError
-from tost_tf.files import read_arrays, write_arrays
+from tost_tf.files import read_arrays, require_no_pickle, write_arrays
 from tost_tf.graph.kernels import is_ranked
 from tost_tf.graph.places import by_place
 from tost_tf.seeds import derive_seed
 
 MOST_SHOWN = 10
-PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".tar", ".bin")
 
 
 class Masks(Mapping[str, np.ndarray]):
@@ -35,6 +34,8 @@ class Masks(Mapping[str, np.ndarray]):
         checked, wrong = {}, []
         for path, mask in masks.items():
             values = np.asarray(mask)
+            if values.dtype.kind == "V" and values.dtype.type.__module__ != "numpy":
+                values = values.astype(np.float32)  # bfloat16 and the like
             is_number = values.dtype.kind in "buif"
             others = values[(values != 0) & (values != 1)] if is_number else values.ravel()
             if others.size or not values.size:
@@ -105,8 +106,11 @@ class Masks(Mapping[str, np.ndarray]):
             if path in shapes and mask.shape != tuple(shapes[path])
         ]
         if wrong:
-            only_missing = all(difference.endswith(" is missing") for difference in wrong)
-            some = " (layers left dense may be missing: name them by dense_layers)" if only_missing else ""
+            some = ""
+            if all(difference.endswith(" is missing") for difference in wrong):
+                some = " (layers left dense may be missing: name them by dense_layers)"
+            elif all(" has shape " in difference for difference in wrong):
+                some = " (layers that shall start anew, not pruned, are named by new_layers)"
             raise TostError(f"the mask does not fit {owner}: {_first(wrong)}{some}")
 
     def for_weights(self, shapes: Mapping[str, tuple[int, ...]]) -> Masks:
@@ -124,16 +128,25 @@ class Masks(Mapping[str, np.ndarray]):
         )
         return Masks({path: self[ours[place]] for path, place in places.items()}) if fit else self
 
-    def completed(self, shapes: Mapping[str, tuple[int, ...]], dense_layers: str) -> Masks:
-        """These masks, as `for_weights`, and ones for the weights that have none and are in layers that are left dense.
+    def without(self, layers: str) -> Masks:
+        """These masks but those of layers whose paths match the regular expression `layers`; all for ""."""
+        kept = {path: mask for path, mask in self.items() if is_ranked(path.rpartition("/")[0], layers)}
+        return self if len(kept) == len(self) else Masks(kept)
+
+    def completed(self, shapes: Mapping[str, tuple[int, ...]], dense_layers: str, new_layers: str = "") -> Masks:
+        """These masks, as `for_weights`, and ones for the weights that have none and are in layers left dense, or new.
 
         Args:
           shapes: weight path -> shape, of all weights to be masked.
           dense_layers: regular expression of the paths of layers that are left dense.
+          new_layers: the same, of layers that were not there when the masks were made.
         """
-        masks = self.for_weights(shapes)
+        old = {path: shape for path, shape in shapes.items() if is_ranked(path.rpartition("/")[0], new_layers)}
+        masks = self.for_weights(old)
         missing = [
-            path for path in shapes if path not in masks and not is_ranked(path.rpartition("/")[0], dense_layers)
+            path
+            for path in shapes
+            if path not in masks and not (path in old and is_ranked(path.rpartition("/")[0], dense_layers))
         ]
         return Masks({**masks, **{path: np.ones(shapes[path]) for path in missing}}) if missing else masks
 
@@ -173,11 +186,7 @@ class Masks(Mapping[str, np.ndarray]):
 
 def read_mask_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The arrays in a mask file, unchecked. Raises `TostError` if it cannot be read."""
-    if str(path).endswith(PICKLES):
-        raise TostError(
-            f"{str(path)!r} is a pickle, which is never read: convert it in PyTorch by safetensors.torch.save_file("
-            "{name: mask.contiguous() for name, mask in torch.load(...).items()}, 'mask.safetensors')"
-        )
+    require_no_pickle(path)
     try:
         return read_arrays(path)
     except FileNotFoundError:

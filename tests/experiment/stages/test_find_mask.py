@@ -113,6 +113,30 @@ def test_found_mask_is_kept_with_its_report_and_collapse_is_told(digits, tmp_pat
     assert "no weight is left in stage2_block1_conv1/kernel" in caplog.text
 
 
+def test_ticket_of_another_data_set(digits, tmp_path):
+    """Its network had 7 classes: the classifier starts anew, everything else is the ticket's."""
+    source = tost.models.build("resnet20", (8, 8, 1), 7, 0.25)
+    masks = tost.masks.random(source, sparsity=0.8, seed=4)
+    masks.save(tmp_path / "ticket.npz")
+    save_weights(source, tmp_path / "weights.npz")
+    files = {"mask_file": str(tmp_path / "ticket.npz")}
+    with pytest.raises(TostError, match=r"has shape \[16, 7\] instead of \[16, 10\] .*are named by new_layers"):
+        search(make(sparsity=0.95, **files), digits)
+    files["initial_weights"] = str(tmp_path / "weights.npz")
+    with pytest.raises(TostError, match="that shall start anew are named by new_layers"):
+        build_model(make(sparsity=0.95, **files), digits)
+    config = make(sparsity=0.95, new_layers="^logits$", **files)
+    model = build_model(config, digits)
+    found = search(config, digits, model=model)
+    fresh = build_model(make(), digits)
+    assert found["logits/kernel"].shape == (16, 10) and found["logits/kernel"].all()
+    assert all(np.array_equal(found[path], masks[path]) for path in masks if path != "logits/kernel")
+    assert np.array_equal(model.get_layer("logits").kernel, fresh.get_layer("logits").kernel)
+    assert np.array_equal(model.get_layer("stem_conv").kernel, source.get_layer("stem_conv").kernel)
+    with pytest.raises(TostError, match="new_layers='hat' matches no layer"):
+        build_model(make(sparsity=0.95, new_layers="hat", **files), digits)
+
+
 def test_zeros_of_brought_weights_stay_pruned_and_are_told(digits, tmp_path, caplog):
     model = build_model(make(), digits)
     masks = tost.masks.random(model, sparsity=0.6, seed=5)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,9 @@ from tost_tf.files import require_writable, write_json
 from tost_tf.options import option
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from tost_tf.compat import keras
     from tost_tf.graph.left_dense import LeftDense
     from tost_tf.masks.masks import Masks
 
@@ -29,8 +31,6 @@ class MaskOptions:
     """The command's own."""
 
     out: str = option("", "the .npz file to write; a .json of its layers and the picture go beside it")
-    from_torch: str = option("", "take the masks in this .safetensors or .npz file, in PyTorch's layouts and names")
-    name_map: str = option("", "JSON file: name in PyTorch -> weight path here, for what order and shape do not tell")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     if out.is_dir():
         raise TostError(f"--out={options.out!r} is a folder, it must name the .npz file to write")
     require_writable(out.parent, f"--out={options.out!r}")
-    if config.mask.mask == "none" and not options.from_torch:
+    if config.mask.mask == "none":
         raise TostError("--mask=none is not a mask: choose how to find one")
 
     from tost_tf.drawing import require_drawing
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     masks, left = _find(config, options)
     masks.save(out)
     picture = out.with_suffix(".png")
-    source = options.from_torch or config.mask.mask_file or config.mask.mask
+    source = config.mask_label
     sparsity_by_layer(masks.layer_sparsity, masks.sparsity, picture, f"{config.model.model}, mask from {source}")
     print(mask_table(masks))
     if left.sizes:
@@ -66,54 +66,56 @@ def main(arguments: Sequence[str]) -> None:
 
 def _find(config: RunConfig, options: MaskOptions) -> tuple[Masks, LeftDense]:
     from tost_tf.data.load import load
+    from tost_tf.experiment.name_map import read_name_map
     from tost_tf.experiment.run.folder import RunDirectory
     from tost_tf.experiment.run.network import build_model
-    from tost_tf.experiment.stages.find_mask import mask_report, require_fit, search_mask
-    from tost_tf.graph.kernels import is_ranked, prunable_weights
+    from tost_tf.experiment.stages.find_mask import mask_report, search_mask
     from tost_tf.graph.left_dense import left_dense
-    from tost_tf.graph.weights import save_weights
-    from tost_tf.masks.from_torch import from_torch
     from tost_tf.masks.masks import read_mask_arrays
 
+    mask, out = config.mask, Path(options.out)
     # The files first: they are quicker to read than the data.
-    arrays = read_mask_arrays(options.from_torch) if options.from_torch else None
-    names = _name_map(options.name_map)
+    arrays = read_mask_arrays(mask.from_torch) if mask.from_torch else None
+    read_name_map(mask.name_map)
     data = load(config.data)
     model = build_model(config, data)
-    left = left_dense(model, config.mask.dense_layers)
-    if arrays is not None:
-        shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
-        dense = config.mask.dense_layers
-        ranked = {path: shape for path, shape in shapes.items() if is_ranked(path.rpartition("/")[0], dense)}
-        # A file may leave out the layers that are left dense.
-        masks = from_torch(arrays, ranked if len(arrays) < len(shapes) else shapes, names).completed(shapes, dense)
-        require_fit(masks, model)
-        return masks, left
-    out = Path(options.out)
+    left = left_dense(model, mask.dense_layers)
     search = RunDirectory(out.with_name(f"{out.stem}_search"))
-    if config.mask.mask == "lottery" and not config.mask.mask_file:
+    if mask.mask == "lottery" and not mask.file:
         search.claim(config)  # the search takes long, and resumes where it was stopped
     start = time.perf_counter()
     found = search_mask(config, model, data, search.lottery)
     write_json(out.with_suffix(".json"), mask_report(found.masks, left, time.perf_counter() - start))
     if found.weights is not None:
         model.set_weights(found.weights)
-        weights = out.with_name(f"{out.stem}_weights.npz")
-        save_weights(model, weights)
-        print(f"the ticket's weights are in {weights}: train with --mask_file={out} --initial_weights={weights}\n")
+        _save_weights(model, out, "the ticket's weights")
+    elif arrays is not None:
+        _take_weights(config, model, arrays, out)
     return found.masks, left
 
 
-def _name_map(path: str) -> dict[str, str]:
-    if not path:
-        return {}
+def _take_weights(config: RunConfig, model: keras.Model, arrays: Mapping[str, np.ndarray], out: Path) -> None:
+    """Saves the weights that a PyTorch state dict has beside its masks, if it has all of them."""
+    from tost_tf.convert.torch_state import modules_of
+    from tost_tf.convert.torch_weights import load_torch_weights
+    from tost_tf.experiment.name_map import read_name_map
+
+    if not any(module.has_weights for module in modules_of(arrays).values()):
+        return
     try:
-        names = json.loads(Path(path).read_text())
-        if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-            raise ValueError("it is not an object of strings")
-    except (OSError, ValueError) as error:
-        raise TostError(f"--name_map={path!r} cannot be read as JSON of the form {{name: path}}: {error}") from None
-    return names
+        load_torch_weights(model, arrays, read_name_map(config.mask.name_map), config.mask.new_layers)
+    except TostError as error:
+        print(f"\nthe weights in {config.mask.from_torch} are not taken over: {error}\n")
+    else:
+        _save_weights(model, out, "its weights")
+
+
+def _save_weights(model: keras.Model, out: Path, whose: str) -> None:
+    from tost_tf.graph.weights import save_weights
+
+    path = out.with_name(f"{out.stem}_weights.npz")
+    save_weights(model, path)
+    print(f"{whose} are in {path}: train with --mask_file={out} --initial_weights={path}\n")
 
 
 def run() -> None:

@@ -6,15 +6,17 @@ import dataclasses
 
 from tost_tf import models
 from tost_tf.compat import keras, tf
+from tost_tf.convert.torch_weights import load_torch_weights
 from tost_tf.data.images import ImageData
 from tost_tf.errors import TostError
-from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.name_map import read_name_map
+from tost_tf.experiment.options import MaskConfig, RunConfig
 from tost_tf.experiment.run.optimizer import make_optimizer
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.copy import copy_layer
 from tost_tf.graph.precision import in_precision
 from tost_tf.graph.rebuild import rebuild
-from tost_tf.graph.weights import load_weights
+from tost_tf.graph.weights import are_saved_here, read_weights, require_layers, set_named_weights
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.sparsify import sparsify, with_dense_gradients
 from tost_tf.seeds import derive_seed
@@ -33,9 +35,22 @@ def build_model(config: RunConfig, data: ImageData) -> keras.Model:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(derive_seed(config.training.seed, "weights"))
     model = models.build(config.model.model, data.image_shape, data.num_classes, config.model.width_multiplier)
+    require_layers(model, config.mask.new_layers)
     if config.mask.initial_weights:
-        load_weights(model, config.mask.initial_weights)
+        _start_from(model, config.mask)
     return model
+
+
+def _start_from(model: keras.Model, mask: MaskConfig) -> None:
+    """Puts the weights of `--initial_weights` into the model, of whichever kind the file is."""
+    arrays = read_weights(mask.initial_weights)
+    if are_saved_here(arrays):
+        set_named_weights(model, arrays, mask.initial_weights, mask.new_layers)
+        return
+    try:
+        load_torch_weights(model, arrays, read_name_map(mask.name_map), mask.new_layers)
+    except TostError as error:
+        raise TostError(f"the weights in {mask.initial_weights!r} cannot be taken over: {error}") from None
 
 
 def in_full_precision(config: RunConfig) -> RunConfig:

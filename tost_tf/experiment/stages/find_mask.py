@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from tost_tf.compat import keras
+from tost_tf.convert.torch_masks import masks_from_torch
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import balanced_batches, evaluation_batches, steps_per_epoch, training_batches
 from tost_tf.errors import TostError
-from tost_tf.experiment.options import NO_MASK, RunConfig
+from tost_tf.experiment.name_map import read_name_map
+from tost_tf.experiment.options import NO_MASK, MaskConfig, RunConfig
 from tost_tf.experiment.recipe import Recipe
 from tost_tf.experiment.run.callbacks import NonFiniteLoss, StopOnNonFiniteLoss
 from tost_tf.experiment.run.optimizer import make_optimizer, rate_callback
@@ -24,7 +26,7 @@ from tost_tf.files import write_json
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.graph.left_dense import LeftDense, left_dense
 from tost_tf.graph.weights import load_weights, save_weights
-from tost_tf.masks.masks import Masks
+from tost_tf.masks.masks import Masks, read_mask_arrays
 from tost_tf.masks.search import FoundMask, MaskSearch
 from tost_tf.registry import MASKS
 from tost_tf.training.learning_rate import default_drops
@@ -90,10 +92,9 @@ def mask_report(masks: Masks, left: LeftDense, seconds: float) -> dict[str, Any]
 
 
 def search_mask(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> FoundMask:
-    """Reads `--mask_file` or finds new masks; a long search keeps what it has found in `folder`."""
-    if config.mask.mask_file:
-        shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
-        masks = Masks.load(config.mask.mask_file).completed(shapes, config.mask.dense_layers)
+    """Reads `--mask_file` or `--from_torch`, or finds new masks; a long search keeps what it has found in `folder`."""
+    if config.mask.file:
+        masks = _read_file(config.mask, model)
         require_fit(masks, model)
         found = FoundMask(masks)
     else:
@@ -107,6 +108,19 @@ def require_fit(masks: Masks, model: keras.Model) -> None:
     """Raises `TostError` unless the masks are those of the model's prunable weights."""
     shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
     masks.require_match(shapes, f"the model {model.name!r}")
+
+
+def _read_file(mask: MaskConfig, model: keras.Model) -> Masks:
+    shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
+    if mask.mask_file:
+        masks = Masks.load(mask.mask_file)
+        return masks.without(mask.new_layers).completed(shapes, mask.dense_layers, mask.new_layers)
+    arrays = read_mask_arrays(mask.from_torch)
+    names = read_name_map(mask.name_map)
+    try:
+        return masks_from_torch(arrays, model, names, mask.dense_layers, mask.new_layers, print)
+    except TostError as error:
+        raise TostError(f"the masks in {mask.from_torch!r} cannot be taken over: {error}") from None
 
 
 def _found(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> FoundMask:

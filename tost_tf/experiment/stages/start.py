@@ -57,7 +57,7 @@ def require_end(run: Run, dense: keras.Model) -> None:
         normalisations(dense)
     if _is_own(config.model.model):
         _try_export(dense, data)
-    if mask.mask == "lottery" and not mask.mask_file and not directory.mask.exists():
+    if mask.mask == "lottery" and not mask.file and not directory.mask.exists():
         # It takes many times the training itself: that is tried before, with a mask that keeps everything.
         everything = random(dense, sparsity=0.0)
         model = add_ghosts_and_compile(config, dense, everything, teacher)

@@ -151,7 +151,7 @@ def _shared_masks(runs: Sequence[PlannedRun], runs_dir: str) -> dict[str, list[P
     found: dict[str, list[PlannedRun]] = {}
     for run in runs:
         mask = run.config.mask
-        quick = mask.mask == "none" or mask.mask_file or MASKS[mask.mask].is_quick
+        quick = mask.mask == "none" or mask.file or MASKS[mask.mask].is_quick
         if not quick and not RunDirectory(run.run_dir).mask.exists():
             found.setdefault(_mask_name(run.config), []).append(run)
     return {name: own for name, own in found.items() if len(own) > 1 or Path(_mask_file(runs_dir, name)).exists()}

@@ -1,0 +1,171 @@
+"""Masks made in PyTorch, in this project's layouts and under this model's names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from tost_tf.compat import keras
+from tost_tf.convert.torch_layout import converted_kernel, kernel_kind, kernel_kinds
+from tost_tf.convert.torch_match import match
+from tost_tf.convert.torch_order import Order, input_orders
+from tost_tf.convert.torch_state import TorchModule, module_name, modules_of, shown
+from tost_tf.errors import TostError
+from tost_tf.graph.kernels import is_ranked, prunable_weights
+from tost_tf.masks.masks import Masks
+
+Say = Callable[[str], None]
+
+
+def masks_from_torch(
+    arrays: Mapping[str, np.ndarray],
+    model: keras.Model,
+    names: Mapping[str, str] | None = None,
+    dense_layers: str = "",
+    new_layers: str = "",
+    say: Say = logging.info,
+) -> Masks:
+    """The masks of `model` from those of the same network in PyTorch, as `from_torch` reads them.
+
+    What a layer reads may be in another order there (behind a Flatten of images): masks are reordered likewise.
+
+    Args:
+      arrays: as of `from_torch`.
+      model: a functional or Sequential tf_keras model.
+      names: as of `from_torch`.
+      dense_layers: regular expression of the paths of layers that the file may leave out, and that stay dense then.
+      new_layers: regular expression of the paths of layers that are not taken from the file, and stay dense; of as many
+        modules in the file nothing is taken.
+      say: takes a line for each pair of names.
+
+    Raises:
+      TostError: as `from_torch`, or the order of what a layer reads is not known.
+    """
+    shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
+    old = {path: shape for path, shape in shapes.items() if is_ranked(path_of_layer(path), new_layers)}
+    ranked = {path: shape for path, shape in old.items() if is_ranked(path_of_layer(path), dense_layers)}
+    there = sum(module.has_kernel for module in modules_of(arrays).values())
+    asked = ranked if there < len(old) else old
+    masks = from_torch(arrays, asked, names, input_orders(model), len(shapes) - len(old), say)
+    return Masks({path: masks.get(path, np.ones(shape)) for path, shape in shapes.items()})
+
+
+def from_torch(
+    arrays: Mapping[str, np.ndarray],
+    shapes: Mapping[str, tuple[int, ...]],
+    names: Mapping[str, str] | None = None,
+    orders: Mapping[str, Order] | None = None,
+    spare: int = 0,
+    say: Say = logging.info,
+) -> Masks:
+    """Masks of weights of these shapes from those of the same network in PyTorch.
+
+    The masks are the tensors named `..._mask`, where there are some; a layer of which the file has the weights and no
+    mask stays dense then. Else they are the weights' tensors themselves, if these are zeros and ones, or their zeros.
+    Which is which is found as `match` says.
+
+    Args:
+      arrays: PyTorch name ("layer1.0.conv1.weight_mask") -> array in PyTorch's layout.
+      shapes: weight path -> shape of this model's prunable weights, in the order of its layers.
+      names: PyTorch name -> weight path, for what names, order and shape do not decide.
+      orders: layer path -> the order in which PyTorch has what the layer reads; by default the same.
+      spare: how many modules may be left over, of kinds that no layer here has.
+      say: takes a line for each pair of names.
+
+    Raises:
+      TostError: a name in `names` is unknown, a shape does not fit, the match is ambiguous, or masks prune what cannot
+        be pruned here.
+    """
+    modules = modules_of(arrays)
+    masks = _masks_there(modules)
+    ours = _layers_of(shapes)
+    kinds = {layer: kernel_kind(path.rpartition("/")[2], shapes[path]) for layer, path in ours.items()}
+    given = _given_pairs(dict(names or {}), modules, ours)
+    pairs = match(kernel_kinds(modules), kinds, given, spare)
+    found = {}
+    for layer, name in pairs.items():
+        path, order = ours[layer], (orders or {}).get(path_of_layer(ours[layer]))
+        require_order(path, order)
+        source, mask = modules[name].kernel_name, masks[name]
+        say(f"{source} -> {path}" + ("" if mask is not None else " (no mask in the file: stays dense)"))
+        kept = np.ones(shapes[path]) if mask is None else converted_kernel(source, mask, path, shapes[path], order)
+        found[path] = kept
+    return Masks({path: found[path] for path in shapes})
+
+
+def _layers_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """Layer path -> weight path; a second weight of a layer keeps its whole path."""
+    layers: dict[str, str] = {}
+    for path in shapes:
+        layer = path_of_layer(path)
+        layers[path if layer in layers else layer] = path
+    return layers
+
+
+def path_of_layer(path: str) -> str:
+    """The path of the layer that a weight belongs to."""
+    return path.rpartition("/")[0]
+
+
+def _given_pairs(
+    names: Mapping[str, str], modules: Mapping[str, TorchModule], layers: Mapping[str, str]
+) -> dict[str, str]:
+    """Module -> layer path, from a map of names in the file to weight paths.
+
+    Raises:
+      TostError: a name or a path is not known.
+    """
+    by_path = {path: layer for layer, path in layers.items()}
+    pairs, unknown = {}, []
+    for name, path in names.items():
+        module = module_name(name, modules)
+        layer = by_path.get(path)
+        unknown += [name] if module is None else []
+        unknown += [path] if layer is None else []
+        pairs[module] = layer
+    if unknown:
+        raise TostError(f"the name map has {shown(unknown)}, which neither the file nor the model knows")
+    return pairs
+
+
+def require_order(path: str, order: Order | None) -> None:
+    """Raises `TostError` where the order of what a layer reads in PyTorch is not known."""
+    if order is not None and not order.has_known_channels:
+        raise TostError(
+            f"{path} cannot be taken from PyTorch: behind {order.reason or 'a reshape'} it is not known in which order "
+            "its inputs are there; leave the layer out (by dense_layers or new_layers), or convert its weights yourself"
+        )
+
+
+def _masks_there(modules: Mapping[str, TorchModule]) -> dict[str, np.ndarray | None]:
+    """Module -> its mask in PyTorch's layout, `None` for one that was not pruned."""
+    kernels = {name: module for name, module in modules.items() if module.has_kernel}
+    if any("weight_mask" in module.parts for module in modules.values()):
+        _require_kernels_only(modules, ("weight_mask", "bias_mask"))
+        return {
+            name: module.kernel if module.mask is None and not module.has_weights else module.mask
+            for name, module in kernels.items()
+        }
+    values = {name: module.kernel for name, module in kernels.items()}
+    # Weights have both signs; a mask that holds something else than zeros and ones is refused as such.
+    if any((array < 0).any() for array in values.values() if array.dtype.kind in "if"):
+        if all(array.all() for array in values.values()):
+            raise TostError("no weight in the file is zero, and no mask is in it: there is nothing to make a mask of")
+        return {name: array != 0 for name, array in values.items()}
+    _require_kernels_only(modules, ("weight", "bias"))
+    return values
+
+
+def _require_kernels_only(modules: Mapping[str, TorchModule], parts: tuple[str, ...]) -> None:
+    """Raises `TostError` if masks prune biases or parameters of a normalisation."""
+    for module in modules.values():
+        for part in parts:
+            mask = module.parts.get(part)
+            if mask is not None and mask.ndim < 2 and not mask.all():
+                zeros = int((mask == 0).sum())
+                raise TostError(
+                    f"{module.names[part]} prunes {zeros} of {mask.size} parameters that are no kernel, and biases and "
+                    "normalisations always stay here: leave it out of the file if these shall stay"
+                )
