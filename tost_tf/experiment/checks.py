@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tost_tf.data.names import check_dataset
 from tost_tf.errors import TostError, unknown_name
 from tost_tf.experiment.recipe import NEEDED
+from tost_tf.masks.layer_sparsity import parsed_layer_sparsity
 from tost_tf.masks.lottery import LotteryOptions
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.models.applications import PREFIX, require_application
@@ -51,6 +52,10 @@ def _check_mask(mask: MaskConfig) -> None:
             re.compile(pattern)
         except re.error as error:
             raise TostError(f"--{flag}={pattern!r} is not a regular expression: {error}") from None
+    try:
+        parsed_layer_sparsity(mask.layer_sparsity)
+    except TostError as error:
+        raise TostError(f"--layer_sparsity: {error}") from None
     if mask.mask_shuffle and mask.mask == "lottery" and not mask.file:
         raise TostError(
             "--mask_shuffle would move the mask of --mask=lottery to weights the ticket has set to zero: find it "
@@ -97,6 +102,11 @@ def _check_dynamic(config: RunConfig) -> None:
         raise TostError(f"--sparsity=0 leaves --dynamic={dynamic.dynamic} no place where a weight could grow")
     if not dynamic.prunes:
         return
+    if mask.layer_sparsity:
+        raise TostError(
+            f"--dynamic={dynamic.dynamic} prunes all layers together, so that --layer_sparsity would not stay: leave "
+            "one out"
+        )
     if dynamic.initial_sparsity > mask.sparsity:
         raise TostError(
             f"--initial_sparsity={dynamic.initial_sparsity:g} is above --sparsity={mask.sparsity:g}: "
@@ -115,6 +125,11 @@ def _check_superpose(config: RunConfig) -> None:
         return
     if config.mask.mask == "none":
         raise TostError(f"--superpose={superpose.superpose} prunes back to a mask's density, and --mask=none has none")
+    if config.mask.layer_sparsity:
+        raise TostError(
+            f"--superpose={superpose.superpose} prunes all layers together at its end, so that --layer_sparsity would "
+            "not stay: leave one out"
+        )
     _check_cycles(superpose)
     ordinary = superpose.ordinary_epochs(epochs)
     if ordinary < 1:

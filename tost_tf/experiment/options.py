@@ -53,6 +53,10 @@ def _has_sparsity(mask: str) -> bool:
     return mask not in MASKS or MASKS[mask].has_sparsity
 
 
+def _has_layer_sparsity(mask: str) -> bool:
+    return mask in MASKS and MASKS[mask].has_layer_sparsity
+
+
 def _is_file(model: str) -> bool:
     return model.endswith(MODEL_SUFFIXES)
 
@@ -85,6 +89,12 @@ class MaskConfig:
             "mask": Condition(_has_sparsity, "(one that is found at a sparsity)"),
             "from_torch": one_of(""),
         },
+    )
+    layer_sparsity: str = option(
+        "",
+        "sparsities by hand, as stage3.*=0.99,stem=0: regular expressions of names of layers, the first that matches "
+        "counts; the others share what is left, so that all together have --sparsity",
+        only_with={"mask": Condition(_has_layer_sparsity, "(one that ranks weights once)"), **IF_FOUND},
     )
     mask_scope: str = option(
         "global",

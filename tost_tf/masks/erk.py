@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tost_tf.compat import keras, tf
 from tost_tf.masks.allocate import erdos_renyi_kernel
 from tost_tf.masks.masks import Masks
@@ -16,10 +18,12 @@ def erk(
     sparsity: float,
     seed: int = 0,
     dense_layers: str = "",
+    layer_sparsity: Mapping[str, float] | None = None,
 ) -> Masks:
     """Random pruning with Erdős-Rényi-Kernel densities by layer (Evci et al. 2020)."""
     del dataset
-    return find(MaskSearch(model, sparsity, dense_layers=dense_layers, seed=seed)).masks
+    search = MaskSearch(model, sparsity, dense_layers=dense_layers, seed=seed, layer_sparsity=layer_sparsity)
+    return find(search).masks
 
 
 def find(search: MaskSearch) -> FoundMask:

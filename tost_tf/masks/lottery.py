@@ -227,4 +227,4 @@ def find(search: MaskSearch, options: LotteryOptions) -> FoundMask:
     return FoundMask(masks, search.model.get_weights())
 
 
-METHOD = MaskMethod(find, LotteryOptions, has_scope=False)
+METHOD = MaskMethod(find, LotteryOptions, has_scope=False, has_layer_sparsity=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tost_tf.compat import keras, tf
@@ -16,10 +18,11 @@ def magnitude(
     sparsity: float,
     scope: str = "global",
     dense_layers: str = "",
+    layer_sparsity: Mapping[str, float] | None = None,
 ) -> Masks:
     """Magnitude pruning: the largest |weights| of the model as it is stay."""
     del dataset
-    return find(MaskSearch(model, sparsity, scope, dense_layers)).masks
+    return find(MaskSearch(model, sparsity, scope, dense_layers, layer_sparsity=layer_sparsity)).masks
 
 
 def find(search: MaskSearch) -> FoundMask:

@@ -20,10 +20,11 @@ def random(
     scope: str = "global",
     seed: int = 0,
     dense_layers: str = "",
+    layer_sparsity: Mapping[str, float] | None = None,
 ) -> Masks:
     """Random pruning: a random share of all weights together ("global") or of each layer ("layer")."""
     del dataset
-    return find(MaskSearch(model, sparsity, scope, dense_layers, seed)).masks
+    return find(MaskSearch(model, sparsity, scope, dense_layers, seed, layer_sparsity=layer_sparsity)).masks
 
 
 def find(search: MaskSearch) -> FoundMask:

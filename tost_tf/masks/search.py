@@ -1,7 +1,8 @@
 """What a search for a mask knows, and how scores become a mask.
 
 A mask is a score for each weight, an allocation of weights to layers, and a selection of the highest scores. Layers
-whose path matches `dense_layers` keep all their weights and do not count towards `sparsity`; weights that a pruning
+whose path matches `dense_layers` keep all their weights and do not count towards `sparsity`; layers that have one by
+hand (`layer_sparsity`) have that, and the others what is left; weights that a pruning
 wrapper has masked already stay masked. Exactly round((1 - sparsity) · N) weights stay: of all together with scope
 "global", of each kernel with scope "layer".
 """
@@ -23,6 +24,7 @@ from tost_tf.graph.labels import one_hot
 from tost_tf.graph.left_dense import left_dense
 from tost_tf.graph.logits import classes_of
 from tost_tf.masks.allocate import require_room, uniform
+from tost_tf.masks.layer_sparsity import Shares, require_sparsities, shares
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite, without_pruned
 
@@ -56,6 +58,7 @@ class MaskMethod:
       options: the dataclass of the method's options, `None` if it has none.
       has_scope: whether it looks at the search's scope.
       has_sparsity: whether it looks at the search's sparsity.
+      has_layer_sparsity: whether it looks at the search's sparsities by hand too, as `MaskSearch.select` does.
       is_quick: whether it takes no longer than reading a mask from a file.
     """
 
@@ -63,6 +66,7 @@ class MaskMethod:
     options: type | None = None
     has_scope: bool = True
     has_sparsity: bool = True
+    has_layer_sparsity: bool = True
     is_quick: bool = False
 
 
@@ -81,6 +85,8 @@ class MaskSearch:
       folder: where a long search keeps what it has found so far, `None` for nowhere.
       keep_zeros: whether weights that are zero count as pruned already, like those a pruning wrapper masks; a kernel
         that is zero altogether (as some start) does not.
+      layer_sparsity: sparsities by hand: regular expression of layer paths -> sparsity, the first that matches counts;
+        `None` for none.
 
     Raises:
       TostError: a value is out of range.
@@ -95,12 +101,19 @@ class MaskSearch:
     train: Trainer | None = None
     folder: Path | None = None
     keep_zeros: bool = False
+    layer_sparsity: Mapping[str, float] | None = None
 
     def __post_init__(self):
+        if isinstance(self.sparsity, Mapping):
+            raise TostError(
+                f"sparsity is {str(dict(self.sparsity))[:100]}, it must be one number: give sparsities of some layers "
+                "by layer_sparsity"
+            )
         if not 0 <= self.sparsity < 1:
             raise TostError(f"sparsity is {self.sparsity:g}, it must be at least 0 and below 1")
         if self.scope not in SCOPES:
             raise unknown_name("mask scope", self.scope, SCOPES)
+        require_sparsities(self.layer_sparsity or {})
 
     def weights(self) -> dict[str, tf.Variable]:
         """Weight path -> kernel, of the weights that are ranked."""
@@ -132,13 +145,33 @@ class MaskSearch:
           TostError: a score is not finite, or a layer would have to be empty.
         """
         require_finite(scores)
-        scope = self.scope if allocate is None else "global"
-        require_room({path: score.size for path, score in scores.items()}, self.sparsity, scope)
+        sizes = {path: score.size for path, score in scores.items()}
+        share = self.shares(sizes, self.scope if allocate is None else "global")
         found = without_pruned(scores, self.pruned())
-        if allocate is None and self.scope == "global":
-            return self.found(highest_of_all(found, self.sparsity))
-        shapes = {path: score.shape for path, score in found.items()}
-        return self.found(highest_by_layer(found, (allocate or uniform)(shapes, self.sparsity)))
+        by_hand, others = share.kept(sizes), {path: score for path, score in found.items() if path not in share.own}
+        masks = dict(highest_by_layer({path: found[path] for path in by_hand}, by_hand)) if by_hand else {}
+        if allocate is None and self.scope == "global" and others:
+            masks |= highest_of_all(others, share.rest)
+        elif others:
+            shapes = {path: score.shape for path, score in others.items()}
+            masks |= highest_by_layer(others, (allocate or uniform)(shapes, share.rest))
+        return self.found(Masks(masks))
+
+    def shares(self, sizes: Mapping[str, int], scope: str) -> Shares:
+        """How sparse each layer is by hand, and all others together.
+
+        Args:
+          sizes: weight path -> number of weights, of those that are ranked.
+          scope: of the others, for what must have room.
+
+        Raises:
+          TostError: a layer would have to be empty, or sparsities contradict each other.
+        """
+        share = shares(sizes, self.sparsity, self.layer_sparsity or {})
+        others = {path: size for path, size in sizes.items() if path not in share.own}
+        if others:
+            require_room(others, share.rest, scope)
+        return share
 
     def found(self, masks: Masks) -> FoundMask:
         """The masks of the weights that are ranked, and ones for the others. Kernels that no mask reaches are named."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tost_tf.compat import keras
 from tost_tf.masks.gradient_scores import ExamplesOptions, by_gradients, snip_scores
@@ -19,8 +19,10 @@ def snip(
     sparsity: float,
     scope: str = "global",
     dense_layers: str = "",
+    layer_sparsity: Mapping[str, float] | None = None,
     batches: int | None = None,
 ) -> Masks:
     """SNIP (Lee et al. 2019) on the first `batches` batches (all by default) of images and one-hot labels."""
-    search = MaskSearch(model, sparsity, scope, dense_layers, examples=first_batches(dataset, batches))
+    examples = first_batches(dataset, batches)
+    search = MaskSearch(model, sparsity, scope, dense_layers, examples=examples, layer_sparsity=layer_sparsity)
     return METHOD.find(search, ExamplesOptions()).masks

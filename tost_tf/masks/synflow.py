@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.masks.allocate import kept_count, require_room
+from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch, Scores
 from tost_tf.masks.select import (
@@ -38,6 +38,7 @@ def synflow(
     sparsity: float,
     scope: str = "global",
     dense_layers: str = "",
+    layer_sparsity: Mapping[str, float] | None = None,
     iterations: int = 100,
 ) -> Masks:
     """SynFlow (Tanaka et al. 2020), data-free, in `iterations` steps of exponentially falling density.
@@ -48,30 +49,35 @@ def synflow(
     del dataset
     if iterations < 1:
         raise TostError(f"iterations is {iterations}, it must be at least 1")
-    return find(MaskSearch(model, sparsity, scope, dense_layers), SynFlowOptions(iterations)).masks
+    search = MaskSearch(model, sparsity, scope, dense_layers, layer_sparsity=layer_sparsity)
+    return find(search, SynFlowOptions(iterations)).masks
 
 
 def find(search: MaskSearch, options: SynFlowOptions) -> FoundMask:
     """As `synflow`."""
     search.require_one_copy()
     search.require_finite_weights()
-    iterations, sparsity = options.synflow_iterations, search.sparsity
+    iterations = options.synflow_iterations
     flow = SynapticFlow(search.model)
     start = search.start()
     left = {path: int(mask.sum()) for path, mask in start.items()}
-    require_room({path: mask.size for path, mask in start.items()}, sparsity, search.scope)
+    sizes = {path: mask.size for path, mask in start.items()}
+    share = search.shares(sizes, search.scope)
+    by_layer = [path for path in start if search.scope == "layer" or path in share.own]
+    others = [path for path in start if path not in by_layer]
     # The end is looked at first: what a step on the way asks for would explain nothing to a reader.
-    if search.scope == "layer":
-        require_left({path: kept_count(mask.size, sparsity) for path, mask in start.items()}, left)
-    else:
-        require_left({search.model.name: kept_count(start.size, sparsity)}, {search.model.name: start.kept})
+    require_left({path: kept_count(sizes[path], share.of(path)) for path in by_layer}, left)
+    size, together = (sum(numbers[path] for path in others) for numbers in (sizes, left))
+    require_left({search.model.name: kept_count(size, share.rest)}, {search.model.name: together})
 
     def select(found: Scores, step: int, before: Masks) -> Masks:
         ranked = without_pruned({path: found[path] for path in before}, before)
-        if search.scope == "global":
-            return highest_count_of_all(ranked, falling_count(start.kept, start.size, sparsity, step, iterations))
-        falling = {path: falling_count(left[path], start[path].size, sparsity, step, iterations) for path in start}
-        return highest_by_layer(ranked, falling)
+        falling = {path: falling_count(left[path], sizes[path], share.of(path), step, iterations) for path in by_layer}
+        masks = dict(highest_by_layer({path: ranked[path] for path in by_layer}, falling)) if by_layer else {}
+        if others:
+            count = falling_count(together, size, share.rest, step, iterations)
+            masks |= highest_count_of_all({path: ranked[path] for path in others}, count)
+        return Masks({path: masks[path] for path in before})
 
     return search.found(prune_iteratively(flow.scores, select, start, iterations))
 

@@ -34,4 +34,4 @@ def find(search: MaskSearch) -> FoundMask:
     return search.found(masks)
 
 
-METHOD = MaskMethod(find, has_scope=False, has_sparsity=False, is_quick=True)
+METHOD = MaskMethod(find, has_scope=False, has_sparsity=False, has_layer_sparsity=False, is_quick=True)

@@ -77,6 +77,20 @@ def test_method_of_ones_own_gets_the_search_and_its_options(digits):
     np.testing.assert_array_equal(found.weights[0], 0.3 * model.get_weights()[0])
 
 
+def test_sparsities_by_hand_are_those_of_the_mask(digits):
+    masks = search(make(mask="erk", sparsity=0.9, layer_sparsity="stage3.*=0.95,stem=0"), digits)
+    assert masks.kept == round(0.1 * masks.size) and masks["stem_conv/kernel"].all()
+    in_stage = {path: mask for path, mask in masks.items() if path.startswith("stage3")}
+    assert all(mask.sum() == round(0.05 * mask.size) for mask in in_stage.values()) and len(in_stage) == 6
+
+    def mine(search):
+        return FoundMask(tost.masks.random(search.model, sparsity=0.9))
+
+    not_heeded = pytest.raises(TostError, match="--mask=mine does not heed --layer_sparsity")
+    with MASKS.temporarily("mine", MaskMethod(mine)), not_heeded:
+        search(make(mask="mine", sparsity=0.9, layer_sparsity="stem=0"), digits)
+
+
 def test_shuffled_on_request(digits):
     plain, shuffled = (search(make(mask="magnitude", mask_shuffle=flag), digits) for flag in (False, True))
     assert shuffled == plain.shuffled(0) and shuffled != plain

@@ -26,6 +26,7 @@ from tost_tf.files import write_json
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.graph.left_dense import LeftDense, left_dense
 from tost_tf.graph.weights import load_weights, save_weights
+from tost_tf.masks.layer_sparsity import parsed_layer_sparsity
 from tost_tf.masks.masks import Masks, read_mask_arrays
 from tost_tf.masks.search import FoundMask, MaskSearch
 from tost_tf.registry import MASKS
@@ -137,13 +138,27 @@ def _found(config: RunConfig, model: keras.Model, data: ImageData, folder: Path)
         train=lambda *arguments: _train_round(config, data, *arguments),
         folder=folder,
         keep_zeros=mask.keep_zeros and method.has_sparsity and config.brings_weights,
+        layer_sparsity=parsed_layer_sparsity(mask.layer_sparsity),
     )
     _tell_of_zeros(search)
     options = config.method_options(method.options)
     try:
-        return method.find(search) if options is None else method.find(search, options)
+        found = method.find(search) if options is None else method.find(search, options)
     except NonFiniteLoss as error:
         raise TostError(f"the search for the mask stopped, {error}: a lower --learning_rate may help") from None
+    _require_by_hand(mask, search, found.masks)
+    return found
+
+
+def _require_by_hand(mask: MaskConfig, search: MaskSearch, masks: Masks) -> None:
+    """Raises `TostError` if a method (of the user's own, say) did not look at the sparsities by hand."""
+    sizes = {path: masks[path].size for path in search.weights()} if mask.layer_sparsity else {}
+    for path, count in search.shares(sizes, "global").kept(sizes).items() if sizes else ():
+        if masks[path].sum() != count:
+            raise TostError(
+                f"--mask={mask.mask} does not heed --layer_sparsity: it keeps {masks[path].sum()} weights of {path} "
+                f"instead of {count}"
+            )
 
 
 def _tell_of_zeros(search: MaskSearch) -> None:

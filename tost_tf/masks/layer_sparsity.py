@@ -1,0 +1,112 @@
+"""Sparsities by hand: some layers have their own, the others share what is left."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+from tost_tf.errors import TostError
+from tost_tf.masks.allocate import kept_count
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """How sparse layers are.
+
+    Attributes:
+      own: weight path -> sparsity, of the layers that have one by hand.
+      rest: the sparsity of all others together, at which all layers together have the sparsity that is asked for.
+    """
+
+    own: dict[str, float]
+    rest: float
+
+    def of(self, path: str) -> float:
+        """The sparsity of a weight by hand, or that of the others."""
+        return self.own.get(path, self.rest)
+
+    def kept(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Weight path -> how many weights stay, of the layers that have a sparsity by hand."""
+        return {path: kept_count(sizes[path], sparsity) for path, sparsity in self.own.items()}
+
+
+def parsed_layer_sparsity(text: str) -> dict[str, float]:
+    """'stage3.*=0.99,stem=0' as {"stage3.*": 0.99, "stem": 0.0}; a comma may be part of a regular expression.
+
+    Raises:
+      TostError: it is not of that form, or a sparsity or an expression is not one.
+    """
+    found: dict[str, float] = {}
+    place = 0
+    while place < len(text):
+        match = re.compile(r"(.+?)=([^=,]*)(?:,|$)").match(text, place)
+        if match is None:
+            raise TostError(f"{text[place:][:60]!r} is not of the form PATTERN=SPARSITY,PATTERN=SPARSITY")
+        pattern, value = match[1].strip(), match[2].strip()
+        try:
+            number = float(value)
+        except ValueError:
+            raise TostError(f"{pattern!r} has the sparsity {value!r}, which is not a number") from None
+        if pattern in found:
+            raise TostError(f"{pattern!r} is there twice")
+        found[pattern] = number
+        place = match.end()
+    require_sparsities(found)
+    return found
+
+
+def require_sparsities(layer_sparsity: Mapping[str, float]) -> None:
+    """Raises `TostError` for what is no regular expression, and for a sparsity out of range."""
+    for pattern, sparsity in layer_sparsity.items():
+        if not 0 <= sparsity < 1:
+            raise TostError(f"{pattern!r} has the sparsity {sparsity:g}, it must be at least 0 and below 1")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise TostError(f"{pattern!r} is not a regular expression: {error}") from None
+
+
+def shares(sizes: Mapping[str, int], sparsity: float, layer_sparsity: Mapping[str, float]) -> Shares:
+    """How sparse each layer is by hand, and all others together.
+
+    Args:
+      sizes: weight path -> number of weights, of all weights that are ranked.
+      sparsity: of all of them together.
+      layer_sparsity: regular expression of layer or weight paths -> sparsity; the first that matches counts.
+
+    Raises:
+      TostError: an expression has no layer, a layer would be empty, or the others cannot make up for the sparsity.
+    """
+    if not layer_sparsity:
+        return Shares({}, sparsity)
+    own: dict[str, float] = {}
+    for pattern, value in layer_sparsity.items():
+        matched = [path for path in sizes if re.search(pattern, path.rpartition("/")[0]) or re.search(pattern, path)]
+        fresh = [path for path in matched if path not in own]
+        if not fresh:
+            why = "that an earlier one does not" if matched else "that is pruned"
+            raise TostError(f"layer_sparsity has {pattern!r}, which matches no layer {why}")
+        own |= dict.fromkeys(fresh, value)
+    kept = Shares(own, sparsity).kept(sizes)
+    empty = [path for path, count in kept.items() if not count]
+    if empty:
+        raise TostError(f"at layer_sparsity {own[empty[0]]:g} no weight would be left in {empty[0]}")
+    others = [path for path in sizes if path not in own]
+    size, every = sum(sizes[path] for path in others), sum(sizes.values())
+    left = kept_count(every, sparsity) - sum(kept.values())
+    if not others:
+        if left:
+            given = 1 - sum(kept.values()) / every
+            raise TostError(
+                f"layer_sparsity names every layer and makes sparsity {given:.6f} of all together, not {sparsity:g}: "
+                "give that, or leave a layer out"
+            )
+        return Shares(own, sparsity)
+    if not len(others) <= left <= size:
+        raise TostError(
+            f"sparsity {sparsity:g} keeps {kept_count(every, sparsity)} of {every} weights, of which "
+            f"{sum(kept.values())} are in layers that layer_sparsity names: the {len(others)} others, with {size} "
+            f"weights, would have to keep {left}"
+        )
+    return Shares(own, 1 - left / size)
