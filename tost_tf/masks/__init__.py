@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tost_tf.masks.connection import depends_on_input
 from tost_tf.masks.erk import erk
 from tost_tf.masks.grasp import grasp
 from tost_tf.masks.lottery import lottery
@@ -12,4 +13,4 @@ from tost_tf.masks.snip import snip
 from tost_tf.masks.synflow import synflow
 from tost_tf.masks.zeros import zeros
 
-__all__ = ["Masks", "erk", "grasp", "lottery", "magnitude", "random", "snip", "synflow", "zeros"]
+__all__ = ["Masks", "depends_on_input", "erk", "grasp", "lottery", "magnitude", "random", "snip", "synflow", "zeros"]

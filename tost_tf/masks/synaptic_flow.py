@@ -54,6 +54,16 @@ class SynapticFlow:
             return tape.gradient(flow, kernels, unconnected_gradients="zero")
 
         self._gradients = gradients
+        self._ones = ones if len(ones) > 1 else ones[0]
+
+    def has_path(self, masks: Mapping[str, np.ndarray]) -> bool:
+        """Whether any path of weights that the masks keep leads from the input to an output."""
+        for path, kernel in self._kernels.items():
+            # Scaled, so that the number of paths through a deep network is a number still.
+            scale = np.sqrt(np.prod(kernel.shape[:-1]))
+            kernel.assign(self._absolute[path] * masks.get(path, 1) / scale)
+        outputs = tf.nest.flatten(self._copy(self._ones, training=False))
+        return not all(np.all(np.asarray(output) == 0) for output in outputs)
 
     def scores(self, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The scores by weight path, with only the weights the masks keep in place."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from tost_tf.compat import keras
+from tost_tf.masks.connection import depends_on_input
 from tost_tf.masks.masks import Masks
 
+NO_PATH = "no path of kept weights leads from the input to the logits: they are the same for every input"
 
-def mask_table(masks: Masks) -> str:
-    """A line for each layer: shape, kept weights, density, and whether it has collapsed; the last line is the total."""
+
+def mask_table(masks: Masks, model: keras.Model | None = None) -> str:
+    """A line for each layer: shape, kept weights, density, and whether it has collapsed; the last line is the total.
+
+    With the model that the masks are for, there is one more line where its logits do not depend on its input.
+    """
     width = max(len(path) for path in masks)
     lines = [f"{'layer':{width}}  {'shape':>18}  {'kept':>10}  {'density':>7}"]
     for path, mask in masks.items():
@@ -14,4 +21,6 @@ def mask_table(masks: Masks) -> str:
         note = "" if kept else "  collapsed"
         lines.append(f"{path:{width}}  {shape:>18}  {kept:10,}  {kept / mask.size:7.4f}{note}")
     lines.append(f"{'all':{width}}  {'':>18}  {masks.kept:10,}  {masks.kept / masks.size:7.4f}")
+    if model is not None and not depends_on_input(model, masks):
+        lines.append(NO_PATH)
     return "\n".join(lines)

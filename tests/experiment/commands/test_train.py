@@ -21,7 +21,7 @@ EPOCHS = 5
 RESULT_KEYS = """
     test_accuracy validation_accuracy test_accuracy_last test_loss best_epoch sparsity layer_sparsity parameters
     nonzero_parameters macs nonzero_macs recipe mask model dataset epochs seed train_seconds mask_seconds
-    images_per_second collapsed_layers versions
+    images_per_second collapsed_layers logits_depend_on_input versions
 """
 
 

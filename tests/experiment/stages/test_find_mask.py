@@ -15,6 +15,7 @@ from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.stages import find_mask
 from tost_tf.experiment.stages.find_mask import search_mask
 from tost_tf.experiment.stages.stage import RunNetwork
+from tost_tf.files import read_json
 from tost_tf.graph.weights import save_weights
 from tost_tf.masks.lottery import LotteryOptions
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
@@ -125,6 +126,24 @@ def test_found_mask_is_kept_with_its_report_and_collapse_is_told(digits, tmp_pat
     assert network.masks == search(config, digits, model=model)
     assert network.masks.collapsed_layers[0] == "stage2_block1_conv1/kernel"
     assert "no weight is left in stage2_block1_conv1/kernel" in caplog.text
+
+
+def test_network_that_is_cut_is_named(digits, tmp_path, caplog):
+    config, directory = make(mask="magnitude", sparsity=0.9), RunDirectory(tmp_path)
+    model = build_model(config, digits)
+    run = Run(config, digits, directory)
+    find_mask.compute(run, RunNetwork(model))
+    assert read_json(directory.mask_report)["logits_depend_on_input"] is True
+    find_mask.read(run, RunNetwork(model))
+    assert "cannot learn" not in caplog.text
+    masks = dict(tost.Masks.load(directory.mask))
+    tost.Masks(masks | {"stem_conv/kernel": 0 * masks["stem_conv/kernel"]}).save(tmp_path / "cut.npz")
+    config = make(mask_file=str(tmp_path / "cut.npz"), sparsity=0.95)
+    run = Run(config, digits, directory)
+    find_mask.compute(run, RunNetwork(model))
+    assert read_json(directory.mask_report)["logits_depend_on_input"] is False
+    find_mask.read(run, RunNetwork(model))
+    assert "no path of kept weights leads from the input to the logits" in caplog.text
 
 
 def test_ticket_of_another_data_set(digits, tmp_path):

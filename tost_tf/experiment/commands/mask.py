@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tost_tf.compat import keras
-    from tost_tf.graph.left_dense import LeftDense
     from tost_tf.masks.masks import Masks
 
 SUMMARY = "Finds a mask for a network and saves it; prints and draws what is left of each layer."
@@ -49,28 +48,29 @@ def main(arguments: Sequence[str]) -> None:
         raise TostError("--mask=none is not a mask: choose how to find one")
 
     from tost_tf.drawing import require_drawing
+    from tost_tf.graph.left_dense import left_dense
     from tost_tf.report.figures import sparsity_by_layer
     from tost_tf.report.mask_table import mask_table
 
     require_drawing()
-    masks, left = _find(config, options)
+    masks, model = _find(config, options)
     masks.save(out)
     picture = out.with_suffix(".png")
     source = config.mask_label
     sparsity_by_layer(masks.layer_sparsity, masks.sparsity, picture, f"{config.model.model}, mask from {source}")
-    print(mask_table(masks))
+    print(mask_table(masks, model))
+    left = left_dense(model, config.mask.dense_layers)
     if left.sizes:
         print(f"\n{left}; sparsity of all kernels {left.sparsity(masks.size - masks.kept):.4f}")
     print(f"\nmask     {out}\npicture  {picture}")
 
 
-def _find(config: RunConfig, options: MaskOptions) -> tuple[Masks, LeftDense]:
+def _find(config: RunConfig, options: MaskOptions) -> tuple[Masks, keras.Model]:
     from tost_tf.data.load import load
     from tost_tf.experiment.name_map import read_name_map
     from tost_tf.experiment.run.folder import RunDirectory
     from tost_tf.experiment.run.network import build_model
     from tost_tf.experiment.stages.find_mask import mask_report, search_mask
-    from tost_tf.graph.left_dense import left_dense
     from tost_tf.masks.masks import read_mask_arrays
 
     mask, out = config.mask, Path(options.out)
@@ -79,19 +79,19 @@ def _find(config: RunConfig, options: MaskOptions) -> tuple[Masks, LeftDense]:
     read_name_map(mask.name_map)
     data = load(config.data)
     model = build_model(config, data)
-    left = left_dense(model, mask.dense_layers)
     search = RunDirectory(out.with_name(f"{out.stem}_search"))
     if mask.mask == "lottery" and not mask.file:
         search.claim(config)  # the search takes long, and resumes where it was stopped
     start = time.perf_counter()
     found = search_mask(config, model, data, search.lottery)
-    write_json(out.with_suffix(".json"), mask_report(found.masks, left, time.perf_counter() - start))
+    seconds = time.perf_counter() - start
     if found.weights is not None:
         model.set_weights(found.weights)
         _save_weights(model, out, "the ticket's weights")
-    elif arrays is not None:
+    write_json(out.with_suffix(".json"), mask_report(found.masks, seconds, model, mask.dense_layers))
+    if arrays is not None:
         _take_weights(config, model, arrays, out)
-    return found.masks, left
+    return found.masks, model
 
 
 def _take_weights(config: RunConfig, model: keras.Model, arrays: Mapping[str, np.ndarray], out: Path) -> None:

@@ -42,6 +42,8 @@ def summary(result: dict[str, Any], directory: RunDirectory, seconds: float | No
     ]
     if layers:
         lines.insert(3, f"collapsed      no weight is left in {', '.join(layers)}")
+    if not result.get("logits_depend_on_input", True):
+        lines.insert(3, "disconnected   no path of kept weights leads from the input to the logits, which are constant")
     return "\n".join(lines)
 
 

@@ -17,10 +17,13 @@ from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.rows import read_rows
 from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.stages.export import final_network
+from tost_tf.experiment.stages.find_mask import DEPENDS
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
 from tost_tf.files import read_json, write_json
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.graph.left_dense import left_dense
+from tost_tf.masks.connection import depends_on_input
+from tost_tf.masks.sparsify import masks_of_zeros
 from tost_tf.report.figures import learning_curves, sparsity_by_layer
 from tost_tf.report.mask_updates import draw_mask_updates
 from tost_tf.versions import versions
@@ -85,6 +88,7 @@ def _result(
         "mask_seconds": round(directory.read_mask_seconds(), 3),
         "images_per_second": round(images / seconds, 1) if seconds else 0.0,
         "collapsed_layers": network.masks.collapsed_layers if network.masks is not None else [],
+        DEPENDS: depends_on_input(final, masks_of_zeros(final)),
         "versions": versions(),
     }
 

@@ -22,16 +22,20 @@ from tost_tf.experiment.run.callbacks import NonFiniteLoss, StopOnNonFiniteLoss
 from tost_tf.experiment.run.optimizer import make_optimizer, rate_callback
 from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
-from tost_tf.files import write_json
+from tost_tf.files import read_json, write_json
 from tost_tf.graph.kernels import prunable_weights
-from tost_tf.graph.left_dense import LeftDense, left_dense
+from tost_tf.graph.left_dense import left_dense
 from tost_tf.graph.weights import load_weights, save_weights
+from tost_tf.masks.connection import depends_on_input
 from tost_tf.masks.layer_sparsity import parsed_layer_sparsity
 from tost_tf.masks.masks import Masks, read_mask_arrays
 from tost_tf.masks.search import FoundMask, MaskSearch
 from tost_tf.registry import MASKS
+from tost_tf.report.mask_table import NO_PATH
 from tost_tf.training.learning_rate import default_drops
 from tost_tf.training.losses import cross_entropy
+
+DEPENDS = "logits_depend_on_input"
 
 
 def compute(run: Run, network: RunNetwork) -> None:
@@ -44,10 +48,11 @@ def compute(run: Run, network: RunNetwork) -> None:
     found = search_mask(run.config, network.dense, run.data, directory.lottery)
     masks = found.masks
     # The mask last: where it is, everything that belongs to it is.
-    left = left_dense(network.dense, run.config.mask.dense_layers)
-    write_json(directory.mask_report, mask_report(masks, left, time.perf_counter() - start))
+    seconds = time.perf_counter() - start
     if found.weights is not None:
         network.dense.set_weights(found.weights)
+    write_json(directory.mask_report, mask_report(masks, seconds, network.dense, run.config.mask.dense_layers))
+    if found.weights is not None:
         save_weights(network.dense, directory.ticket_weights)
     masks.save(directory.mask)
 
@@ -68,6 +73,8 @@ def read(run: Run, network: RunNetwork) -> None:
             "no weight is left in %s: a gradient passes there only by a shortcut, if there is one",
             ", ".join(masks.collapsed_layers),
         )
+    if not read_json(run.directory.mask_report).get(DEPENDS, True):
+        logging.warning("the network cannot learn: %s", NO_PATH)
     network.masks = masks
 
 
@@ -80,8 +87,9 @@ STAGE = Stage(
 )
 
 
-def mask_report(masks: Masks, left: LeftDense, seconds: float) -> dict[str, Any]:
-    """What `mask.json` says of masks that took so many seconds to find, and of the kernels left dense."""
+def mask_report(masks: Masks, seconds: float, model: keras.Model, dense_layers: str = "") -> dict[str, Any]:
+    """What `mask.json` says of masks of a model that took so many seconds to find, and of the kernels left dense."""
+    left = left_dense(model, dense_layers)
     return {
         "mask_seconds": seconds,
         "sparsity": masks.sparsity,
@@ -89,6 +97,7 @@ def mask_report(masks: Masks, left: LeftDense, seconds: float) -> dict[str, Any]
         "left_dense": left.shares,
         "layer_sparsity": masks.layer_sparsity,
         "collapsed_layers": masks.collapsed_layers,
+        DEPENDS: depends_on_input(model, masks),
     }
 
 

@@ -1,0 +1,64 @@
+"""Whether anything of the input still reaches the output of a masked network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+from tost_tf.graph.kernels import prunable_weights
+from tost_tf.masks.synaptic_flow import SynapticFlow
+
+EXAMPLES = 4
+ROUNDING = 1e-5  # by which outputs may differ and be the same number, relative to the largest
+
+
+def depends_on_input(model: keras.Model, masks: Mapping[str, np.ndarray]) -> bool:
+    """Whether the outputs of a network with these masks depend on its input at all.
+
+    They do not where every path from the input to the output has a pruned weight in it, for which no layer has to be
+    empty. What shortcuts carry counts. Random inputs are tried first, so that most networks take one forward pass.
+
+    Args:
+      model: a functional or Sequential tf_keras model; its weights are as before afterwards.
+      masks: weight path -> 0/1; weights without one are all kept.
+
+    Returns:
+      `True` also for a network whose inputs have no fixed size, or are no numbers: it is not looked at.
+    """
+    for tensor in model.inputs:
+        if not (tensor.shape[1:].is_fully_defined() and (tensor.dtype.is_floating or tensor.dtype.is_integer)):
+            return True
+    return _differ(model, masks) or SynapticFlow(model, paths_only=True).has_path(masks)
+
+
+def _differ(model: keras.Model, masks: Mapping[str, np.ndarray]) -> bool:
+    """Whether random inputs give outputs that differ from each other."""
+    generator = np.random.default_rng(0)
+    inputs = [tf.constant(_random(generator, tensor), tensor.dtype) for tensor in model.inputs]
+    with _masked(model, masks):
+        outputs = tf.nest.flatten(model(inputs if len(inputs) > 1 else inputs[0], training=False))
+    values = [np.asarray(output, np.float64) for output in outputs]
+    return any(np.ptp(value, axis=0).max() > ROUNDING * np.abs(value).max() for value in values if value.size)
+
+
+def _random(generator: np.random.Generator, tensor: tf.Tensor) -> np.ndarray:
+    shape = (EXAMPLES, *tensor.shape[1:])
+    # Of what is counted (words, say) 0 and 1 are always there.
+    return generator.normal(size=shape) if tensor.dtype.is_floating else generator.integers(0, 2, shape)
+
+
+@contextmanager
+def _masked(model: keras.Model, masks: Mapping[str, np.ndarray]) -> Iterator[None]:
+    """The kernels are masked as long as the block lasts."""
+    weights = prunable_weights(model)
+    before = {path: weight.numpy() for path, weight in weights.items() if path in masks}
+    try:
+        for path, value in before.items():
+            weights[path].assign(value * masks[path])
+        yield
+    finally:
+        for path, value in before.items():
+            weights[path].assign(value)
