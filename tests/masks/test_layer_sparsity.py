@@ -93,6 +93,7 @@ def test_sparsity_out_of_range_is_refused(small_model, value):
 def test_text_of_a_flag():
     assert parsed_layer_sparsity("stage3.*=0.99,stem=0") == {"stage3.*": 0.99, "stem": 0.0}
     assert parsed_layer_sparsity("conv\\d{1,2}=0.9, logits = .5") == {"conv\\d{1,2}": 0.9, "logits": 0.5}
+    assert parsed_layer_sparsity("stem=35%,logits=7.5%") == {"stem": 0.35, "logits": 0.075}
     assert parsed_layer_sparsity("") == {}
     for text, message in (
         ("stem", "'stem' is not of the form PATTERN=SPARSITY"),

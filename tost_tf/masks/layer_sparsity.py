@@ -32,7 +32,9 @@ class Shares:
 
 
 def parsed_layer_sparsity(text: str) -> dict[str, float]:
-    """'stage3.*=0.99,stem=0' as {"stage3.*": 0.99, "stem": 0.0}; a comma may be part of a regular expression.
+    """'stage3.*=0.99,stem=0' as {"stage3.*": 0.99, "stem": 0.0}, and '99%' is 0.99.
+
+    A comma may be part of a regular expression.
 
     Raises:
       TostError: it is not of that form, or a sparsity or an expression is not one.
@@ -45,7 +47,7 @@ def parsed_layer_sparsity(text: str) -> dict[str, float]:
             raise TostError(f"{text[place:][:60]!r} is not of the form PATTERN=SPARSITY,PATTERN=SPARSITY")
         pattern, value = match[1].strip(), match[2].strip()
         try:
-            number = float(value)
+            number = float(value[:-1]) / 100 if value.endswith("%") else float(value)
         except ValueError:
             raise TostError(f"{pattern!r} has the sparsity {value!r}, which is not a number") from None
         if pattern in found:

@@ -27,7 +27,7 @@ def from_file(small) -> list[str]:
 
 
 def in_torch(path: str, array: np.ndarray) -> np.ndarray:
-    """A kernel of the little network, or its mask, as PyTorch keeps it; the classifier is behind 3x3 pixels of 8 channels."""
+    """A kernel of the little network, or its mask, as PyTorch has it; the classifier reads 3x3 pixels of 8 channels."""
     if path == "logits/kernel":
         return np.ascontiguousarray(array.T.reshape(10, 3, 3, 8).transpose(0, 3, 1, 2).reshape(10, 72))
     return np.ascontiguousarray(array.transpose(3, 2, 0, 1))
