@@ -25,6 +25,15 @@ def test_names_that_differ_by_numbers_are_in_their_order():
     assert list(found.values()) == ["features.3", "features.7", "features.10"]
 
 
+def test_modules_in_a_row_are_in_their_order_whatever_the_layers_are_called():
+    theirs, ours = ["model.10.0", "model.2.3", "model.2.0"], ["stem_bn", "block1_depthwise_bn", "block1_pointwise_bn"]
+    assert list(pairs(theirs, ours).values()) == ["model.2.0", "model.2.3", "model.10.0"]
+    with pytest.raises(TostError, match="cannot be told by name"):
+        pairs(["model.2", "other.3", "model.10"], ours)
+    with pytest.raises(TostError, match="cannot be told by name"):
+        pairs(["layer1.0.bn1", "layer1.0.bn2", "layer1.1.bn1"], ours)
+
+
 def test_shortcut_of_a_bottleneck_is_not_its_last_convolution():
     """Both have one shape, and "downsample" comes after "conv3" in the alphabet, whatever the order of the layers."""
     theirs = ["layer1.0.conv3", "layer1.0.downsample.0", "layer1.1.conv3"]
@@ -51,7 +60,9 @@ def test_stem_is_what_stands_alone():
         (("input", "hidden", "body", "output"), ("dense", "dense_1", "dense_2", "dense_3")),
         (("first", "second"), ("dense", "dense_1")),
         (("layer1.0.conv3", "layer1.0.downsample.0"), ("conv2_block1_0_conv", "conv2_block1_3_conv")),
-        (("layer.0", "layer.1"), ("dense_9", "dense_8")),  # the numbers here say otherwise than the order of the layers
+        (("blocks.0", "features.0"), ("conv2d", "conv2d_1")),  # the alphabet says nothing
+        (("conv1", "block1.conv"), ("conv2d", "conv2d_1")),
+        (("fc1", "fc2"), ("dense_9", "dense_8")),  # the numbers here say otherwise than the order of the layers
     ],
 )
 def test_what_names_and_order_do_not_tell_is_refused(theirs, ours):
@@ -74,6 +85,9 @@ def test_order_that_contradicts_the_shapes_is_refused():
     ours = {"dense": SQUARE, "dense_1": SQUARE, "dense_2": WIDE}
     with pytest.raises(TostError, match="by shape layer.1 would be dense_2 and layer.2 be dense_1"):
         match(theirs, ours, {})
+    row = {name.replace("layer", "features"): kind for name, kind in theirs.items()}
+    with pytest.raises(TostError, match="their order contradicts that"):
+        match(row, {"stem": SQUARE, "body": SQUARE, "logits": WIDE}, {})
     assert match(theirs, {"dense": SQUARE, "dense_1": WIDE, "dense_2": SQUARE}, {}) == {
         "dense": "layer.0",
         "dense_1": "layer.1",

@@ -192,6 +192,26 @@ def test_whole_resnet_by_its_names():
     assert np.array_equal(model.get_layer("logits").kernel, state["linear.weight"].T)
 
 
+def test_whole_mobilenet_by_its_numbers():
+    """A `Sequential` of PyTorch: names say nothing but the order."""
+    source, model = (tost.models.build("mobilenet", (8, 8, 3), 10, 0.1) for _ in range(2))
+    state = {}
+    for number, layer in enumerate(source.layers):
+        name = f"features.{number}"
+        if isinstance(layer, layers.BatchNormalization):
+            state |= normalization(name, layer.gamma.shape[0])
+            layer.set_weights([state[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")])
+        elif layer.weights:
+            kernel, *bias = layer.get_weights()
+            if isinstance(layer, layers.DepthwiseConv2D):
+                kernel = kernel.transpose(2, 3, 0, 1).reshape(-1, 1, *kernel.shape[:2])
+            else:
+                kernel = np.moveaxis(kernel, (-1, -2), (0, 1))
+            state |= {f"{name}.weight": kernel} | {f"{name}.bias": value for value in bias}
+    load_torch_weights(model, state)
+    assert all(np.array_equal(a, b) for a, b in zip(source.get_weights(), model.get_weights(), strict=True))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

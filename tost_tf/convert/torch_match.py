@@ -31,8 +31,9 @@ def match(
 ) -> dict[str, str]:
     """Pairs modules with layers: those in `names` as it says, those of the same name, the others by kind and order.
 
-    Of one kind, all are paired in order if their names differ by numbers only, and likewise in groups of names with the
-    same words, where those of the two sides answer one another ("downsample" is "shortcut").
+    Of one kind, modules of a `Sequential` ("features.0", "features.3") are paired in order; others are if their names
+    differ by numbers only, and likewise in groups of names with the same words, where those of the two sides answer one
+    another ("downsample" is "shortcut").
 
     Args:
       theirs: module -> kind (what must be the same, such as a shape).
@@ -105,6 +106,8 @@ def _in_order(theirs: Sequence[str], ours: Sequence[str], every: Mapping[str, Ki
     """Pairs of one kind."""
     if len(theirs) == 1:
         return {ours[0]: theirs[0]}
+    if len({_in_row(name) for name in theirs}) == 1 and _in_row(theirs[0]) is not None:
+        return dict(zip(ours, sorted(theirs, key=natural), strict=True))
     left = _by_words(theirs, every)
     rest = _by_words(ours, ours)
     alike = [words for words in rest if words in left]
@@ -116,7 +119,8 @@ def _in_order(theirs: Sequence[str], ours: Sequence[str], every: Mapping[str, Ki
         groups = []
     pairs = {}
     for names, paths in groups or [(theirs, ())]:
-        if len(names) != len(paths) or list(paths) != sorted(paths, key=natural):
+        has_order = len({_pattern(name) for name in names}) == 1 and list(paths) == sorted(paths, key=natural)
+        if len(names) != len(paths) or not has_order:
             raise TostError(
                 f"which of {shown(theirs)} in the file is which of {shown(ours)} in the model cannot be told by name "
                 "or order, and they have the same shape: give a name_map"
@@ -130,15 +134,28 @@ def _require_one_order(pairs: Mapping[str, str], ours: Sequence[str], theirs: Ma
     by_name = {name: path for path, name in pairs.items()}
     groups = defaultdict(list)
     for name in by_name:
-        groups[theirs[name][0], _words(name, theirs)].append(name)
+        row = _in_row(name)
+        groups[theirs[name][0], _pattern(name) if row is None else f"{row}.#"].append(name)
     for names in groups.values():
         for one, other in itertools.pairwise(sorted(names, key=natural)):
             first, second = by_name[one], by_name[other]
-            if ours.index(first) > ours.index(second) and _words(first, ours) == _words(second, ours):
+            one_kind = _in_row(one) is not None or _words(first, ours) == _words(second, ours)
+            if one_kind and ours.index(first) > ours.index(second):
                 raise TostError(
                     f"by shape {one} would be {first} and {other} be {second}, and their order contradicts that: give "
                     "a name_map"
                 )
+
+
+def _in_row(name: str) -> str | None:
+    """The one word before the numbers in a name of modules that are called one after the other ("features.3.0")."""
+    match = re.fullmatch(r"(?:(\w*?)\.)?\d+(?:\.\d+)*", name)
+    return match and (match[1] or "")
+
+
+def _pattern(name: str) -> str:
+    """The name without what numbers it: digits, and letters that stand alone ("conv_a")."""
+    return re.sub(r"(?<![a-z])[a-z](?![a-z])|\d+", "#", name.lower())
 
 
 def _by_words(names: Sequence[str] | Mapping[str, str], every: Sequence[str] | Mapping[str, Kind]) -> dict:

@@ -42,3 +42,11 @@ def test_of_ghosts_that_were_not_there_or_are_kept_nothing_is_said(tmp_path):
         directory.write_metrics(rows(alphas, betas))
         text = summary(RESULT, directory)
         assert "ghosts   " not in text and "from launch" not in text
+
+
+def test_network_that_is_cut_is_named(tmp_path):
+    directory = RunDirectory(tmp_path)
+    directory.write_metrics(rows([0, 0], [float("inf")] * 2))
+    for depends, count in ((True, 0), (False, 1)):
+        text = summary(RESULT | {"logits_depend_on_input": depends}, directory)
+        assert text.count("disconnected   no path of kept weights leads from the input to the logits") == count
