@@ -160,6 +160,32 @@ def test_unknown_order_is_refused(scramble):
         load_torch_weights(model, {"fc.weight": numbers(7, 60), "fc.bias": numbers(7)})
 
 
+def test_transposed_convolution():
+    image = keras.Input((3, 4, 2))
+    model = keras.Model(image, layers.Conv2DTranspose(5, (2, 3), name="up")(image))
+    state = {"up.weight": numbers(2, 5, 2, 3), "up.bias": numbers(5)}
+    load_torch_weights(model, state)
+    x, expected = numbers(4, 2, 3, 4), np.zeros((4, 5, 4, 6), np.float32)
+    for i, j in np.ndindex(2, 3):
+        expected[:, :, i : i + 3, j : j + 4] += np.einsum("nchw,co->nohw", x, state["up.weight"][:, :, i, j])
+    expected += state["up.bias"][:, None, None]
+    np.testing.assert_allclose(model(x.transpose(0, 2, 3, 1)), expected.transpose(0, 2, 3, 1), atol=1e-4)
+
+
+def test_kernels_kept_in_another_way_are_refused():
+    """The gates of a GRU are in another order there, and what is inside a layer is not seen."""
+    words = keras.Input((5, 3))
+    memory = keras.Model(words, layers.GRU(4, name="memory")(words))
+    masks = {"memory.weight_ih_l0": np.ones((12, 3)), "memory.weight_hh_l0": np.ones((12, 4))}
+    with pytest.raises(TostError, match="memory/.*: how the weights of a GRU are kept there is not known; leave"):
+        masks_from_torch(masks, memory)
+    inside = keras.Sequential([layers.InputLayer((2, 2, 3)), layers.Flatten(), layers.Dense(4, name="fc")])
+    images = keras.Input((5, 2, 2, 3))
+    model = keras.Model(images, layers.TimeDistributed(inside, name="each")(images))
+    with pytest.raises(TostError, match="fc/kernel cannot be taken from PyTorch: it is part of another layer; leave"):
+        masks_from_torch({"fc.weight": np.ones((4, 12))}, model)
+
+
 def test_words_come_in_the_same_order():
     words = keras.Input((5,), dtype=tf.int32)
     x = layers.Flatten()(layers.Embedding(11, 3, name="words")(words))

@@ -17,6 +17,8 @@ from tost_tf.graph.kernels import is_ranked, prunable_weights
 from tost_tf.masks.masks import Masks
 
 Say = Callable[[str], None]
+# Of a layer in another one, which the graph does not show.
+INSIDE = Order("unknown", None, "it is part of another layer")
 
 
 def masks_from_torch(
@@ -86,7 +88,8 @@ def from_torch(
     pairs = match(kernel_kinds(modules), kinds, given, spare)
     found = {}
     for layer, name in pairs.items():
-        path, order = ours[layer], (orders or {}).get(path_of_layer(ours[layer]))
+        path = ours[layer]
+        order = None if orders is None else orders.get(path_of_layer(path), INSIDE)
         require_order(path, order)
         source, mask = modules[name].kernel_name, masks[name]
         say(f"{source} -> {path}" + ("" if mask is not None else " (no mask in the file: stays dense)"))
@@ -134,8 +137,8 @@ def require_order(path: str, order: Order | None) -> None:
     """Raises `TostError` where the order of what a layer reads in PyTorch is not known."""
     if order is not None and not order.has_known_channels:
         raise TostError(
-            f"{path} cannot be taken from PyTorch: behind {order.reason or 'a reshape'} it is not known in which order "
-            "its inputs are there; leave the layer out (by dense_layers or new_layers), or convert its weights yourself"
+            f"{path} cannot be taken from PyTorch: {order.reason or 'a reshape before it is not understood'}; leave "
+            "the layer out (by dense_layers or new_layers), or convert its weights yourself"
         )
 
 

@@ -8,7 +8,7 @@ through the graph; where it cannot be known, it is said which layer is the reaso
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ IN_PLACE = (
     *("Cropping3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Resizing", "CenterCrop", "RandomCrop"),
     *("RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomContrast", "RandomBrightness"),
 )
+SEQUENCES = ("Embedding", "LSTM", "GRU", "SimpleRNN", "Bidirectional", "MultiHeadAttention")
 MERGES = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
 ELEMENTWISE = (
     *("nn.relu", "nn.relu6", "nn.silu", "nn.swish", "nn.gelu", "nn.elu", "nn.leaky_relu", "math.sigmoid", "math.tanh"),
@@ -42,7 +43,7 @@ class Order:
         `places` says; "either", where the channels are the same and what a flattening gives is not known; "expanded",
         channels first with an axis of one more; or "unknown".
       places: of a flat tensor "moved": the place in PyTorch of each feature here.
-      reason: of an unknown one: the layer that makes it so.
+      reason: of an unknown one: why, as the end of a sentence.
     """
 
     kind: str
@@ -89,8 +90,12 @@ def _walk(model: keras.Model, inputs: Sequence[Order], prefix: str, found: dict[
         else:
             if layer.weights:
                 first = read[0] if read else SAME
-                differs = path in found and found[path] != first
-                found[path] = _unknown(f"{layer.name}, which is called twice,") if differs else first
+                name = type(layer).__name__
+                if _kind(layer) not in (*IN_PLACE, "Convolution", "Dense") and name != "Embedding":
+                    first = Order("unknown", None, f"how the weights of a {name} are kept there is not known")
+                elif path in found and found[path] != first:
+                    first = Order("unknown", None, "it is called twice, on inputs in different orders")
+                found[path] = first
             given = [_after(layer, read, into, shape) for shape in out]
         orders |= dict(zip(call.outputs, given, strict=True))
         shapes |= dict(zip(call.outputs, out, strict=True))
@@ -145,7 +150,7 @@ def _kind(layer: keras.layers.Layer) -> str:
         return "Pooling"
     if "Conv" in name:
         return "Convolution"
-    return "Sequence" if name in ("Embedding", "LSTM", "GRU", "SimpleRNN", "Bidirectional") else "other"
+    return "Sequence" if name in SEQUENCES else "other"
 
 
 _KNOWN = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
@@ -227,14 +232,9 @@ def _without_ones(shape: tuple) -> tuple:
 
 
 def _unknown(name: str) -> Order:
-    return Order("unknown", None, name)
+    return Order("unknown", None, f"behind {name} it is not known in which order its inputs are there")
 
 
 def reordered(kernel: np.ndarray, order: Order | None) -> np.ndarray:
     """A kernel of [inputs, outputs], or numbers by feature, in the order in which they are read here."""
     return kernel if order is None or order.places is None else kernel[order.places]
-
-
-def reasons(orders: Mapping[str, Order]) -> dict[str, str]:
-    """Layer path -> the layer behind which the order is not known, for the layers of which that is so."""
-    return {path: order.reason for path, order in orders.items() if not order.has_known_channels}

@@ -5,24 +5,26 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tost_tf.compat import is_graph_model, keras, require_graph_model, tf
+from tost_tf.compat import keras, tf
 from tost_tf.convert.torch_layout import converted_kernel, kernel_kind, kernel_kinds
-from tost_tf.convert.torch_masks import path_of_layer, require_order
+from tost_tf.convert.torch_masks import INSIDE, path_of_layer, require_order
 from tost_tf.convert.torch_match import Kind, match
 from tost_tf.convert.torch_order import Order, input_orders, reordered
 from tost_tf.convert.torch_state import TorchModule, module_name, modules_of, shown
 from tost_tf.errors import NotFinite, TostError
 from tost_tf.graph.copy import unwrapped_layer
+from tost_tf.graph.kernels import walk
 
 # Class of a layer -> what each part of a PyTorch module is called here.
 NORMALIZATION = {"weight": "gamma", "bias": "beta"}
 STATISTICS = {"running_mean": "moving_mean", "running_var": "moving_variance"}
 PARTS = {
     **{f"Conv{n}D": {"weight": "kernel", "bias": "bias"} for n in (1, 2, 3)},
+    **{f"Conv{n}DTranspose": {"weight": "kernel", "bias": "bias"} for n in (1, 2, 3)},
     **{f"DepthwiseConv{n}D": {"weight": "depthwise_kernel", "bias": "bias"} for n in (1, 2)},
     "Dense": {"weight": "kernel", "bias": "bias"},
     "Embedding": {"weight": "embeddings"},
@@ -59,34 +61,21 @@ def load_torch_weights(
     Raises:
       TostError: the file lacks or has too much of something, a value is not finite, or a layer cannot be converted.
     """
-    require_graph_model(model)
     modules = modules_of(arrays)
-    every = dict(_layers(model, "", set()))
+    every = {path: unwrapped_layer(layer) for path, layer in walk(model) if layer.weights}
     layers = {path: layer for path, layer in every.items() if not (new_layers and re.search(new_layers, path))}
     kinds = {path: _kind_here(path, layer) for path, layer in layers.items()}
     given = _given(dict(names or {}), modules, kinds)
     pairs = match(_kinds_there(modules), kinds, given, spare=len(every) - len(layers))
     orders, values = input_orders(model), []
     for path, name in pairs.items():
-        values += _values(modules[name], path, layers[path], orders.get(path))
+        values += _values(modules[name], path, layers[path], orders.get(path, INSIDE))
         say(f"{name} -> {path}")
     for name in sorted(set(modules) - set(pairs.values())):
         say(f"{name} is not taken over")
     for variable, value in values:
         variable.assign(value)
     _tell_of_epsilon(layers)
-
-
-def _layers(network: keras.Model, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """The layers that have weights and were not `seen`, each once, with their paths."""
-    for layer in map(unwrapped_layer, network.layers):
-        if id(layer) in seen:
-            continue
-        seen.add(id(layer))
-        if is_graph_model(layer):
-            yield from _layers(layer, f"{prefix}{layer.name}/", seen)
-        elif layer.weights:
-            yield prefix + layer.name, layer
 
 
 def _parts_of(path: str, layer: keras.layers.Layer) -> dict[str, str]:
