@@ -105,5 +105,9 @@ def test_only_kinds_that_no_layer_has_may_be_left_over():
     with pytest.raises(TostError, match=r"shape \[6, 9\]: 1 in the file \(fc\), 0 in the model \(none\)"):
         match(theirs, ours, {})
     assert match(theirs, ours, {}, spare=1) == {"conv1": "conv1"}
+    with pytest.raises(
+        TostError, match=r"0 in the file .*\(fc\); layers that are not in the file are named by dense_layers"
+    ):
+        match({"conv1": SQUARE}, theirs, {})
     with pytest.raises(TostError, match="2 in the file"):
         match({"a": SQUARE, "b": SQUARE}, {"c": SQUARE}, {}, spare=1)

@@ -57,10 +57,12 @@ def match(
     if unequal:
         kind = unequal[0]
         more = f" (and {len(unequal) - 1} more kinds)" if len(unequal) > 1 else ""
+        only_fewer = all(len(left[kind]) < len(rest[kind]) for kind in unequal)
+        hint = "; layers that are not in the file are named by dense_layers or new_layers" if only_fewer else ""
         raise TostError(
             f"the file cannot be matched by name, shape and order, give a name_map: {_kind_text(kind)}: "
             f"{len(left[kind])} in the file ({shown(left[kind])}), {len(rest[kind])} in the model "
-            f"({shown(rest[kind])}){more}"
+            f"({shown(rest[kind])}){more}{hint}"
         )
     ordered: dict[str, str] = {}
     for kind in rest:
