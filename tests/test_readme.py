@@ -53,7 +53,10 @@ def test_tweaks_of_ones_own_run(tmp_path, monkeypatch):
     assert float(names["gelu"](1.5, tf.constant(1000.0))) == 1.5 and float(names["gelu"](-1.5, tf.constant(1e3))) == 0
 
 
-def test_commands_of_the_readme_are_known():
+OWN_FILES = ("photos", "rows.npz", "mlp.keras", "mine.keras", "my_data.py")
+
+
+def test_commands_of_the_readme_are_known(tmp_path, monkeypatch):
     from tost_tf.experiment import flags
     from tost_tf.experiment.analyze_options import AnalyzeOptions
     from tost_tf.experiment.commands.mask import MaskOptions
@@ -64,7 +67,12 @@ def test_commands_of_the_readme_are_known():
 
     commands = re.findall(r"^(tost-(?:train|mask|analyze|export|sweep|report)) (.*?)(?: +#.*)?$", README, re.MULTILINE)
     assert len(commands) >= 8
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in OWN_FILES:
+        (tmp_path / name).touch()
+    files = re.compile(rf"(?<=[:=])({'|'.join(map(re.escape, OWN_FILES))})(?= |$)")
     for command, arguments in commands:
+        arguments = files.sub(lambda name: str(tmp_path / name[0]), arguments)
         if command == "tost-train":
             flags.parse(arguments.split())
         elif command == "tost-analyze":

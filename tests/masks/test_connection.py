@@ -84,3 +84,18 @@ def test_deep_network_has_more_paths_than_a_number_can_tell():
         x = layers.Dense(200, name=f"d{number}")(x)
     flow = SynapticFlow(keras.Model(numbers, x), paths_only=True)
     assert flow.has_path({}) and not flow.has_path({"d7/kernel": np.zeros((200, 200))})
+
+
+def test_emptied_layers_are_named_as_soon_as_a_mask_is_found(small_model, caplog):
+    tost.masks.random(small_model, sparsity=0.3)
+    assert not caplog.text
+    for name, scale in (("conv2", 1e-6), ("shortcut", 1e-6)):
+        layer = small_model.get_layer(name)
+        layer.set_weights([scale * weight for weight in layer.get_weights()])
+    tost.masks.magnitude(small_model, sparsity=0.4)
+    assert "no weight is left in 2 layer(s) of small, conv2/depthwise_kernel, shortcut/kernel: no path" in caplog.text
+    caplog.clear()
+    shortcut = small_model.get_layer("shortcut")
+    shortcut.set_weights([1e9 * weight for weight in shortcut.get_weights()])
+    tost.masks.magnitude(small_model, sparsity=0.3)
+    assert "in 1 layer(s) of small, conv2/depthwise_kernel: a gradient passes there only by a shortcut" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -9,8 +10,11 @@ import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.graph.kernels import prunable_weights
+from tost_tf.masks.masks import Masks
 from tost_tf.masks.synaptic_flow import SynapticFlow
 
+NO_PATH = "no path of kept weights leads from the input to the logits: they are the same for every input"
+MOST_SHOWN = 10
 EXAMPLES = 4
 ROUNDING = 1e-5  # by which outputs may differ and be the same number, relative to the largest
 
@@ -32,6 +36,20 @@ def depends_on_input(model: keras.Model, masks: Mapping[str, np.ndarray]) -> boo
         if not (tensor.shape[1:].is_fully_defined() and (tensor.dtype.is_floating or tensor.dtype.is_integer)):
             return True
     return _differ(model, masks) or SynapticFlow(model, paths_only=True).has_path(masks)
+
+
+def name_collapsed(masks: Masks, model: keras.Model) -> None:
+    """Logs which layers of `model` these masks leave without a weight, and whether outputs still depend on the input.
+
+    Only where a layer is empty is the second looked at.
+    """
+    layers = masks.collapsed_layers
+    if not layers:
+        return
+    shown = ", ".join(layers[:MOST_SHOWN]) + (f" and {len(layers) - MOST_SHOWN} more" if layers[MOST_SHOWN:] else "")
+    passes = "a gradient passes there only by a shortcut, if there is one"
+    effect = passes if depends_on_input(model, masks) else NO_PATH
+    logging.warning("no weight is left in %d layer(s) of %s, %s: %s", len(layers), model.name, shown, effect)
 
 
 def _differ(model: keras.Model, masks: Mapping[str, np.ndarray]) -> bool:

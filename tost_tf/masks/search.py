@@ -24,6 +24,7 @@ from tost_tf.graph.labels import one_hot
 from tost_tf.graph.left_dense import left_dense
 from tost_tf.graph.logits import classes_of
 from tost_tf.masks.allocate import require_room, uniform
+from tost_tf.masks.connection import name_collapsed
 from tost_tf.masks.layer_sparsity import Shares, require_sparsities, shares
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite, without_pruned
@@ -174,10 +175,15 @@ class MaskSearch:
         return share
 
     def found(self, masks: Masks) -> FoundMask:
-        """The masks of the weights that are ranked, and ones for the others. Kernels that no mask reaches are named."""
+        """The masks of the weights that are ranked, and ones for the others.
+
+        Kernels that no mask reaches are named, and so are layers that are left without a weight.
+        """
         self.name_left_dense()
         weights = prunable_weights(self.model)
-        return FoundMask(Masks({path: masks.get(path, np.ones(tuple(w.shape))) for path, w in weights.items()}))
+        found = Masks({path: masks.get(path, np.ones(tuple(w.shape))) for path, w in weights.items()})
+        name_collapsed(found, self.model)
+        return FoundMask(found)
 
     def name_left_dense(self) -> None:
         """Logs which kernels no mask reaches, with their share, if there are any."""

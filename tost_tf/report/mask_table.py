@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from tost_tf.compat import keras
-from tost_tf.masks.connection import depends_on_input
+from tost_tf.masks.connection import NO_PATH, depends_on_input
 from tost_tf.masks.masks import Masks
-
-NO_PATH = "no path of kept weights leads from the input to the logits: they are the same for every input"
 
 
 def mask_table(masks: Masks, model: keras.Model | None = None) -> str:

@@ -40,7 +40,9 @@ def test_optimizers_by_name(small_model):
     method = OptimizerMethod(lambda *given: keras.optimizers.SGD(*given[:2]), learning_rate=0.7)
     with OPTIMIZERS.temporarily("mine", method):
         assert optimizer(optimizer="mine").momentum == 0.9
-        with pytest.raises(TostError, match="--optimizer_tweak=ham needs a MaskedOptimizer, --optimizer=mine is none"):
+        with pytest.raises(
+            TostError, match="--optimizer_tweak=ham needs a MaskedOptimizer, --optimizer=mine is not one"
+        ):
             optimizer(optimizer="mine", optimizer_tweak="ham")
     assert type(optimizer(optimizer_tweak="sparse_opt").tweak).__name__ == "SparseOpt"
     assert optimizer().tweak is None

@@ -125,7 +125,7 @@ def test_found_mask_is_kept_with_its_report_and_collapse_is_told(digits, tmp_pat
     find_mask.read(run, network)
     assert network.masks == search(config, digits, model=model)
     assert network.masks.collapsed_layers[0] == "stage2_block1_conv1/kernel"
-    assert "no weight is left in stage2_block1_conv1/kernel" in caplog.text
+    assert "layer(s) of resnet8, stage2_block1_conv1/kernel" in caplog.text
 
 
 def test_network_that_is_cut_is_named(digits, tmp_path, caplog):

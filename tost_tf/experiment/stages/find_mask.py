@@ -26,12 +26,11 @@ from tost_tf.files import read_json, write_json
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.graph.left_dense import left_dense
 from tost_tf.graph.weights import load_weights, save_weights
-from tost_tf.masks.connection import depends_on_input
+from tost_tf.masks.connection import NO_PATH, depends_on_input, name_collapsed
 from tost_tf.masks.layer_sparsity import parsed_layer_sparsity
 from tost_tf.masks.masks import Masks, read_mask_arrays
 from tost_tf.masks.search import FoundMask, MaskSearch
 from tost_tf.registry import MASKS
-from tost_tf.report.mask_table import NO_PATH
 from tost_tf.training.learning_rate import default_drops
 from tost_tf.training.losses import cross_entropy
 
@@ -68,12 +67,7 @@ def read(run: Run, network: RunNetwork) -> None:
     require_fit(masks, network.dense)
     if run.directory.ticket_weights.exists():
         load_weights(network.dense, run.directory.ticket_weights)
-    if masks.collapsed_layers:
-        logging.warning(
-            "no weight is left in %s: a gradient passes there only by a shortcut, if there is one",
-            ", ".join(masks.collapsed_layers),
-        )
-    if not read_json(run.directory.mask_report).get(DEPENDS, True):
+    if not masks.collapsed_layers and not read_json(run.directory.mask_report).get(DEPENDS, True):
         logging.warning("the network cannot learn: %s", NO_PATH)
     network.masks = masks
 
@@ -106,6 +100,7 @@ def search_mask(config: RunConfig, model: keras.Model, data: ImageData, folder: 
     if config.mask.file:
         masks = _read_file(config.mask, model)
         require_fit(masks, model)
+        name_collapsed(masks, model)
         found = FoundMask(masks)
     else:
         found = _found(config, model, data, folder)
