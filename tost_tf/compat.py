@@ -305,6 +305,12 @@ def takes_functional_arguments(kind: type) -> bool:
     return importlib.import_module("tf_keras.src.engine.functional").has_functional_like_constructor(kind)
 
 
+def own_steps(model: keras.Model) -> list[str]:
+    """The methods by which `fit`, `evaluate` and `predict` make a step that the class of `model` has as its own."""
+    names = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
+    return [name for name in names if getattr(type(model), name) is not getattr(keras.Model, name)]
+
+
 def variable_key(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> str:
     """By what a Keras optimizer knows a variable; that of a variable on several devices is the same on each."""
     return optimizer._var_key(variable)

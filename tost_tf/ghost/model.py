@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tost_tf.compat import keras, require_graph_model, tf
+import logging
+
+from tost_tf.compat import keras, own_steps, require_graph_model, tf
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.graph import Ghost, GhostGraph
 from tost_tf.ghost.share import share_of_batch
@@ -31,6 +33,8 @@ class GhostModel(keras.Model):
       ghosts: what was put where, a list of `Ghost`.
       left_alone: layer -> activation, for activations that are not ReLU and stay as they are.
 
+    Steps of the user's own (`train_step` of the class of `sparse`) are not taken over, which is logged.
+
     Raises:
       TostError: `sparse` is a subclassed or Keras 3 model, or a kind is unknown.
     """
@@ -49,6 +53,13 @@ class GhostModel(keras.Model):
             if kind != NO_GHOST:
                 registry.check(kind)
         super().__init__(name=kwargs.pop("name", f"{sparse.name}_with_ghosts"), **kwargs)
+        own = own_steps(sparse)
+        if own:
+            logging.warning(
+                "%s has a %s of its own, which is not used with ghosts: write it in a subclass of GhostModel",
+                type(sparse).__name__,
+                " and a ".join(own),
+            )
         graph = GhostGraph(sparse, neurons, skips, skip_initializer, beta)
         self.plain = sparse
         self.ghosted = graph.view

@@ -36,6 +36,11 @@ class Call:
         return tf.nest.flatten(self._node.outputs)
 
     @property
+    def input_tensors(self) -> list[tf.Tensor]:
+        """The symbolic tensors the call was given."""
+        return list(self._node.keras_inputs)
+
+    @property
     def other_arguments(self) -> list:
         """What the call is given beside tensors of the graph: numbers, names, constant tensors, ..."""
         every = tf.nest.flatten((self._node.call_args, self._node.call_kwargs))

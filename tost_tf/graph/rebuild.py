@@ -10,6 +10,7 @@ from tost_tf.compat import (
     copy_trainable,
     include_calls,
     is_graph_model,
+    is_operation,
     keras,
     layer_of,
     layers_in_row,
@@ -107,6 +108,20 @@ class _Copy(Replay):
     def new_layer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         return self._new_layer(layer)
 
+    def call(self, call: Call, tensors: Tensors) -> Any:
+        if not is_operation(call.layer):
+            return super().call(call, tensors)
+        given = {key: tensors[key] for key in call.inputs}
+        if _is_needless_cast(call, given):
+            return tensors[call.inputs[0]]
+        try:
+            return super().call(call, tensors | _of_one_type(call, given))
+        except TypeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise TostError(
+                f"the operation {call.layer.name!r} cannot be called in another precision: {reason}"
+            ) from None
+
     def inputs(self, model: keras.Model) -> Any:
         return tf.nest.map_structure(lambda tensor: self._new_layer(layer_of(tensor)).output, model.input)
 
@@ -124,7 +139,8 @@ class _Copy(Replay):
     def _sequential(self, model: keras.Sequential) -> keras.Sequential:
         in_row = layers_in_row(model)
         layers = [self._new_layer(layer) if _is_input(layer) else self.layer(layer) for layer in in_row]
-        new = keras.Sequential(layers, name=model.name)
+        same_arguments = type(model).__init__ is keras.Sequential.__init__
+        new = (type(model) if same_arguments else keras.Sequential)(layers, name=model.name)
         if not new.built:
             new.build(model.input_shape)
         self._add_calls(model, new)
@@ -150,6 +166,24 @@ class _Copy(Replay):
                 if new.weights:  # a stand-in may have none
                     new.set_weights(old.get_weights())
                 copy_trainable(old, new)
+
+
+def _of_one_type(call: Call, given: Tensors) -> Tensors:
+    """The tensors an operation is given, of the widest type where layers in another precision have made them differ."""
+    floating = {key: tensor for key, tensor in given.items() if tensor.dtype.is_floating}
+    before = {tensor.dtype for tensor in call.input_tensors if tensor.dtype.is_floating}
+    if len(before) != 1 or len({tensor.dtype for tensor in floating.values()}) < 2:
+        return {}
+    widest = max((tensor.dtype for tensor in floating.values()), key=lambda dtype: dtype.size)
+    return {key: tensor if tensor.dtype == widest else tf.cast(tensor, widest) for key, tensor in floating.items()}
+
+
+def _is_needless_cast(call: Call, given: Tensors) -> bool:
+    """Whether an operation is a cast that did something in the old model and would do nothing now: one of these."""
+    if call.layer.symbol != "cast":
+        return False
+    (before,), (after,), (now,) = call.input_tensors, call.output_tensors, given.values()
+    return before.dtype != after.dtype == now.dtype
 
 
 def rebuild(model: keras.Model, new_layer: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model:

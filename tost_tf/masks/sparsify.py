@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from tost_tf.compat import is_pruning_wrapper, keras, tf
+from tost_tf.compat import is_pruning_wrapper, keras, own_steps, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.kernels import current_masks, is_prunable, prunable_layers, prunable_weights
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
     """A copy of `model` in which every prunable layer is wrapped in a `FixedMask`, with the same weights, masked.
 
+    It is of the same class, with a `train_step` of its own if that has one; where that cannot be, it is logged.
+
     Args:
       model: a functional or Sequential tf_keras model; it is left as it is.
       masks: a mask for every prunable weight of `model`.
@@ -31,6 +34,13 @@ def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
     masks.require_match(shapes, f"the model {model.name!r}")
     wrapper = _wrapper()
     sparse = rebuild(model, lambda layer: wrapper(copy_layer(layer)) if is_prunable(layer) else copy_layer(layer))
+    lost = [name for name in own_steps(model) if name not in own_steps(sparse)]
+    if lost:
+        logging.warning(
+            "%s has a %s of its own, which its sparse copy has not, as the class is not made from (inputs, outputs)",
+            type(model).__name__,
+            " and a ".join(lost),
+        )
     for path, masked in masked_kernels(sparse).items():
         masked.set_mask(masks[path])
     return sparse
