@@ -56,3 +56,28 @@ def test_what_cannot_be_written_is_refused(final, tmp_path):
         tost.export.tflite(final, tmp_path / "model.tflite", precision="int4")
     with pytest.raises(TostError, match="int8 needs images"):
         tost.export.tflite(final, tmp_path / "model.tflite", precision="int8")
+
+
+def test_network_for_images_of_any_size(tmp_path):
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(image)
+    model = keras.Model(image, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x)))
+    tost.export.tflite(model, tmp_path / "any.tflite")
+    pixels = PIXELS.repeat(3, 1)[..., [0, 1, 0]]
+    found = run_in_fresh_process(FORMATS["tflite float32"], tmp_path / "any.tflite", pixels)
+    np.testing.assert_allclose(found.logits, model(pixels.astype("float32")), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_recurrent_layers_are_written_unrolled_or_refused_by_name(tmp_path, unroll):
+    x = keras.Input((6, 4))
+    lstm = keras.layers.LSTM(3, unroll=unroll, name="memory")
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Bidirectional(lstm, name="both")(x)), name="net")
+    path = tmp_path / "model.tflite"
+    if unroll:
+        tost.export.tflite(model, path)
+        assert path.exists()
+        return
+    with pytest.raises(TostError, match="layer 'forward_memory' of net cannot .*: make the network with unroll=True"):
+        tost.export.tflite(model, path)
+    assert not list(tmp_path.iterdir())

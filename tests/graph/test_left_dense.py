@@ -5,6 +5,8 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras
 from tost_tf.graph.left_dense import left_dense
+from tost_tf.masks.lottery import METHOD
+from tost_tf.masks.search import MaskSearch
 
 L = keras.layers
 
@@ -51,3 +53,9 @@ def test_masks_and_ghosted_models_name_them_once(caplog):
     (record,) = caplog.records
     assert record.getMessage().startswith("the mask of net: left dense: 46.4% of the weights in kernels")
     assert "words/embeddings (35.7%)" in tost.GhostModel(tost.sparsify(model, masks)).describe()
+
+
+def test_a_search_in_rounds_names_them_once(caplog):
+    with caplog.at_level(logging.WARNING):
+        METHOD.find(MaskSearch(network(), 0.4, train=lambda *_: 0.5), METHOD.options())
+    assert [record.getMessage()[:27] for record in caplog.records] == ["the mask of net: left dense"]

@@ -54,3 +54,21 @@ def test_a_sparse_model_that_ends_in_a_softmax():
 def test_sigmoid_is_refused():
     with pytest.raises(TostError, match="ends in 'top', which gives neither logits nor"):
         ends_in_softmax(network(None, "sigmoid"))
+
+
+@pytest.mark.parametrize("outputs", [lambda one, two: {"one": one, "two": two}, lambda one, two: {"one": one}])
+def test_what_needs_logits_refuses_several_outputs_in_one_sentence(outputs):
+    image = keras.Input((6, 6, 2))
+    x = layers.Flatten()(layers.Conv2D(4, 3)(image))
+    heads = keras.Model(image, outputs(layers.Dense(2, name="one")(x), layers.Dense(3, name="two")(x)), name="heads")
+    batch = (IMAGES, LABELS)
+    for job in (
+        lambda: tost.masks.snip(heads, [batch], sparsity=0.5),
+        lambda: tost.masks.grasp(heads, [batch], sparsity=0.5),
+        lambda: tost.rescale_init(tost.sparsify(heads, tost.masks.random(heads, sparsity=0.5)), [batch], steps=1),
+        lambda: loss_and_accuracy(heads, IMAGES, LABELS),
+    ):
+        with pytest.raises(TostError, match="'heads' gives [12] outputs \\(one.* take one of them") as error:
+            job()
+        assert len(str(error.value)) < 500
+    assert tost.masks.synflow(heads, sparsity=0.5, iterations=2).kept  # needs no logits

@@ -28,7 +28,7 @@ def classes_of(model: keras.Model) -> int:
 def require_one_output(model: keras.Model) -> None:
     """Raises `TostError`, saying what to do, unless a graph model gives one tensor, in no list or dictionary."""
     if is_graph_model(model) and not tf.is_tensor(model.output):
-        names = ", ".join(layer.name for layer in output_layers(model))[:120]
+        names = ", ".join(unwrapped_layer(layer).name for layer in output_layers(model))[:120]
         raise TostError(
             f"the model {model.name!r} gives {len(model.outputs)} outputs ({names}) in a list or dictionary, where the "
             "logits of one classifier are needed: take one of them, as by tf_keras.Model(model.input, model.outputs[0])"

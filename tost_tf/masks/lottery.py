@@ -17,9 +17,9 @@ from tost_tf.errors import TostError, unknown_name
 from tost_tf.graph.kernels import ranked_weights
 from tost_tf.graph.weights import load_weights, save_weights
 from tost_tf.masks.allocate import require_room
-from tost_tf.masks.magnitude import magnitude
+from tost_tf.masks.magnitude import find as by_magnitude
 from tost_tf.masks.masks import Masks
-from tost_tf.masks.random import random
+from tost_tf.masks.random import find as at_random
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
 from tost_tf.masks.sparsify import sparsify, strip
 from tost_tf.options import option
@@ -92,6 +92,13 @@ class LotteryPlan:
         return self.sparsity if rounds >= self.rounds else 1 - (1 - self.fraction) ** rounds
 
 
+def _found(
+    find: Callable[[MaskSearch], FoundMask], model: keras.Model, sparsity: float, dense_layers: str = ""
+) -> Masks:
+    """The masks of one round, without a word of what stays dense: that is for the whole search to say."""
+    return find(MaskSearch(model, sparsity, dense_layers=dense_layers, names_left_dense=False)).masks
+
+
 class LotterySearch:
     """Looks for a ticket; with a folder, what each round finds is kept there and a stopped search resumes.
 
@@ -136,10 +143,11 @@ class LotterySearch:
                 flush=True,
             )
         model.set_weights(strip(sparsify(model, masks)).get_weights())
+        MaskSearch(model, self.plan.sparsity, dense_layers=self.plan.dense_layers).name_left_dense()
         return masks
 
     def _pruned(self, sparse: keras.Model, number: int) -> Masks:
-        return magnitude(sparse, sparsity=self.plan.sparsity_after(number), dense_layers=self.plan.dense_layers)
+        return _found(by_magnitude, sparse, self.plan.sparsity_after(number), self.plan.dense_layers)
 
     def _resume(self, model: keras.Model) -> tuple[int, Masks]:
         """The number of rounds done and the masks after them; `model` gets the weights the next round starts from."""
@@ -148,7 +156,7 @@ class LotterySearch:
                 load_weights(model, self._file("weights", number))
                 print(f"resuming after round {number} of {self.plan.rounds}", flush=True)
                 return number, Masks.load(self._file("mask", number))
-        return 0, random(model, sparsity=0.0)
+        return 0, _found(at_random, model, 0.0)
 
     def _keep(self, number: int, masks: Masks, model: keras.Model) -> None:
         if self.folder is None:
@@ -223,7 +231,6 @@ def find(search: MaskSearch, options: LotteryOptions) -> FoundMask:
         return search.train(sparse, first, last, plan.epochs)
 
     masks = LotterySearch(plan, train, search.folder).find(search.model)
-    search.name_left_dense()
     return FoundMask(masks, search.model.get_weights())
 
 

@@ -88,6 +88,8 @@ class MaskSearch:
         that is zero altogether (as some start) does not.
       layer_sparsity: sparsities by hand: regular expression of layer paths -> sparsity, the first that matches counts;
         `None` for none.
+      names_left_dense: whether it logs which kernels no mask reaches, and which layers are left without a weight; a part
+        of a longer search does not.
 
     Raises:
       TostError: a value is out of range.
@@ -103,6 +105,7 @@ class MaskSearch:
     folder: Path | None = None
     keep_zeros: bool = False
     layer_sparsity: Mapping[str, float] | None = None
+    names_left_dense: bool = True
 
     def __post_init__(self):
         if isinstance(self.sparsity, Mapping):
@@ -179,10 +182,12 @@ class MaskSearch:
 
         Kernels that no mask reaches are named, and so are layers that are left without a weight.
         """
-        self.name_left_dense()
+        if self.names_left_dense:
+            self.name_left_dense()
         weights = prunable_weights(self.model)
         found = Masks({path: masks.get(path, np.ones(tuple(w.shape))) for path, w in weights.items()})
-        name_collapsed(found, self.model)
+        if self.names_left_dense:
+            name_collapsed(found, self.model)
         return FoundMask(found)
 
     def name_left_dense(self) -> None:
