@@ -103,3 +103,28 @@ def test_analyses_are_reached_from_the_package(chain):
     masks = tost.masks.random(chain, sparsity=0.0)
     assert tost.analysis.mask_spectrum(chain, masks) == mask_spectrum(chain, masks)
     assert all(callable(getattr(tost.analysis, name)) for name in tost.analysis.__all__)
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "attention"])
+def test_paths_through_gates_and_softmaxes_are_not_counted(kind):
+    x = keras.Input((6, 4))
+    attention = keras.layers.MultiHeadAttention(2, 3, name="inner")
+    h = attention(x, x) if kind == "attention" else keras.layers.Bidirectional(keras.layers.GRU(3, name="inner"))(x)
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Flatten()(h)), name="net")
+    with pytest.raises(TostError, match="inner.* of net multiplies .* paths of kept weights cannot be counted"):
+        mask_spectrum(model, {})
+
+
+def test_channels_of_transposed_and_einsum_kernels():
+    x = keras.Input((4, 4, 2))
+    h = keras.layers.Conv2DTranspose(3, 2, use_bias=False, name="up")(x)
+    h = keras.layers.EinsumDense("abcd,def->abcef", (None, None, 2, 2), name="einsum")(h)
+    model = keras.Model(x, keras.layers.Flatten()(h))
+    masks = {"up/kernel": np.ones((2, 2, 3, 2)), "einsum/kernel": np.ones((3, 2, 2))}
+    masks["up/kernel"][:, :, 1] = 0  # one of three outputs
+    masks["up/kernel"][:, :, :, 0] = 0  # one of two inputs
+    masks["einsum/kernel"][:, 0, 1] = 0  # one of 2·2 outputs
+    up, einsum = mask_spectrum(model, masks)
+    assert (up["dead_outputs"], up["dead_inputs"]) == (pytest.approx(1 / 3), 0.5)
+    assert (einsum["dead_outputs"], einsum["dead_inputs"]) == (0.25, 0)
+    assert einsum["effective_density"] == pytest.approx(2 * 3 / 12)  # the input whose output is dead is not reached

@@ -31,9 +31,15 @@ class SynapticFlow:
       model: whose weights are scored.
       paths_only: count paths of kept weights instead of weighing them: every weight is 1, every bias 0, and what is not
         linear (activations, their caps, max pooling, normalisations) is replaced by the identity or a mean.
+
+    Raises:
+      TostError: the model takes inputs of any size, or paths are to be counted through a layer that multiplies what it
+        computes by what it computes (recurrent, attention).
     """
 
     def __init__(self, model: keras.Model, paths_only: bool = False):
+        if paths_only:
+            _require_countable(model)
         self._copy = rebuild(model, _linear if paths_only else _in_double_precision)
         for variable in self._copy.variables:
             variable.assign(_one_or_zero(variable) if paths_only else tf.abs(variable))
@@ -73,6 +79,16 @@ class SynapticFlow:
             path: np.abs(gradient.numpy() * kernel.numpy())
             for (path, kernel), gradient in zip(self._kernels.items(), self._gradients(), strict=True)
         }
+
+
+def _require_countable(model: keras.Model) -> None:
+    """Raises `TostError`, naming the layer, if paths through it cannot be counted: gates and softmaxes are no sums."""
+    for layer in model.submodules:
+        if isinstance(layer, keras.layers.RNN | keras.layers.MultiHeadAttention):
+            raise TostError(
+                f"the layer {layer.name!r} ({type(layer).__name__}) of {model.name} multiplies what it computes by what "
+                "it computes: paths of kept weights cannot be counted through it"
+            )
 
 
 def _in_double_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
