@@ -86,8 +86,8 @@ def _require_countable(model: keras.Model) -> None:
     for layer in model.submodules:
         if isinstance(layer, keras.layers.RNN | keras.layers.MultiHeadAttention):
             raise TostError(
-                f"the layer {layer.name!r} ({type(layer).__name__}) of {model.name} multiplies what it computes by what "
-                "it computes: paths of kept weights cannot be counted through it"
+                f"the layer {layer.name!r} ({type(layer).__name__}) of {model.name} multiplies what it computes by "
+                "what it computes: paths of kept weights cannot be counted through it"
             )
 
 

@@ -59,6 +59,17 @@ def test_mask_is_found_printed_and_drawn(tost_mask, small, tmp_path):
     assert "it/s" not in errors  # no progress bar where there is no terminal
 
 
+def test_what_stays_dense_is_named_with_its_share(run_here, small, tmp_path):
+    arguments = ("--mask=random", "--sparsity=0.9", "--dense_layers=logits", f"--out={tmp_path}/mask.npz")
+    code, output, errors = run_here("tost-mask", *small, *arguments)
+    assert code == 0, errors
+    masks, report = tost.Masks.load(tmp_path / "mask.npz"), json.loads((tmp_path / "mask.json").read_text())
+    share = masks["logits/kernel"].size / masks.size
+    assert report["left_dense"] == {"logits/kernel": pytest.approx(share)}
+    assert report["sparsity_of_all_kernels"] == pytest.approx(1 - masks.kept / masks.size)
+    assert f"logits/kernel ({share:.1%}); sparsity of all kernels {1 - masks.kept / masks.size:.4f}" in output
+
+
 def test_masks_from_torch_with_a_name_map(run_here, from_file, network, tmp_path):
     model = keras.models.load_model(network, compile=False)
     masks = tost.masks.random(model, sparsity=0.6, seed=5)

@@ -146,6 +146,7 @@ def test_run_in_mixed_precision_is_scored_and_exported_in_float32(network, tmp_p
 def test_dense_run(dense):
     result = json.loads((dense / "result.json").read_text())
     assert result["sparsity"] < 0.01 and result["mask"] == "none" and result["collapsed_layers"] == []
+    assert result["sparsity_of_all_kernels"] == pytest.approx(result["sparsity"]) and result["left_dense"] == {}
 
 
 def test_rescaled_initialisation_is_written_drawn_and_trained_from(network, tmp_path, stopped_after):
