@@ -88,8 +88,8 @@ class MaskSearch:
         that is zero altogether (as some start) does not.
       layer_sparsity: sparsities by hand: regular expression of layer paths -> sparsity, the first that matches counts;
         `None` for none.
-      names_left_dense: whether it logs which kernels no mask reaches, and which layers are left without a weight; a part
-        of a longer search does not.
+      names_left_dense: whether it logs which kernels no mask reaches and which layers are left without a weight; a
+        part of a longer search does not.
 
     Raises:
       TostError: a value is out of range.
