@@ -147,6 +147,7 @@ def test_dense_run(dense):
     result = json.loads((dense / "result.json").read_text())
     assert result["sparsity"] < 0.01 and result["mask"] == "none" and result["collapsed_layers"] == []
     assert result["sparsity_of_all_kernels"] == pytest.approx(result["sparsity"]) and result["left_dense"] == {}
+    assert result["macs"] > 0 and result["layers_without_macs"] == []
 
 
 def test_rescaled_initialisation_is_written_drawn_and_trained_from(network, tmp_path, stopped_after):

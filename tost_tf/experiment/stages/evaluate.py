@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tost_tf.compaction.report import multiply_adds
+from tost_tf.compaction.graph import Graph
+from tost_tf.compaction.report import multiply_adds, uncounted_layers
 from tost_tf.compat import keras
 from tost_tf.dynamic.callback import ROWS
 from tost_tf.experiment.options import RunConfig
@@ -78,6 +79,7 @@ def _result(
         "nonzero_parameters": parameters - pruned,
         "macs": macs,
         "nonzero_macs": nonzero_macs,
+        "layers_without_macs": list(uncounted_layers(Graph(final))),  # recurrent, attention, in other layers
         "recipe": config.recipe_label,
         "mask": config.mask_label,
         "model": config.model.model,
