@@ -64,7 +64,7 @@ def test_recording_changes_no_weight_and_writes_nothing_when_off(runs):
     assert not (runs / "quiet/analysis/gradient_flow.json").exists()
 
 
-def test_a_run_that_goes_on_records_every_step_once(network, tmp_path, monkeypatch):
+def test_a_run_that_resumes_records_every_step_once(network, tmp_path, monkeypatch):
     """Killed before and after the checkpoint of an epoch: the rows of its steps are there already, or to be kept."""
     options = OPTIONS | {"model": network, "recipe": "default", "gradient_flow_every": 1}
     config = RunConfig.make(**options, run_dir=str(tmp_path / "run"))
@@ -123,7 +123,7 @@ def test_two_runs_in_one_figure(runs, tmp_path, capsys):
     assert after == read_rows(runs / "loud/analysis", "activations") and after != before
 
 
-def test_analysis_of_ones_own_is_one_value(runs, tmp_path):
+def test_analysis_of_the_user_is_one_value(runs, tmp_path):
     def largest(subject, options):
         kernels = {layer.name: layer.kernel.numpy() for layer in tost.strip(subject.model).layers[-1:]}
         return [{"layer": name, "largest": float(np.abs(k).max()), "seed": options.seed} for name, k in kernels.items()]
@@ -159,7 +159,7 @@ def test_requests_that_cannot_be_met(runs, tmp_path):
     (tmp_path / "begun/config.flags").write_text((runs / "loud/config.flags").read_text())
     refused("has no checkpoint yet", f"--run_dir={tmp_path}/begun")
     (tmp_path / "begun/config.flags").write_text("--epochs=3")
-    refused("begun/config.flags' cannot be understood: it is cut off", f"--run_dir={tmp_path}/begun")
+    refused("begun/config.flags' cannot be understood: it is incomplete", f"--run_dir={tmp_path}/begun")
 
 
 def test_tensorboard_has_masks_ghosts_and_sparsity(runs):

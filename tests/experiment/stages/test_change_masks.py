@@ -58,7 +58,7 @@ def test_masks_change_and_keep_their_counts(together):
     assert 0.25 * before[path].sum() < moved <= 0.5 * before[path].sum()
 
 
-def test_updates_are_told_and_end_before_the_cycles(together):
+def test_updates_are_recorded_and_end_before_the_cycles(together):
     rows = json.loads((together.path / "mask_updates.json").read_text())
     assert [row["step"] for row in rows] == [5, 10, 15, 20]  # 4 ordinary epochs of 6 steps
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
@@ -77,7 +77,7 @@ def test_learning_rate_is_that_of_the_cycles(together):
     assert rows[4:] == pytest.approx([0.001 + 0.004 * 10 / 12, 0.001 + 0.004 * 2 / 12] * 2)
 
 
-def test_result_tells_of_tickets_and_superpositions(together):
+def test_result_reports_tickets_and_superpositions(together):
     result = json.loads(together.result.read_text())
     assert [ticket["epoch"] for ticket in result["tickets"]] == [4, 6, 8]
     assert [row["tickets"] for row in result["superpositions"]] == [1, 2, 3]
@@ -93,7 +93,7 @@ def test_result_tells_of_tickets_and_superpositions(together):
         assert (together.figures / name).stat().st_size > 10_000
 
 
-def test_the_superposition_is_what_is_exported_and_loaded_again(together):
+def test_the_superposition_is_exported_and_loaded_again(together):
     run = load_run(together.path)
     final = tost.strip(run.model)
     result = json.loads(together.result.read_text())
@@ -195,7 +195,7 @@ def test_mirrored_keeps_the_counts_and_resumes_on_one_device(
     assert before.kept == after.kept and before != after
 
 
-def test_weights_that_are_no_numbers_where_masks_change_are_told_with_the_checkpoint(network, tmp_path):
+def test_weights_not_finite_at_a_mask_update_are_reported_with_the_checkpoint(network, tmp_path):
     options = {**SMALL, "epochs": 2, "recipe": "default", "dynamic": "rigl", "update_every": 1, "learning_rate": 3e38}
     options["weight_decay"] = 1e30  # so that the weights themselves are infinite after the first step
     message = r"training stopped, the score of .*/kernel is not finite .* after step 1.*: there is no checkpoint yet; a"

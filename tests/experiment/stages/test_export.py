@@ -106,7 +106,7 @@ def test_network_with_its_ghosts_in_it_is_not_compacted(tmp_path):
     options = {"dataset": "digits", "train_examples": 40, "model": str(tmp_path / "small.keras"), "epochs": 1}
     config = RunConfig.make(**options, ghost_end_epoch=-1, rescale_init=False, run_dir=str(tmp_path / "run"))
     tost.launch(config)
-    with pytest.raises(TostError, match="still has its ghosts in it"):
+    with pytest.raises(TostError, match="still has its ghosts"):
         main([f"--run_dir={tmp_path / 'run'}", "--compact"])
 
 
@@ -171,7 +171,7 @@ WRONG = {
 }
 
 
-def test_each_format_is_held_to_what_it_can_do(run, tmp_path, monkeypatch):
+def test_each_format_is_checked_with_its_tolerance(run, tmp_path, monkeypatch):
     """Every format goes wrong in another way: each is named, with its numbers, and none stops the next."""
 
     def fail(*arguments):
@@ -210,7 +210,7 @@ def test_each_format_is_held_to_what_it_can_do(run, tmp_path, monkeypatch):
         assert entry["tolerance"]["accuracy"] == allowed and entry["weights"] > 0 and entry["largest_difference"] > 0.01
 
 
-def test_keras_3_that_is_not_installed_is_told_before_anything_is_loaded(monkeypatch, tmp_path):
+def test_missing_keras_3_is_reported_before_anything_is_loaded(monkeypatch, tmp_path):
     def missing():
         raise TostError("Keras 3 is needed for this and cannot be imported: pip install keras")
 
@@ -234,7 +234,7 @@ def load_arrays(path):
     return functions, [("logits/kernel", kernel), ("logits/bias", bias)]
 
 
-def test_format_of_ones_own_is_one_value(tmp_path):
+def test_format_of_the_user_is_one_value(tmp_path):
     """A linear network in a file of NumPy's, loaded by a process that has NumPy only."""
     layers = [keras.layers.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, name="logits")]
     keras.Sequential(layers).save(tmp_path / "linear.keras")

@@ -44,14 +44,14 @@ def test_batch_size_of_training_does_not_matter(digits):
     assert one == other
 
 
-def test_snip_looks_at_a_balanced_sample(digits):
+def test_snip_uses_a_balanced_sample(digits):
     config = make(mask="snip", mask_examples_per_class=4, seed=3)
     sample = balanced_batches(digits, 4, 3)
     assert search(config, digits) == tost.masks.snip(build_model(config, digits), sample, sparsity=0.7)
     assert search(config, digits) != search(make(mask="snip", mask_examples_per_class=8, seed=3), digits)
 
 
-def test_method_of_ones_own_gets_the_search_and_its_options(digits):
+def test_method_of_the_user_gets_the_search_and_its_options(digits):
     @dataclasses.dataclass(frozen=True)
     class MyOptions:
         """Mine."""
@@ -87,7 +87,7 @@ def test_sparsities_by_hand_are_those_of_the_mask(digits):
     def mine(search):
         return FoundMask(tost.masks.random(search.model, sparsity=0.9))
 
-    not_heeded = pytest.raises(TostError, match="--mask=mine does not heed --layer_sparsity")
+    not_heeded = pytest.raises(TostError, match="--mask=mine ignores --layer_sparsity")
     with MASKS.temporarily("mine", MaskMethod(mine)), not_heeded:
         search(make(mask="mine", sparsity=0.9, layer_sparsity="stem=0"), digits)
 
@@ -113,7 +113,7 @@ def test_options_of_a_ticket_reach_its_search(digits, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(found.weights, search.model.get_weights(), strict=True))
 
 
-def test_found_mask_is_kept_with_its_report_and_collapse_is_told(digits, tmp_path, caplog):
+def test_found_mask_is_saved_with_its_report_and_collapse_is_reported(digits, tmp_path, caplog):
     config = make(mask="magnitude", sparsity=0.99)
     directory = RunDirectory(tmp_path)
     model = build_model(config, digits)
@@ -153,10 +153,10 @@ def test_ticket_of_another_data_set(digits, tmp_path):
     masks.save(tmp_path / "ticket.npz")
     save_weights(source, tmp_path / "weights.npz")
     files = {"mask_file": str(tmp_path / "ticket.npz")}
-    with pytest.raises(TostError, match=r"has shape \[16, 7\] instead of \[16, 10\] .*are named by new_layers"):
+    with pytest.raises(TostError, match=r"has shape \[16, 7\] instead of \[16, 10\] .*not pruned with new_layers"):
         search(make(sparsity=0.95, **files), digits)
     files["initial_weights"] = str(tmp_path / "weights.npz")
-    with pytest.raises(TostError, match="that shall start anew are named by new_layers"):
+    with pytest.raises(TostError, match="name layers that should be initialised with new_layers"):
         build_model(make(sparsity=0.95, **files), digits)
     config = make(sparsity=0.95, new_layers="^logits$", **files)
     model = build_model(config, digits)

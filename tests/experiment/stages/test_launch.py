@@ -165,7 +165,7 @@ def test_rescaled_initialisation_is_written_drawn_and_trained_from(network, tmp_
     np.testing.assert_allclose(exported(run)["stem/kernel"], expected, rtol=1e-6)
 
 
-def test_non_finite_loss_is_told_with_the_last_good_checkpoint(network, tmp_path):
+def test_non_finite_loss_is_reported_with_the_last_good_checkpoint(network, tmp_path):
     config = RunConfig.make(model=network, **(SMALL | {"learning_rate": 1e30}), run_dir=str(tmp_path / "run"))
     with pytest.raises(
         TostError, match=r"training stopped, the loss is (nan|inf) in epoch 1, step \d: there is no checkpoint"
@@ -193,7 +193,7 @@ def test_student_learns_from_an_earlier_run(dense, network, tmp_path):
     assert f"teacher={dense}" in result["recipe"] and result["sparsity"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_model_of_the_users_own_trains_from_its_weights(tmp_path):
+def test_model_of_the_user_trains_from_its_weights(tmp_path):
     keras_3 = keras3()
     image = keras_3.Input((8, 8, 1))
     x = keras_3.layers.Conv2D(6, 3, padding="same", activation="relu", name="one")(image)

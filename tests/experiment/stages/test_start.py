@@ -64,16 +64,16 @@ def test_a_sparsity_that_granet_cannot_end_at(tmp_path):
     refused(options, tmp_path, r"at sparsity 0.9995 only 1 of 1107 weights stay, fewer than there are layers \(2\)")
 
 
-def test_statistics_that_cannot_be_gathered_for_a_superposition(tmp_path):
+def test_statistics_that_cannot_be_computed_for_a_superposition(tmp_path):
     norm = keras.layers.BatchNormalization(name="twice")
     options = own(tmp_path, keras.layers.Conv2D(3, 3), norm, keras.layers.ReLU(), norm)
     options |= {"superpose": "caa", "cycle_fraction": 0.0}
     refused(options, tmp_path, "twice normalises in several places")
 
 
-def test_a_ticket_that_could_not_be_trained_is_not_looked_for(tmp_path):
+def test_a_ticket_that_could_not_be_trained_is_not_searched_for(tmp_path):
     options = own(tmp_path) | {"mask": "lottery", "lottery_epochs": 1, "sparsity": 0.5}
-    refused(options, tmp_path, "mine has no ReLU and no spatial convolution behind another layer, so no ghost fits it")
+    refused(options, tmp_path, "mine has no ReLU and no spatial convolution after another layer, so no ghost fits it")
     frozen = own(tmp_path, keras.layers.Dense(7, name="first", trainable=False)) | {"recipe": "default"}
     options |= frozen | {"dense_layers": "logits", "dynamic": "rigl", "update_every": 1}
     refused(options, tmp_path, "mine has no mask that may change")

@@ -1,3 +1,3 @@
-"""The stages of a run, and what is done with finished ones."""
+"""The stages of a run, and the analysis and export of trained runs."""
 
 from __future__ import annotations

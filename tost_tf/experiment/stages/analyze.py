@@ -1,4 +1,4 @@
-"""The analyses of runs: numbers into the run's `analysis/` folder, then pictures of them."""
+"""The analyses of runs: numbers in the run's `analysis/` folder, and figures of them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def analyze(path: str | Path, names: tuple[str, ...], options: AnalysisOptions) 
 
     Args:
       path: the run's folder.
-      names: of `ANALYSES`; those that are recorded while training are drawn where they were.
-      options: how much of it.
+      names: of `ANALYSES`; an analysis that is recorded during training is drawn from the recorded rows.
+      options: of the analyses.
 
     Returns:
       The rows of each analysis, which are also in the run's `analysis/` folder.
 
     Raises:
-      TostError: there is no such run, or what was asked for was not recorded.
+      TostError: there is no such run, or a requested analysis was not recorded.
     """
     run = load_run(path)
     results = {}
@@ -37,12 +37,12 @@ def analyze(path: str | Path, names: tuple[str, ...], options: AnalysisOptions) 
 
 
 def compare(paths: tuple[str, ...], names: tuple[str, ...], options: AnalysisOptions, out: Path) -> None:
-    """Computes analyses of several runs, all with the same options, and draws them into one figure each.
+    """Computes analyses of several runs with the same options, and draws one figure for each analysis.
 
     Args:
       paths: the runs' folders.
       names, options: as for `analyze`.
-      out: the folder of the figures; with "mask", of two masks' overlap too (`overlap.json`, `.csv`, `.png`).
+      out: the folder of the figures and, for "mask", of the overlap of two masks (`overlap.json`, `.csv`, `.png`).
 
     Raises:
       TostError: as for `analyze`.
@@ -63,7 +63,7 @@ def compare(paths: tuple[str, ...], names: tuple[str, ...], options: AnalysisOpt
 
 
 def _draw_overlap(runs: list[LoadedRun], labels: list[str], out: Path) -> None:
-    """How alike the masks of the first two runs are, where both have one of the same network."""
+    """Draws how similar the masks of the first two runs are, if both have masks of the same network."""
     first, second = runs[:2]
     shapes = [{path: mask.shape for path, mask in (run.masks or {}).items()} for run in (first, second)]
     if shapes[0] and shapes[0] == shapes[1]:
@@ -73,7 +73,7 @@ def _draw_overlap(runs: list[LoadedRun], labels: list[str], out: Path) -> None:
 
 
 def recorded(path: str | Path, name: str) -> bool:
-    """Whether the run has the rows of an analysis that is recorded while training."""
+    """Whether the run has the rows of an analysis that is recorded during training."""
     return bool(read_rows(Path(path) / "analysis", name))
 
 

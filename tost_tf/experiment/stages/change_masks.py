@@ -1,4 +1,4 @@
-"""What changes masks during a run: dynamic sparse training, and the cycles of Sup-tickets."""
+"""Changes of masks during a run: dynamic sparse training, and the cycles of Sup-tickets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tost_tf.masks.masks import Masks
 def mask_callbacks(
     config: RunConfig, model: GhostModel, masks: Masks | None, steps_per_epoch: int, directory: RunDirectory
 ) -> list[keras.callbacks.Callback]:
-    """The callbacks of a run that change its masks; none, by default.
+    """The callbacks of a run that change its masks; by default none.
 
     Raises:
       TostError: training is too short for an update, or no layer has a mask that may change.
@@ -48,7 +48,7 @@ def mask_callbacks(
 
 
 def last_update(config: RunConfig, steps_per_epoch: int) -> int:
-    """The last step at which the masks of a run change, but for its cycles; 0 if they never do.
+    """The last step after which the masks of a run change, apart from its cycles; 0 if they never do.
 
     Raises:
       TostError: training is too short for an update.
@@ -60,7 +60,7 @@ def last_update(config: RunConfig, steps_per_epoch: int) -> int:
 
 
 def first_eligible_epoch(config: RunConfig, steps_per_epoch: int) -> int:
-    """The first epoch (counted from 1) whose weights may be exported: without ghosts, and as sparse as asked for."""
+    """The first epoch (from 1) whose weights may be exported: without ghosts, and with the requested sparsity."""
     first = config.recipe.passing_ghost_epochs + 1
     if config.dynamic.prunes:
         first = max(first, math.ceil(last_update(config, steps_per_epoch) / steps_per_epoch))

@@ -33,7 +33,7 @@ TITLE_WIDTH = 75
 
 
 def compute(run: Run, network: RunNetwork) -> None:
-    """Scores the best weights and the last ones on the test images, draws the figures and writes `result.json`."""
+    """Evaluates the best and the last weights on the test images, draws the figures and writes `result.json`."""
     config, data, directory = run.config, run.data, run.directory
     more = read_json(directory.superposition) if config.superpose.is_on else {}
     if config.superpose.is_on or config.dynamic.is_on:
@@ -58,7 +58,7 @@ def _result(
     kernels = {path: weight.numpy() for path, weight in prunable_weights(final).items()}
     nonzero = {path: int(np.count_nonzero(kernel)) for path, kernel in kernels.items()}
     pruned = sum(kernel.size - nonzero[path] for path, kernel in kernels.items())
-    # As papers count: without the statistics of BatchNormalization.
+    # Counted as in papers: without the statistics of BatchNormalization.
     counted = {id(weight): weight for weight in (*final.trainable_weights, *prunable_weights(final).values())}
     parameters = sum(weight.shape.num_elements() for weight in counted.values())
     seconds = sum(row["seconds"] for row in directory.read_metrics())

@@ -1,4 +1,4 @@
-"""The stage that exports the network a run ends with."""
+"""The stage that exports the final network of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tost_tf.versions import versions
 
 
 def compute(run: Run, network: RunNetwork) -> None:
-    """Exports the network a run ends with, as a SavedModel.
+    """Exports the final network of a run as a SavedModel.
 
     Raises:
       TostError: as for `export_network`.
@@ -30,12 +30,12 @@ STAGE = Stage("the export", is_done=lambda run: run.directory.has_export(), comp
 
 
 def final_network(model: GhostModel) -> keras.Model:
-    """The view in use without pruning wrappers: with ghosts that are never removed, they are part of the network."""
+    """The view in use without pruning wrappers. Ghosts that are never removed are part of the network."""
     return without_wrappers(model.ghosted) if model.ghosts_active else strip(model)
 
 
 def described(config: RunConfig, epoch: int, has_ghosts: bool) -> Mapping[str, Any]:
-    """What the manifest says of a run."""
+    """The facts about a run in the manifest."""
     return {
         "has_ghosts": has_ghosts,
         "mask": config.mask_label,

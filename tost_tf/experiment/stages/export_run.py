@@ -19,13 +19,13 @@ def export_run(run_dir: str | Path, options: ExportOptions) -> dict[str, Any]:
 
     Args:
       run_dir: the run's folder.
-      options: formats, precisions, the folder, the images for int8, whether the network is compacted before.
+      options: formats, precisions, the folder, the images for int8, and whether the network is compacted first.
 
     Returns:
       The manifest.
 
     Raises:
-      TostError: as for `export_network`; or the network is to be compacted and its ghosts are still in it.
+      TostError: as for `export_network`; or the network should be compacted but still has ghosts.
     """
     names = options.names()
     require_formats(names)
@@ -40,7 +40,7 @@ def export_run(run_dir: str | Path, options: ExportOptions) -> dict[str, Any]:
 def _compacted(run: LoadedRun, network: keras.Model) -> tuple[keras.Model, dict[str, Any]]:
     if run.model.ghosts_active:
         raise TostError(
-            f"the network of the run {str(run.directory.path)!r} still has its ghosts in it: --compact needs a network "
+            f"the network of the run {str(run.directory.path)!r} still has its ghosts: --compact needs a network "
             "without them, so train the run to its --ghost_end_epoch first, or leave --compact out"
         )
     smaller, report = compact(network)

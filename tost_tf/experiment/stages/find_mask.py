@@ -38,7 +38,7 @@ DEPENDS = "logits_depend_on_input"
 
 
 def compute(run: Run, network: RunNetwork) -> None:
-    """Finds the run's masks, and saves them with the weights they belong to (a ticket's).
+    """Finds the run's masks, and saves them; for a lottery ticket also the weights that belong to them.
 
     Raises:
       TostError: a mask file cannot be read or does not fit the model, or the search fails.
@@ -46,7 +46,7 @@ def compute(run: Run, network: RunNetwork) -> None:
     directory, start = run.directory, time.perf_counter()
     found = search_mask(run.config, network.dense, run.data, directory.lottery)
     masks = found.masks
-    # The mask last: where it is, everything that belongs to it is.
+    # The mask is written last: if it exists, everything that belongs to it exists.
     seconds = time.perf_counter() - start
     if found.weights is not None:
         network.dense.set_weights(found.weights)
@@ -57,10 +57,10 @@ def compute(run: Run, network: RunNetwork) -> None:
 
 
 def read(run: Run, network: RunNetwork) -> None:
-    """Reads the masks, and puts the weights they belong to into the network.
+    """Reads the masks, and loads the weights that belong to them into the network.
 
     Raises:
-      TostError: they cannot be read or do not fit the model.
+      TostError: a file cannot be read or does not fit the model.
     """
     shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(network.dense).items()}
     masks = Masks.load(run.directory.mask).for_weights(shapes)
@@ -82,7 +82,7 @@ STAGE = Stage(
 
 
 def mask_report(masks: Masks, seconds: float, model: keras.Model, dense_layers: str = "") -> dict[str, Any]:
-    """What `mask.json` says of masks of a model that took so many seconds to find, and of the kernels left dense."""
+    """The content of `mask.json`: the masks of a model, the seconds of their search, and the kernels left dense."""
     left = left_dense(model, dense_layers)
     return {
         "mask_seconds": seconds,
@@ -96,7 +96,7 @@ def mask_report(masks: Masks, seconds: float, model: keras.Model, dense_layers: 
 
 
 def search_mask(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> FoundMask:
-    """Reads `--mask_file` or `--from_torch`, or finds new masks; a long search keeps what it has found in `folder`."""
+    """Reads `--mask_file` or `--from_torch`, or finds new masks; a long search saves its progress in `folder`."""
     if config.mask.file:
         masks = _read_file(config.mask, model)
         require_fit(masks, model)
@@ -125,7 +125,7 @@ def _read_file(mask: MaskConfig, model: keras.Model) -> Masks:
     try:
         return masks_from_torch(arrays, model, names, mask.dense_layers, mask.new_layers, print)
     except TostError as error:
-        raise TostError(f"the masks in {mask.from_torch!r} cannot be taken over: {error}") from None
+        raise TostError(f"the masks in {mask.from_torch!r} cannot be imported: {error}") from None
 
 
 def _found(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> FoundMask:
@@ -133,7 +133,7 @@ def _found(config: RunConfig, model: keras.Model, data: ImageData, folder: Path)
     method = MASKS[mask.mask]
     search = MaskSearch(
         model,
-        # Where it starts, if it is pruned further while training.
+        # The initial sparsity if training prunes further.
         config.dynamic.initial_sparsity if config.dynamic.prunes else mask.sparsity,
         mask.mask_scope,
         mask.dense_layers,
@@ -144,7 +144,7 @@ def _found(config: RunConfig, model: keras.Model, data: ImageData, folder: Path)
         keep_zeros=mask.keep_zeros and method.has_sparsity and config.brings_weights,
         layer_sparsity=parsed_layer_sparsity(mask.layer_sparsity),
     )
-    _tell_of_zeros(search)
+    _warn_of_zeros(search)
     options = config.method_options(method.options)
     try:
         found = method.find(search) if options is None else method.find(search, options)
@@ -155,17 +155,17 @@ def _found(config: RunConfig, model: keras.Model, data: ImageData, folder: Path)
 
 
 def _require_by_hand(mask: MaskConfig, search: MaskSearch, masks: Masks) -> None:
-    """Raises `TostError` if a method (of the user's own, say) did not look at the sparsities by hand."""
+    """Raises `TostError` if a method, for example a user's, did not use the sparsities set for layers."""
     sizes = {path: masks[path].size for path in search.weights()} if mask.layer_sparsity else {}
     for path, count in search.shares(sizes, "global").kept(sizes).items() if sizes else ():
         if masks[path].sum() != count:
             raise TostError(
-                f"--mask={mask.mask} does not heed --layer_sparsity: it keeps {masks[path].sum()} weights of {path} "
+                f"--mask={mask.mask} ignores --layer_sparsity: it keeps {masks[path].sum()} weights of {path} "
                 f"instead of {count}"
             )
 
 
-def _tell_of_zeros(search: MaskSearch) -> None:
+def _warn_of_zeros(search: MaskSearch) -> None:
     zeros = sum(int((np.asarray(mask) == 0).sum()) for mask in search.pruned().values())
     if zeros:
         size = sum(weight.shape.num_elements() for weight in search.weights().values())
@@ -177,9 +177,9 @@ def _tell_of_zeros(search: MaskSearch) -> None:
 
 
 def _train_round(config: RunConfig, data: ImageData, sparse: keras.Model, first: int, last: int, epochs: int) -> float:
-    """A round of a lottery ticket: by the default recipe, as the original does, whatever the run's own tweaks are.
+    """Trains one round of a lottery ticket: with the default recipe, as in the original, whatever the run's recipe is.
 
-    The optimizer and the schedule of its learning rate are the run's.
+    The optimizer and its learning-rate schedule are those of the run. Returns the validation accuracy.
     """
     training = config.training
     steps = steps_per_epoch(len(data.train), training.batch_size)

@@ -1,4 +1,4 @@
-"""The stage that trains: what is called around the steps, and where they start."""
+"""The stage that trains: its callbacks, and where it resumes."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from tost_tf.training.losses import cross_entropy
 
 
 def compute(run: Run, network: RunNetwork) -> None:
-    """Trains the epochs that are left.
+    """Trains the remaining epochs.
 
     Raises:
-      TostError: the loss is no longer finite, or no mask may change where masks are to.
-      Stopped: the run was asked to stop; there is a checkpoint.
+      TostError: the loss is no longer finite, or masks should change but no layer has a mask that may.
+      Stopped: the run was stopped by a signal; there is a checkpoint.
     """
     if run.replicas > 1:
         batch_size = run.config.training.batch_size
@@ -71,7 +71,7 @@ def _name_other_devices(run: Run) -> None:
 
 
 def read(run: Run, network: RunNetwork) -> None:
-    """Reads the weights of the best epoch; those of the last one as long as no epoch may be exported."""
+    """Reads the weights of the best epoch, or of the last one if no epoch may be exported yet."""
     recipe = run.config.recipe
     model = add_ghosts_and_compile(in_full_precision(run.config), network.dense, network.masks)
     checkpoints = Checkpoints(run.directory.checkpoints, model, model.optimizer)
@@ -82,7 +82,7 @@ def read(run: Run, network: RunNetwork) -> None:
             model.remove_ghosts()
     network.fitted, network.checkpoints, network.model = model, checkpoints, model
     if network.masks is not None:
-        network.masks = masks_of(model.plain)  # they may have changed while training
+        network.masks = masks_of(model.plain)  # they may have changed during training
 
 
 STAGE = Stage(
@@ -96,17 +96,17 @@ STAGE = Stage(
 
 @dataclasses.dataclass(frozen=True)
 class _Training:
-    """The training of a run, from where it was stopped.
+    """The training of a run, from its beginning or from a checkpoint.
 
     Attributes:
       run: the run.
-      output: where its files are written.
+      output: the folder its files are written to.
       model: compiled, with the weights to start from.
-      masks: those training began with, `None` for a dense network.
+      masks: those at the beginning of training, `None` for a dense network.
       checkpoints: of the model.
-      done: epochs that are done.
-      progress: how far the next one is, `None` for its start.
-      stop_requested: gives the signal that asks to stop, or `None`.
+      done: the number of epochs done.
+      progress: within the next epoch, `None` for its start.
+      stop_requested: returns the signal that stops the run, or `None`.
     """
 
     run: Run
@@ -119,7 +119,7 @@ class _Training:
     stop_requested: Callable[[], int | None]
 
     def fit(self) -> None:
-        """Trains the epochs that are left."""
+        """Trains the remaining epochs."""
         run = self.run
         epochs = run.config.training.epochs
         if self.done or self.progress:
@@ -171,6 +171,6 @@ class _Training:
             SaveCheckpoints(self.checkpoints, lambda epoch: epoch >= eligible),
             keras.callbacks.TensorBoard(str(output.tensorboard), write_graph=False, profile_batch=0),
             MaskBoard(output.tensorboard / "train", model.plain),
-            # Last: an epoch is all written.
+            # Last: after everything of an epoch is written.
             WithinEpoch(self.checkpoints, self.stop_requested, steps, self.progress),
         ]

@@ -1,4 +1,4 @@
-"""The main job: from a config to a trained, exported and reported sparse network."""
+"""The main job: from a config to a trained and exported sparse network with a report."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tost_tf.experiment.stages.start import require_before_data, require_end
 
 
 def launch(config: RunConfig) -> dict[str, Any]:
-    """Trains the network of `config` in its run directory and exports it, or resumes the run found there.
+    """Trains the network of `config` in its run directory and exports it, or resumes the run in that directory.
 
     Returns:
       The content of `result.json`.
 
     Raises:
-      TostError: the run directory cannot be used, the data is not there, the mask does not fit, the loss is no longer
-        finite, or the export fails its check. What was written before stays.
-      Stopped: SIGTERM or Ctrl-C came; the same launch resumes.
+      TostError: the run directory cannot be used, the data is missing, the mask does not fit, the loss is no longer
+        finite, or the export fails its check. Files written before stay.
+      Stopped: SIGTERM or Ctrl-C stopped the run; the same launch resumes it.
     """
     split_cpu(config.machine.virtual_devices)
     several = config.machine.distribution == "multi_worker"

@@ -1,4 +1,4 @@
-"""A trained run, back in memory."""
+"""Loads a trained run into memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tost_tf.masks.masks import Masks
 
 @dataclasses.dataclass(frozen=True)
 class LoadedRun:
-    """A run's options, data and masks (`None` for a dense one), and its network with trained weights.
+    """A run's options, data, masks (`None` for a dense network), and its network with trained weights.
 
-    The view of `model` in use is the one the weights are for: the plain one once the ghosts are gone.
+    The view of `model` in use is the one the weights belong to: the plain one if the ghosts are gone.
     """
 
     directory: RunDirectory
@@ -35,9 +35,9 @@ class LoadedRun:
 
 
 def load_run(path: str | os.PathLike) -> LoadedRun:
-    """The run in a folder, with the weights of its best epoch (of its last while ghosts are there still).
+    """Loads the run in a folder, with the weights of its best epoch (of its last if no epoch may be exported yet).
 
-    No weight in the folder is changed. To be called on a run that is not training just now.
+    No weights in the folder are changed. The run must not be training at the same time.
 
     Raises:
       TostError: it is not a run folder, or has no checkpoint yet.
@@ -50,8 +50,8 @@ def load_run(path: str | os.PathLike) -> LoadedRun:
     except TostError as error:
         raise TostError(f"{str(directory.config)!r} cannot be understood: {error}") from None
     if not any(directory.checkpoints.glob("epoch-*.index")):
-        raise TostError(f"the run {str(path)!r} has no checkpoint yet: train it for an epoch at least")
-    # The weights come from the checkpoint; the files the run started from may be gone.
+        raise TostError(f"the run {str(path)!r} has no checkpoint yet: train it for at least one epoch")
+    # The weights come from the checkpoint; the file of the initial weights may be gone.
     config = dataclasses.replace(config, mask=dataclasses.replace(config.mask, initial_weights=""))
     config = in_full_precision(config)
     run = Run(config, load(config.data), directory)

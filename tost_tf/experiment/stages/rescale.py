@@ -20,7 +20,7 @@ HALF_BATCHES_PER_STEP = 3
 
 
 def compute(run: Run, network: RunNetwork) -> None:
-    """Rescales the initial weights, with the run's ghosts as they start, and saves and draws the scales.
+    """Rescales the initial weights, with the run's ghosts in their initial state, and saves and draws the scales.
 
     Raises:
       TostError: the loss is not finite.
@@ -37,7 +37,7 @@ def compute(run: Run, network: RunNetwork) -> None:
     scales = rescale_init(ghosted, halves, steps=recipe.rescale_steps, loss=training_loss(config))
     save_weights(strip(ghosted.plain), directory.rescaled_weights)
     scales_by_tensor(scales, directory.figures / "scales.png", "scales of the initialisation")
-    # Last: where the scales are, the weights are.
+    # The scales are written last: if they exist, the weights exist.
     write_json(directory.scales, scales)
 
 

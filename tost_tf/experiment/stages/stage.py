@@ -1,4 +1,4 @@
-"""What a stage of a run is, and what stages hand on to each other."""
+"""The interface of a stage of a run, and what stages pass on to each other."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tost_tf.masks.masks import Masks
 
 @dataclasses.dataclass
 class RunNetwork:
-    """The network of a run, as far as its stages have come.
+    """The network of a run; each stage fills in its part.
 
     Attributes:
-      dense: with the weights that training starts from.
-      masks: of its prunable weights, `None` for a dense network: those training starts with, later those it ended with.
-      fitted: after training, on one device and in float32; its weights are those `checkpoints` last read.
+      dense: the dense network, with the weights at the start of training.
+      masks: of its prunable weights, `None` for a dense network; first those at the start of training, then the final.
+      fitted: the trained network, on one device and in float32; its weights are those `checkpoints` last read.
       checkpoints: of `fitted`.
       model: the result of the run: `fitted`, or the superposition of tickets.
-      epoch: whose weights `model` has.
+      epoch: the epoch of the weights of `model`.
     """
 
     dense: keras.Model
@@ -36,15 +36,15 @@ class RunNetwork:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A part of a run. Whatever it makes is in the run's folder, so that a run that was stopped anywhere resumes.
+    """A part of a run. Its result is saved in the run's folder, so a run can resume wherever it was stopped.
 
     Attributes:
-      makes: what it makes, for messages: "the mask".
-      is_done: whether that is in the folder, whole.
-      compute: makes it. Killed in the middle, it is done again or resumes.
-      read: takes it from the folder into the network.
-      is_wanted: whether a run with these options has the stage.
-      by_all_workers: whether all workers compute it together; else the chief does, and the others wait and read.
+      makes: the name of its result in messages: "the mask".
+      is_done: whether the complete result is in the folder.
+      compute: makes the result. If it is killed, it starts again or resumes.
+      read: reads the result from the folder into the network.
+      is_wanted: whether a run with these options has this stage.
+      by_all_workers: whether all workers compute it together; if not, the chief does, and the others wait and read.
     """
 
     makes: str

@@ -1,4 +1,4 @@
-"""The order of a run: its stages, one after the other."""
+"""The stages of a run, in their order."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.stages import evaluate, export, find_mask, fit, rescale, superpose
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
 
-# The workers of a run take part up to the training; what comes after it is the chief's.
+# All workers take part until the end of training; the chief does the rest.
 UNTIL_TRAINED: tuple[Stage, ...] = (find_mask.STAGE, rescale.STAGE, fit.STAGE)
 AFTER_TRAINING: tuple[Stage, ...] = (superpose.STAGE, export.STAGE, evaluate.STAGE)
 
 
 def run_stages(run: Run, network: RunNetwork) -> None:
-    """Computes what is not in the run's folder yet and reads the rest; a worker that is not the chief waits for it.
+    """Computes the results that are not yet in the run's folder and reads the others. Workers wait for the chief.
 
     Raises:
-      TostError: as the stages do, or the chief did not write something in time.
+      TostError: raised by a stage, or the chief did not write something in time.
     """
     for stage in _wanted(run, UNTIL_TRAINED):
         if not stage.is_done(run):
@@ -35,7 +35,7 @@ def run_stages(run: Run, network: RunNetwork) -> None:
 
 
 def read_trained(run: Run, network: RunNetwork) -> None:
-    """Reads the network of a run that has a checkpoint at least."""
+    """Reads the network of a run that has at least one checkpoint."""
     for stage in _wanted(run, (find_mask.STAGE, fit.STAGE, superpose.STAGE)):
         if stage is fit.STAGE or stage.is_done(run):
             stage.read(run, network)

@@ -1,4 +1,4 @@
-"""What a run needs after its last epoch, tried before anything long."""
+"""Checks at the start that a run will not fail at its end."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from tost_tf.registry import MODELS
 
 
 def require_before_data(config: RunConfig) -> None:
-    """What can be known before the data are there. Raises `TostError` if the run would fail at its end."""
+    """Checks what does not need the data. Raises `TostError` if the run would fail later."""
     require_drawing()
     if config.recipe.teacher:
         teacher_folder(config.recipe.teacher)
 
 
 def require_end(run: Run, dense: keras.Model) -> None:
-    """What can be known of the network and the data before a mask is looked for.
+    """Checks the network and the data before the search for a mask.
 
     Raises:
-      TostError: masks cannot change as they are to, the network cannot be exported, the teacher does not work, or
-        the last step of a search could not be taken.
+      TostError: masks cannot change as the options say, the network cannot be exported, the teacher does not work, or
+        the network could not be trained after a long search for its mask.
     """
     config, data, directory, teacher = run.config, run.data, run.directory, run.teacher()
     mask, steps = config.mask, run.steps_per_epoch
     if config.training.batch_size > len(data.train):
         logging.warning(
-            "--batch_size=%d is more than the %d training images: every step takes all of them",
+            "--batch_size=%d is more than the %d training images: each step uses all of them",
             config.training.batch_size,
             len(data.train),
         )
@@ -55,17 +55,17 @@ def require_end(run: Run, dense: keras.Model) -> None:
         require_room(sizes, mask.sparsity, "global")
     if config.superpose.is_on:
         normalisations(dense)
-    if _is_own(config.model.model):
+    if _is_users(config.model.model):
         _try_export(dense, data)
     if mask.mask == "lottery" and not mask.file and not directory.mask.exists():
-        # It takes many times the training itself: that is tried before, with a mask that keeps everything.
+        # The search takes many times as long as the training, so training is tried first with a mask that keeps all.
         everything = random(dense, sparsity=0.0)
         model = add_ghosts_and_compile(config, dense, everything, teacher)
         mask_callbacks(config, model, everything, steps, directory)
 
 
-def _is_own(model: str) -> bool:
-    """Whether a network is the user's, so that nobody has tried yet whether it can be exported."""
+def _is_users(model: str) -> bool:
+    """Whether a network is the user's: nobody has tried yet to export it."""
     if model.endswith(MODEL_SUFFIXES):
         return True
     return model in MODELS and not MODELS[model].__module__.startswith("tost_tf.")
@@ -75,6 +75,6 @@ def _try_export(model: keras.Model, data: ImageData) -> None:
     with tempfile.TemporaryDirectory(prefix="tost_export_") as scratch:
         try:
             saved_model(model, Path(scratch) / "saved_model", data.mean, data.deviation)
-        except Exception as error:  # of many kinds, TensorFlow's own among them
+        except Exception as error:  # of many types, including TensorFlow's
             reason = " ".join(str(error).split())[:300]
             raise TostError(f"the model {model.name!r} cannot be exported as a SavedModel: {reason}") from error

@@ -1,4 +1,4 @@
-"""The stage that superposes the tickets of a run, and measures how good each is."""
+"""The stage that superposes the tickets of a run, and measures the accuracy of each."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from tost_tf.report.tickets import draw_tickets
 from tost_tf.seeds import derive_seed
 from tost_tf.training.superpose import Weights, newest_fraction, superposed
 
-# The average before, a ticket, and its share -> the average after, pruned.
+# The previous average, a ticket, and its coefficient -> the new average, pruned.
 Joiner = Callable[[Weights, Weights, float], dict[str, np.ndarray]]
 
 
 def compute(run: Run, network: RunNetwork) -> None:
-    """Superposes the tickets in the run's folder, one after the other; nothing is chosen by any accuracy.
+    """Superposes the tickets in the run's folder one by one; no choice depends on an accuracy.
 
-    The last superposition is the result, and its weights are saved with the accuracies of all. With no cycle it is the
-    end of ordinary training. The masks of the network tell how many weights are kept.
+    The last superposition is the result; its weights are saved with the accuracies of all. Without cycles it is the
+    network at the end of ordinary training. As many weights are kept as in the masks of the network.
 
     Raises:
-      TostError: a ticket is not there or cannot be read.
+      TostError: a ticket is missing or cannot be read.
     """
     config, data, directory = run.config, run.data, run.directory
     final, options = strip(network.fitted), config.superpose
@@ -45,7 +45,7 @@ def compute(run: Run, network: RunNetwork) -> None:
     for number in range(options.cycles(config.training.epochs) + 1):
         path = ticket_path(directory.tickets, number)
         if not path.exists():
-            raise TostError(f"the ticket {path} is gone, so that there is nothing to superpose: train the run again")
+            raise TostError(f"the ticket {path} is missing, so nothing can be superposed: train the run again")
         average = _arrays(final)
         load_weights(final, path)
         tickets.append({"epoch": _epoch(config, number), **_accuracies(final, data)})
@@ -54,19 +54,19 @@ def compute(run: Run, network: RunNetwork) -> None:
             recalibrate(final, _training_images(config, data))
         superpositions.append({"tickets": number + 1, "epoch": tickets[-1]["epoch"], **_accuracies(final, data)})
         print(
-            f"ticket {number + 1}: {100 * tickets[-1]['test_accuracy']:.2f}% on test, "
-            f"superposed with those before: {100 * superpositions[-1]['test_accuracy']:.2f}%",
+            f"ticket {number + 1}: test accuracy {100 * tickets[-1]['test_accuracy']:.2f}%, "
+            f"superposed with those before {100 * superpositions[-1]['test_accuracy']:.2f}%",
             flush=True,
         )
     save_weights(final, directory.superposed_weights)
     title = f"{config.model.model}, {options.superpose}"
     draw_tickets(tickets, superpositions, directory.figures / "tickets.png", title)
-    # Last: where it is, the weights are.
+    # Written last: if it exists, the weights exist.
     write_json(directory.superposition, {"tickets": tickets, "superpositions": superpositions})
 
 
 def read(run: Run, network: RunNetwork) -> None:
-    """Reads the superposition; its masks are the weights that are not zero."""
+    """Reads the superposition; its masks keep the weights that are not zero."""
     load_weights(network.dense, run.directory.superposed_weights)
     network.masks = masks_of_zeros(network.dense)
     network.model = add_ghosts_and_compile(in_full_precision(run.config), network.dense, network.masks)
@@ -84,13 +84,13 @@ STAGE = Stage(
 
 
 def _joiner(config: RunConfig, final: keras.Model, masks: Mapping[str, np.ndarray]) -> Joiner:
-    """Joins a ticket to the average before it, in the density of `masks`; layers left dense are averaged only."""
+    """Adds a ticket to the average and prunes to the density of `masks`; layers left dense are only averaged."""
     ranked = [path for path in masks if is_ranked(path.rpartition("/")[0], config.mask.dense_layers)]
     kept = sum(int(masks[path].sum()) for path in ranked)
     names = {id(weight): name for name, weight in named_weights(final).items()}
     weights = prunable_weights(final)
     prunable = [names[id(weights[path])] for path in ranked]
-    return lambda average, ticket, share: superposed(average, ticket, share, kept, prunable)
+    return lambda average, ticket, fraction: superposed(average, ticket, fraction, kept, prunable)
 
 
 def _epoch(config: RunConfig, ticket: int) -> int:
