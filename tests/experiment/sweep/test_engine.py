@@ -87,7 +87,7 @@ def test_a_worker_that_is_killed_has_its_job_done_again(tmp_path, waiting):
     assert [outcome.state for outcome in found] == [FINISHED]
 
 
-def test_what_is_there_is_not_made_again(tmp_path):
+def test_existing_results_are_not_computed_again(tmp_path):
     (tmp_path / "good.npz").touch()
     assert run_job(job(tmp_path, "good", "--help"), 1).state == FINISHED
     assert (tmp_path / "logs/good.log").read_text() == ""

@@ -33,7 +33,7 @@ SMALL = (
 
 
 @pytest.mark.exhaustive
-def test_what_is_found_for_all_is_what_a_run_finds_itself(tmp_path):
+def test_the_shared_mask_is_the_one_a_run_finds_itself(tmp_path):
     cells = [Cell({"a": a}, {}, (*SMALL, f"--label_smoothing={a}")) for a in ("0.1", "0.2")]
     search, run, _ = plan(cells, (), str(tmp_path / "runs")).jobs
     assert run_command("tost-mask", main, search.arguments) == 0

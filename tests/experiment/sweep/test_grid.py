@@ -34,7 +34,7 @@ def test_options_that_are_lists_have_commas_inside_a_value():
     assert [cell.name for cell in grid] == ["lr_drop_epochs30-60", "lr_drop_epochs45"]
 
 
-def test_a_regular_expression_is_taken_as_it_is():
+def test_a_regular_expression_is_not_split():
     (cell,) = cells("--dense_layers=^(stem|logits)$")
     assert parse(cell.arguments).mask.dense_layers == "^(stem|logits)$"
 
@@ -92,7 +92,7 @@ def test_flagfiles(tmp_path):
     assert single == ["sparsity0.9", "sparsity0.95"]
 
 
-def test_own_options_take_no_part():
+def test_options_of_the_sweep_are_not_in_the_grid():
     grid, own = read_grid(["--seed=1|2", "--jobs=2", "--dry_run", "--skip=a=1", "--skip", "b=2"], OWN)
     assert len(grid) == 2 and own == {"jobs": ["2"], "dry_run": ["true"], "skip": ["a=1", "b=2"]}
 
@@ -102,12 +102,12 @@ def test_own_options_take_no_part():
     [
         (["seed=3"], "'seed=3' is not a flag"),
         (["--seed"], "--seed has no value"),
-        (["--case=tweak: --seed=1"], "must be of the form AXIS/NAME: FLAGS"),
-        (["--case=seed/a: --seed=1"], "--seed is an option already"),
+        (["--case=tweak: --seed=1"], "must have the form AXIS/NAME: FLAGS"),
+        (["--case=seed/a: --seed=1"], "--seed is already an option"),
         (["--case=a/b: --mask='snip"], "cannot be split into flags"),
         (["--case=a/b: snip"], "'snip' is not a flag"),
-        (["--flagfile=nothing.flags"], "there is not a flagfile 'nothing.flags'"),
-        (["--flagfile=flags/quickstart.flags|nothing.flags"], "there is not a flagfile 'nothing.flags'"),
+        (["--flagfile=nothing.flags"], "there is no flagfile 'nothing.flags'"),
+        (["--flagfile=flags/quickstart.flags|nothing.flags"], "there is no flagfile 'nothing.flags'"),
     ],
 )
 def test_what_cannot_be_read(arguments, message):

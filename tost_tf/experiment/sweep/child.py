@@ -9,13 +9,13 @@ import sys
 
 from tost_tf.__main__ import main
 
-PR_SET_PDEATHSIG = 1  # of Linux: the signal that a process gets when its parent ends
+PR_SET_PDEATHSIG = 1  # in Linux: sets the signal a process gets when its parent ends
 
 
 def follow(parent: int) -> None:
-    """Has this process get SIGTERM when its parent ends, so that it stops with a checkpoint."""
+    """Makes this process get SIGTERM when its parent ends, so it stops with a checkpoint."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it has ended already
+    if os.getppid() != parent:  # the parent has ended already
         sys.exit(128 + signal.SIGTERM)
 
 

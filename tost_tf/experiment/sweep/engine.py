@@ -1,4 +1,4 @@
-"""Jobs on a Dask cluster: one here, or any that has an address."""
+"""Jobs on a Dask cluster: one on this machine, or any that has an address."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ def require_dask() -> None:
 
 
 def run_all(jobs: Sequence[Job], scheduler: str, workers: int, threads: int) -> Iterator[Outcome]:
-    """Runs jobs in their order, as many at a time as there are workers, and gives how each ended, as soon as it has.
+    """Runs jobs in their order, as many at a time as there are workers, and yields the outcome of each as it ends.
 
     Args:
-      jobs: every one behind those it needs.
-      scheduler: the address of a Dask scheduler; "" for a cluster of `workers` on this machine, as long as this lasts.
-      workers: how many jobs at a time here.
-      threads: CPU threads of each job; 0 for the share of this machine's cores, or as TensorFlow takes them elsewhere.
+      jobs: each after the jobs it needs.
+      scheduler: the address of a Dask scheduler; "" for a temporary cluster of `workers` workers on this machine.
+      workers: the number of jobs at a time on this machine.
+      threads: CPU threads of each job; 0 divides this machine's cores among `workers`, or on another cluster leaves the
+        number to TensorFlow.
 
     Raises:
       TostError: the scheduler cannot be reached, or is gone.
@@ -44,7 +45,7 @@ def run_all(jobs: Sequence[Job], scheduler: str, workers: int, threads: int) -> 
         futures = {}
         for place, job in enumerate(jobs):
             needed = [futures[name] for name in job.needs]
-            # A key of its own for each sweep: a job that failed is tried again by the same command.
+            # pure=False gives each sweep new keys: the same command tries a failed job again.
             futures[job.name] = client.submit(run_job, job, threads, *needed, pure=False, priority=-place)
         names = {future.key: name for name, future in futures.items()}
         for future in as_completed(futures.values()):
@@ -62,19 +63,19 @@ def _outcome(name: str, future: object, scheduler: str) -> Outcome:
         return future.result()
     except KilledWorker as error:
         return Outcome(name, FAILED, f"its worker died again and again: {error}"[:400])
-    except Exception as error:  # of a worker that has another version of this project, for one
+    except Exception as error:  # for example, if a worker has another version of this project
         return Outcome(name, FAILED, f"{type(error).__name__} on its worker: {error}"[:400])
 
 
 @contextlib.contextmanager
 def _cluster(scheduler: str, workers: int) -> Iterator[str]:
-    """The address of the cluster: the one that is given, or one made here for as long as the block lasts."""
+    """The address of the given cluster, or of one that is started here and ends with the block."""
     if scheduler:
         yield scheduler
         return
     from distributed import LocalCluster
 
-    # The memory of a job is not its worker's, so that no limit is kept by it.
+    # A job is a separate process: a memory limit of its worker would not limit it.
     options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0", "silence_logs": logging.ERROR}
     with LocalCluster(n_workers=workers, processes=True, **options) as cluster:
         yield cluster.scheduler_address

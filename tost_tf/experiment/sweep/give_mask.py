@@ -1,4 +1,4 @@
-"""Puts a mask that several runs share into the folder of one of them, as if it had found the mask itself."""
+"""Puts a mask that several runs share into the folder of one of them, as if the run had found it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tost_tf.files import replaced_file
 
 
 def give_mask(config: RunConfig, folder: Path, mask: Path) -> None:
-    """Copies what `tost-mask` has written beside `mask` into the folder of a run, unless it has a mask already.
+    """Copies `mask` and the files `tost-mask` wrote with it into the folder of a run, unless the run has a mask.
 
     Args:
-      config: the run's options; it is one that would find the same mask.
-      folder: the run's.
+      config: the run's options, with which it would find the same mask.
+      folder: the run's folder.
       mask: the .npz file.
 
     Raises:
-      TostError: the folder cannot be written, is of another run, or another process is training in it.
+      TostError: the folder cannot be written, belongs to another run, or another process is training in it.
     """
     directory = RunDirectory(folder)
     directory.claim(config)
@@ -29,7 +29,7 @@ def give_mask(config: RunConfig, folder: Path, mask: Path) -> None:
         parts = {
             mask.with_suffix(".json"): directory.mask_report,
             mask.with_name(f"{mask.stem}_weights.npz"): directory.ticket_weights,
-            mask: directory.mask,  # the last: where it is, everything that belongs to it is
+            mask: directory.mask,  # last: if it exists, everything that belongs to it exists
         }
         for source, target in parts.items():
             if source.exists():

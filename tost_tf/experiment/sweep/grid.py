@@ -1,9 +1,9 @@
-"""A grid of runs as it is written in flags: which cells it has.
+"""The cells of a grid of runs, which is written as flags.
 
 A flag with `|` between its values is an axis: `--sparsity=0.9|0.95`, `--seed=0|1|2`, `--lr_drop_epochs=30,60|45,67`,
-`--flagfile=a.flags|b.flags`. Lines `--case=AXIS/NAME: FLAGS` with the same AXIS are the values of one axis, each of
-them several flags. As everywhere the last of several flags with one name counts, so that `--sparsity=0` in a case, or
-behind the grid, takes the axis of the sparsity away.
+`--flagfile=a.flags|b.flags`. Lines `--case=AXIS/NAME: FLAGS` with the same AXIS are the values of one axis; each value
+is several flags. As everywhere, the last of several flags with one name counts: `--sparsity=0` in a case, or after the
+grid, removes the axis of the sparsity.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Cell:
     """One run of a grid.
 
     Attributes:
-      choices: axis -> the value of this cell, as it is written, in the order of the grid.
-      labels: the choices of axes that are not options: of cases, and of flagfiles.
-      arguments: all flags, as `tost-train` takes them.
+      choices: axis -> the value of this cell as written, in the order of the grid.
+      labels: the choices of axes that are not options: cases and flagfiles.
+      arguments: all flags for `tost-train`.
     """
 
     choices: Mapping[str, str]
@@ -37,7 +37,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """For a folder: "snip_sparsity0.95_seed0", "run" for a grid of one."""
+        """The name of its folder: "snip_sparsity0.95_seed0", or "run" for a grid of one cell."""
         parts = []
         for axis, text in self.choices.items():
             word = {"true": axis, "false": f"no{axis}"}.get(text.lower(), text)
@@ -53,7 +53,7 @@ class _Flag:
 
 @dataclasses.dataclass(frozen=True)
 class _Axis:
-    """Alternatives by name, each with flags of its own; `is_open` to more of them in later tokens."""
+    """Alternatives by name, each with its flags; if `is_open`, later tokens may add alternatives."""
 
     name: str
     alternatives: Mapping[str, Sequence[_Flag | _Axis]]
@@ -61,22 +61,22 @@ class _Axis:
 
 
 def read_grid(arguments: Sequence[str], own: Mapping[str, str]) -> tuple[list[Cell], dict[str, list[str]]]:
-    """The cells that arguments describe, those of the first axis together, and the flags that are the sweep's.
+    """The cells that arguments describe, sorted by the first axis, then the next, and the options of the sweep.
 
     Args:
       arguments: of the command line.
-      own: the sweep's own options, which take no part in the grid: name -> "bool", or another kind.
+      own: the options of the sweep, which are not part of the grid: name -> "bool", or another kind.
 
     Raises:
-      TostError: something is not a flag, a flagfile cannot be read, or a case is not of its form.
+      TostError: an argument is not a flag, a flagfile cannot be read, or a case does not have the right form.
     """
     reader = _Reader(own)
-    tokens = _gathered(reader.read(arguments, Path()))
+    tokens = _with_joined_cases(reader.read(arguments, Path()))
     return list(_cells(tokens, {}, {}, {})), reader.own
 
 
 class _Reader:
-    """Arguments and flagfiles to tokens. Flags of the sweep itself are put aside in `own`: name -> its values."""
+    """Reads arguments and flagfiles into tokens. Options of the sweep go into `own`: name -> its values."""
 
     def __init__(self, own: Mapping[str, str]):
         self.own: dict[str, list[str]] = {name: [] for name in own}
@@ -100,7 +100,7 @@ class _Reader:
         return tokens
 
     def _next(self, rest: list[str]) -> tuple[str, str]:
-        """Takes the next flag from the list: its name, and its value as a text."""
+        """Removes the next flag from the list; returns its name, and its value as text."""
         argument = rest.pop(0)
         match = re.fullmatch(r"--?([A-Za-z_]\w*)(?:=(.*))?", argument, re.DOTALL)
         if not match:
@@ -132,11 +132,11 @@ class _Reader:
         match = CASE.fullmatch(text)
         if not match:
             raise TostError(
-                f"--case={text!r} must be of the form AXIS/NAME: FLAGS, as 'tweak/late: --ghost_end_epoch=30'"
+                f"--case={text!r} must have the form AXIS/NAME: FLAGS, like 'tweak/late: --ghost_end_epoch=30'"
             )
         if match["axis"] in self._kinds or match["axis"].startswith("flagfile"):
             raise TostError(
-                f"--case={text!r}: --{match['axis']} is an option already, choose another name for the axis"
+                f"--case={text!r}: --{match['axis']} is already an option, choose another name for the axis"
             )
         try:
             arguments = shlex.split(match["flags"])
@@ -145,8 +145,8 @@ class _Reader:
         return _Axis(match["axis"], {match["name"].strip(): self.read(arguments, folder, depth + 1)}, is_open=True)
 
 
-def _gathered(tokens: Sequence[_Flag | _Axis]) -> list[_Flag | _Axis]:
-    """The tokens with all cases of an axis where its last one stands."""
+def _with_joined_cases(tokens: Sequence[_Flag | _Axis]) -> list[_Flag | _Axis]:
+    """The tokens with all cases of an axis joined at the place of its last case."""
     result: list[_Flag | _Axis] = []
     for token in tokens:
         if isinstance(token, _Axis) and token.is_open:
@@ -162,16 +162,16 @@ def _gathered(tokens: Sequence[_Flag | _Axis]) -> list[_Flag | _Axis]:
 def _cells(
     tokens: Sequence[_Flag | _Axis], flags: Mapping[str, str], choices: Mapping[str, str], labels: Mapping[str, str]
 ) -> Iterator[Cell]:
-    """The cells of the tokens; what stands behind them has settled `flags`, `choices` and `labels` already."""
+    """The cells of the tokens; later tokens have already set `flags`, `choices` and `labels`."""
     if not tokens:
         arguments = tuple(f"--{name}={value}" for name, value in flags.items())
         yield Cell(dict(choices), dict(labels), arguments)
         return
     *before, last = tokens
     if isinstance(last, _Axis):
-        for name, own in last.alternatives.items():
-            chosen = {last.name: name}
-            yield from _cells(_gathered([*before, *own]), flags, chosen | dict(choices), chosen | dict(labels))
+        for name, alternative in last.alternatives.items():
+            chosen, joined = {last.name: name}, _with_joined_cases([*before, *alternative])
+            yield from _cells(joined, flags, chosen | dict(choices), chosen | dict(labels))
     elif last.name in flags:
         yield from _cells(before, flags, choices, labels)
     else:

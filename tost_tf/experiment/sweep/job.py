@@ -1,4 +1,4 @@
-"""One process of a sweep, as it is sent to a worker: a run, or a mask that several runs share."""
+"""A job of a sweep, one process on a worker: a run, or the search for a mask that several runs share."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from tost_tf.experiment import flags
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.sweep.give_mask import give_mask
 
-LOCK_SECONDS = 600.0  # how long a process that is being stopped may still do a job
+LOCK_SECONDS = 600.0  # how long to wait for another process that is still doing the job
 FINISHED, FAILED, NOT_STARTED = "finished", "failed", "not started"
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is started, and where.
+    """A command, and the folder it runs in.
 
     Attributes:
       name: of the run or the mask.
       command: "train" or "mask".
       arguments: of the command.
       folder: the working folder, absolute; all other paths may be relative to it.
-      log: file that the process writes to.
+      log: the file for the output of the process.
       target: the run's folder, or the mask's file.
-      needs: names of jobs that have to be finished before.
-      mask: the shared mask's file; none where the run finds its own.
+      needs: names of jobs that must be finished first.
+      mask: the file of the shared mask; empty if the run finds its mask itself.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        """Whether what the job makes is there, whole."""
+        """Whether the complete result of the job exists."""
         return self.path.exists() if self.command == "mask" else RunDirectory(self.path).read_result() is not None
 
     @property
@@ -62,7 +62,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a job ended: `FINISHED`, `FAILED` or `NOT_STARTED`, and why."""
+    """How a job ended: `FINISHED`, `FAILED` or `NOT_STARTED`, and the reason if it did not finish."""
 
     name: str
     state: str
@@ -70,14 +70,14 @@ class Outcome:
 
 
 def run_job(job: Job, threads: int, *needed: Outcome) -> Outcome:
-    """Does a job in a process of its own, unless what it makes is there already.
+    """Does a job in a separate process, unless its result exists already.
 
     Called on a worker. A job that was stopped resumes from its last checkpoint.
 
     Args:
       job: the job.
-      threads: CPU threads of the process; 0 leaves them to TensorFlow.
-      needed: how the jobs ended that this one needs.
+      threads: CPU threads of the process; 0 leaves the number to TensorFlow.
+      needed: the outcomes of the jobs that this one needs.
     """
     missing = next((outcome for outcome in needed if outcome.state != FINISHED), None)
     if missing is not None:
@@ -86,7 +86,7 @@ def run_job(job: Job, threads: int, *needed: Outcome) -> Outcome:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab") as output:
-            # Kept by the process that is started as long as it lives, whatever becomes of its worker.
+            # The started process inherits the lock and keeps it until it ends, even if its worker ends earlier.
             _lock(output, LOCK_SECONDS)
             if job.is_finished:
                 return Outcome(job.name, FINISHED)
@@ -95,11 +95,11 @@ def run_job(job: Job, threads: int, *needed: Outcome) -> Outcome:
             code = _run(job, threads, output)
     except (TostError, OSError) as error:
         return Outcome(job.name, FAILED, str(error))
-    return Outcome(job.name, FINISHED) if code == 0 else Outcome(job.name, FAILED, _last_words(job, code))
+    return Outcome(job.name, FINISHED) if code == 0 else Outcome(job.name, FAILED, _failure(job, code))
 
 
 def _run(job: Job, threads: int, output: BinaryIO) -> int:
-    """Starts the process and waits for it; its exit code. It ends with this process, however that ends."""
+    """Starts the process, waits for it and returns its exit code. If this process ends, so does the other."""
     output.write(f"\n$ {job.shell_command}\n".encode())
     output.flush()
     command = [sys.executable, "-m", "tost_tf.experiment.sweep.child", str(os.getpid()), job.command, *job.arguments]
@@ -112,17 +112,21 @@ def _run(job: Job, threads: int, output: BinaryIO) -> int:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """The worker's environment with a fraction of the cores; what is set there already counts."""
+    """The worker's environment, with the number of threads for TensorFlow unless it is set there already."""
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-    share = dict.fromkeys(names, str(threads)) if threads else {}
-    return share | os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})  # Dask sets this one to 1
+    defaults = dict.fromkeys(names, str(threads)) if threads else {}
+    return defaults | os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})  # Dask sets this one to 1
 
 
 def _lock(file: BinaryIO, seconds: float) -> None:
-    """Locks a job's log, once no process does the job any more: one that is being stopped has it for a while.
+    """Locks a job's log; waits while another process, such as one that is being stopped, still does the job.
+
+    Args:
+      file: the log.
+      seconds: how long to wait.
 
     Raises:
-      TostError: another process has it for longer than that.
+      TostError: another process still holds the lock after that time.
     """
     end = time.monotonic() + seconds
     while True:
@@ -134,15 +138,15 @@ def _lock(file: BinaryIO, seconds: float) -> None:
                 raise TostError(f"another process has been doing this for {seconds:g} s: see {file.name}") from None
             time.sleep(0.2)
         except OSError:
-            logging.warning("%s is on a file system without locks: see that only one sweep runs there", file.name)
+            logging.warning("%s is on a file system without locks: make sure only one sweep runs there", file.name)
             return
 
 
-def _last_words(job: Job, code: int) -> str:
-    """The command's own sentence, else its last line."""
+def _failure(job: Job, code: int) -> str:
+    """Why the process failed: the command's error message, or the last line of its output."""
     lines = Path(job.folder, job.log).read_text(errors="replace").splitlines()
-    own = [line for line in lines if line.strip()]
-    own = own[max((place for place, line in enumerate(own) if line.startswith("$ ")), default=-1) + 1 :]
-    told = [line.partition(": error: ")[2] for line in own if line.startswith(f"tost-{job.command}: error: ")]
-    last = (told or own or ["it printed nothing"])[-1]
-    return last[:400] if code == 2 and told else f"exit code {code}: {last[:400]}"
+    lines = [line for line in lines if line.strip()]
+    lines = lines[max((place for place, line in enumerate(lines) if line.startswith("$ ")), default=-1) + 1 :]
+    errors = [line.partition(": error: ")[2] for line in lines if line.startswith(f"tost-{job.command}: error: ")]
+    last = (errors or lines or ["it printed nothing"])[-1]
+    return last[:400] if code == 2 and errors else f"exit code {code}: {last[:400]}"

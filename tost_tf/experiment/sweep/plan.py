@@ -1,4 +1,4 @@
-"""From the cells of a grid to jobs: every option checked, names that clash refused, common masks found once."""
+"""From the cells of a grid to jobs: checks all options, refuses duplicate runs, and finds common masks only once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tost_tf.experiment.sweep.job import Job
 from tost_tf.registry import MASKS
 
 SHARED = "shared"
-# What of a training decides a mask: nothing of it but the seed, of a ticket all but the length.
+# Of the training options, a mask depends only on seed and determinism; a lottery ticket on all except these.
 SCHEDULE = ("epochs", "lr_drop_epochs", "resume")
 
 
@@ -38,7 +38,7 @@ class PlannedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Jobs in the order in which they are to be started, and the runs among them that are cells."""
+    """The jobs in the order in which they start, and the runs among them that are cells."""
 
     jobs: tuple[Job, ...]
     runs: tuple[PlannedRun, ...]
@@ -49,12 +49,12 @@ def plan(cells: Sequence[Cell], before: Sequence[str], runs_dir: str) -> Plan:
 
     Args:
       cells: of the grid.
-      before: flagfiles of whole runs that come first.
-      runs_dir: folder of the cells' runs.
+      before: flagfiles of complete runs that come first.
+      runs_dir: the folder of the cells' runs.
 
     Raises:
-      TostError: an option of a cell is wrong, two cells are the same run or have one folder, or a folder belongs to a
-        run with other options.
+      TostError: an option of a cell is wrong, two cells are the same run or have the same folder, or a folder belongs
+        to a run with other options.
     """
     runs = [_planned(cell, runs_dir) for cell in cells]
     first = [_first(flagfile) for flagfile in before]
@@ -89,7 +89,7 @@ def _planned(cell: Cell, runs_dir: str) -> PlannedRun:
     try:
         config = flags.parse([*cell.arguments, f"--run_dir={run_dir}"])
     except TostError as error:
-        raise TostError(f"the cell {cell.name!r}: {error}"[:490]) from None
+        raise TostError(f"in the cell {cell.name!r}: {error}"[:490]) from None
     return PlannedRun(_without_run_dir(cell), config, run_dir)
 
 
@@ -99,7 +99,7 @@ def _first(flagfile: str) -> PlannedRun:
 
 
 def _without_run_dir(cell: Cell) -> Cell:
-    """A flagfile that is put into a grid may name a folder; the grid names its own."""
+    """The cell without a folder: a flagfile in a grid may name one, but the grid sets it."""
     return dataclasses.replace(cell, arguments=tuple(a for a in cell.arguments if not a.startswith("--run_dir=")))
 
 
@@ -108,7 +108,7 @@ def _absolute(path: str) -> Path:
 
 
 def _require_different(runs: Sequence[PlannedRun]) -> None:
-    """Raises `TostError` for two runs with one folder, or that would be the same run."""
+    """Raises `TostError` if two runs have the same folder or would be the same run."""
     folders: dict[Path, PlannedRun] = {}
     contents: dict[str, PlannedRun] = {}
     for run in runs:
@@ -118,8 +118,8 @@ def _require_different(runs: Sequence[PlannedRun]) -> None:
         twin = contents.setdefault(_content(run.config), run)
         if twin is not run:
             raise TostError(
-                f"{twin.name!r} and {run.name!r} would be the same run, they differ in nothing that has an effect: "
-                "leave one out with --skip, or settle in a --case what does not count there"
+                f"{twin.name!r} and {run.name!r} would be the same run, no option with an effect differs: leave one "
+                "out with --skip, or fix the option without effect in a --case"
             )
 
 
@@ -128,7 +128,7 @@ def _shown(run: PlannedRun) -> str:
 
 
 def _content(config: RunConfig) -> str:
-    """What makes a run the run it is, as a text."""
+    """The options that identify a run, as text."""
     left_out = {*NOT_COMPARED, *(("sparsity", "mask_scope") if config.mask.mask == "none" else ())}
     return _text({name: value for name, value in config.options().items() if name not in left_out})
 
@@ -144,9 +144,9 @@ def _require_own_folder(run: PlannedRun) -> None:
 
 
 def _shared_masks(runs: Sequence[PlannedRun], runs_dir: str) -> dict[str, list[PlannedRun]]:
-    """The masks that several runs which have not found theirs have in common, and these runs, by the mask's name.
+    """The masks that several runs without a mask have in common, by name, each with these runs.
 
-    A mask that was shared once and is there counts for a single run, too.
+    An existing shared mask is used for a single run too.
     """
     found: dict[str, list[PlannedRun]] = {}
     for run in runs:
@@ -166,7 +166,7 @@ def _mask_name(config: RunConfig) -> str:
 
 
 def _mask_options(config: RunConfig) -> dict[str, Any]:
-    """The options that decide which mask a search finds."""
+    """The options on which the result of a mask search depends."""
     groups = [
         config.data,
         config.model,
@@ -200,7 +200,7 @@ def _mask_job(name: str, config: RunConfig, runs_dir: str, folder: str) -> Job:
 
 
 def _as_flags(options: Mapping[str, Any]) -> list[str]:
-    """Flags for the options that are not what they are by default."""
+    """Flags for the options that do not have their default values."""
     defaults = {f.name: f.default for group in GROUPS.values() for f in dataclasses.fields(group)} | {"recipe": "tost"}
     defaults |= {f.name: f.default for name in MASKS if (kind := MASKS[name].options) for f in dataclasses.fields(kind)}
     given = {name: value for name, value in options.items() if value is not None and value != defaults[name]}
@@ -208,10 +208,10 @@ def _as_flags(options: Mapping[str, Any]) -> list[str]:
 
 
 def _in_order(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs with every one behind those it needs, else as they came.
+    """The jobs, each after those it needs, otherwise in the given order.
 
     Raises:
-      TostError: two runs need each other.
+      TostError: runs need each other.
     """
     ordered: dict[str, Job] = {}
     left = list(jobs)

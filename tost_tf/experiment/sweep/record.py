@@ -1,4 +1,4 @@
-"""`sweep.json`: what a sweep's runs are called and which of them failed, for `tost-report`."""
+"""`sweep.json`: the names of a sweep's runs and which of them failed, for `tost-report`."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from tost_tf.files import read_object, write_json
 
 
 def write_record(runs_dir: Path, plan: Plan, errors: Mapping[str, str]) -> None:
-    """Writes the cells of a sweep into its folder, those of earlier sweeps before them as long as their runs are there.
+    """Writes the cells of a sweep into its folder, after those of earlier sweeps whose runs still exist.
 
     Args:
       runs_dir: the folder.
       plan: of the sweep.
-      errors: name of a run -> why it failed, or was not started.
+      errors: name of a run -> why it failed or was not started.
     """
     path = runs_dir / SWEEP
-    own = [
+    new = [
         {"run": run.name, "labels": dict(run.cell.labels), "arguments": list(run.cell.arguments)}
         | ({"error": errors[run.name]} if run.name in errors else {})
         for run in plan.runs
     ]
-    names = {cell["run"] for cell in own}
+    names = {cell["run"] for cell in new}
     earlier = [cell for cell in _cells(path) if cell["run"] not in names and (runs_dir / cell["run"]).is_dir()]
-    write_json(path, {"cells": [*earlier, *own]})
+    write_json(path, {"cells": [*earlier, *new]})
 
 
 def _cells(path: Path) -> list[dict]:
     try:
         cells = read_object(path)["cells"]
         return [cell for cell in cells if isinstance(cell["run"], str)]
-    except (TostError, KeyError, TypeError):  # none yet, or one that is damaged: it is written anew
+    except (TostError, KeyError, TypeError):  # missing or damaged: a new one is written
         return []
