@@ -147,7 +147,7 @@ def main() -> None:
     found = {}
     for name in CASES:
         found[name] = run(name, arguments.steps)
-        print(f"{name:40} {BATCH / found[name]['step']:8.1f} images a second", flush=True)
+        print(f"{name:40} {BATCH / found[name]['step']:8.1f} images per second", flush=True)
     step = {name: one["step"] for name, one in found.items()}
     result = {
         "command": f"python benchmarks/scaling.py --steps {arguments.steps}",

@@ -23,7 +23,7 @@ def file(tmp_path):
     return tmp_path / "file"
 
 
-def test_a_mask_that_could_not_be_written_is_not_looked_for(file, tmp_path):
+def test_a_mask_that_could_not_be_written_is_not_searched_for(file, tmp_path):
     with pytest.raises(TostError, match=r"--out='.*/file/deep/mask.npz' cannot be written: '.*/file' is not a folder"):
         mask.main(["--dataset=digits", "--mask=erk", f"--out={file}/deep/mask.npz"])
     (tmp_path / "mask.npz").mkdir()
@@ -39,7 +39,7 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-def test_an_export_that_could_not_be_written_is_not_begun(file, run):
+def test_an_export_that_could_not_be_written_is_not_started(file, run):
     with pytest.raises(TostError, match=r"--out='.*/file/x' cannot be written: '.*/file' is not a folder"):
         export.main([f"--run_dir={run}", f"--out={file}/x"])
     (run / "export").write_text("")
@@ -47,9 +47,9 @@ def test_an_export_that_could_not_be_written_is_not_begun(file, run):
         export.main([f"--run_dir={run}"])
 
 
-def test_an_analysis_that_could_not_be_written_is_not_begun(file, run):
+def test_an_analysis_that_could_not_be_written_is_not_started(file, run):
     with pytest.raises(TostError, match=r"--out='.*/file' cannot be written: '.*/file' is not a folder"):
         analyze.main(["--compare", str(run), str(run), f"--out={file}"])
     (run / "analysis").write_text("")
-    with pytest.raises(TostError, match=r"measured of '.*/run' cannot be written: '.*/analysis' is not a folder"):
+    with pytest.raises(TostError, match=r"analyses of '.*/run' cannot be written: '.*/analysis' is not a folder"):
         analyze.main([f"--run_dir={run}"])

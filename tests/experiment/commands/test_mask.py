@@ -81,7 +81,7 @@ def test_masks_from_torch_with_a_name_map(run_here, from_file, network, tmp_path
     out = tmp_path / "mask.npz"
     arguments = (*from_file, f"--from_torch={tmp_path}/torch.safetensors", f"--out={out}")
     code, _, errors = run_here("tost-mask", *arguments)
-    assert code == 2 and "torch.safetensors' cannot be taken over" in errors and "1 in the file (other)" in errors
+    assert code == 2 and "torch.safetensors' cannot be imported" in errors and "1 in the file (other)" in errors
     assert not out.exists()
     del theirs["other"]
     save_file(theirs, tmp_path / "torch.safetensors")
@@ -137,7 +137,7 @@ def test_ticket_from_torch_is_trained(run_here, from_file, network, tmp_path):
     save_file(state, tmp_path / "state.safetensors")
     (tmp_path / "mask_weights.npz").unlink()
     code, output, errors = run_here("tost-mask", *arguments)
-    assert code == 0 and "not taken over: classifier has no bias in the file, which logits/bias needs" in output, errors
+    assert code == 0 and "not imported: classifier has no bias in the file, which logits/bias needs" in output, errors
     assert not (tmp_path / "mask_weights.npz").exists()
 
 

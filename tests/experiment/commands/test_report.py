@@ -99,13 +99,13 @@ def test_no_tensorflow_is_imported(runs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "no folder of runs is named"),
+        ((), "no folder of runs is given"),
         (("{runs}", "--rows=mask,recpe"), "unknown --rows 'recpe': did you mean 'recipe'"),
         (("{runs}", "--rows="), "--rows is empty"),
         (("{runs}", "--value=accuracy"), "no run has a number 'accuracy'"),
         (("{runs}", "--baseline=recipe=best"), "no run has recipe=best; there are default, tost"),
-        (("{runs}", "--baseline=recipe"), "--baseline has 'recipe', it must be of the form name=value"),
-        (("{runs}", "--where=recipe=best"), "leaves none of the 4 runs"),
+        (("{runs}", "--baseline=recipe"), "--baseline has 'recipe', it must have the form name=value"),
+        (("{runs}", "--where=recipe=best"), "matches none of the 4 runs"),
         (("{runs}", "--rows=mask"), "with seed 0: they differ in --recipe"),
         (("{runs}", "--figures=all"), "--figures=all needs --out=FOLDER"),
         (("{runs}", "--figures=pie", "--out=x"), "unknown --figures 'pie'"),
@@ -119,7 +119,7 @@ def test_bad_input(report, runs, arguments, message):
     assert code == 2 and message in errors.replace("\n", " "), errors
 
 
-def test_the_committed_table_of_tweaks_comes_out_the_same(report, tmp_path):
+def test_the_committed_table_of_tweaks_is_reproduced(report, tmp_path):
     committed = committed_rows("tweaks_digits_0.1.0")
     cells = []
     for row in committed:
@@ -141,7 +141,7 @@ def test_the_committed_table_of_tweaks_comes_out_the_same(report, tmp_path):
         assert own["values"] == row["accuracies"]
 
 
-def test_the_committed_table_of_sup_tickets_comes_out_the_same(report, tmp_path):
+def test_the_committed_table_of_sup_tickets_is_reproduced(report, tmp_path):
     committed = committed_rows("suptickets_digits")
     by_run = {}
     for row in committed:
@@ -173,7 +173,7 @@ def test_the_committed_table_of_sup_tickets_comes_out_the_same(report, tmp_path)
             assert f"{same['difference']} ± {same['standard_error']}" == row["difference_to_same_method"]
 
 
-def test_the_committed_table_of_masks_comes_out_the_same(report, tmp_path):
+def test_the_committed_table_of_masks_is_reproduced(report, tmp_path):
     committed = {row.pop("density of"): row for row in committed_rows("six_masks")}
     numbers = ("sparsity", "test_accuracy", "mask_seconds")
     for mask in committed["sparsity"]:
@@ -210,7 +210,7 @@ def by_cell(output: str) -> dict[tuple, dict]:
     return {(row["value"], row["method"], row["tickets"], row["sparsity"]): row for row in rows}
 
 
-def test_the_papers_numbers_are_put_beside(report, tmp_path):
+def test_comparison_with_the_papers_numbers(report, tmp_path):
     for seed, accuracy in enumerate((0.855, 0.861)):
         options = {"dataset": "cifar10", "model": "resnet32x2", "mask": "random", "sparsity": 0.98, "seed": seed}
         write_run(tmp_path / f"default_{seed}", accuracy, **options, recipe="default")

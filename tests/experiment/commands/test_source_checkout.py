@@ -24,7 +24,7 @@ metadata.Distribution.from_name = classmethod(from_name)
 """
 
 
-def test_a_whole_run_needs_no_installation(network, tmp_path):
+def test_a_complete_run_needs_no_installation(network, tmp_path):
     source = Path(tost.__file__).parent
     shutil.copytree(source, tmp_path / "checkout/tost_tf", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "checkout/sitecustomize.py").write_text(NOT_INSTALLED)

@@ -36,7 +36,7 @@ def stopped(request, tmp_path_factory) -> tuple[Path, dict, str]:
     return folder, json.loads(done.stdout), done.stderr
 
 
-def test_exit_codes_and_the_sentence_that_says_how_to_go_on(stopped):
+def test_exit_codes_and_the_sentence_that_says_how_to_resume(stopped):
     _, told, errors = stopped
     assert told["codes"] == [0, 143, 130, 0]
     (first,), (second,) = told["steps"]  # the checkpoint within an epoch before is gone

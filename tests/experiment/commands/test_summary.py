@@ -30,7 +30,7 @@ def test_it_says_when_the_ghosts_ended_and_lists_every_figure(tmp_path):
     directory.write_metrics(rows([0.6, 0.2, 0, 0], [2, 9, float("inf"), float("inf")]))
     lines = summary(RESULT, directory, seconds=156.4).splitlines()
     assert "ghosts         until epoch 2: validation 92.0% with them, 93.0% an epoch later" in lines
-    assert "training       36 s, 510 images a second; 3 min from launch to end" in lines
+    assert "training       36 s, 510 images per second; 3 min from launch to end" in lines
     assert "collapsed      no weight is left in logits" in lines
     first = lines.index(f"figures        {directory.figures}/learning_curves.png")
     assert lines[first + 1] == f"               {directory.figures}/scales.png"

@@ -125,15 +125,15 @@ def test_no_tensorflow_is_imported():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--seed=0|1",), "--runs_dir is needed"),
+        (("--seed=0|1",), "--runs_dir, the folder of the runs, is needed"),
         ((*GRID, "--jobs=0"), "--jobs is 0, it must be at least 1"),
         ((*GRID, "--jobs=two"), "jobs"),
         ((*GRID, "--only=mask=grasp"), "no cell has mask=grasp; there are erk, snip"),
         ((*GRID, "--only=msk=snip"), "unknown --only 'msk': did you mean 'mask'"),
-        ((*GRID, "--skip=snip"), "--skip has 'snip', it must be of the form name=value"),
+        ((*GRID, "--skip=snip"), "--skip has 'snip', it must have the form name=value"),
         ((*GRID, "--skip=mask=erk", "--skip=mask=snip"), "no cell of the 4 is left"),
         ((*GRID, "--epochs=3|x"), "epochs"),
-        ((*GRID, "--before=nothing.flags"), "there is not a flagfile 'nothing.flags'"),
+        ((*GRID, "--before=nothing.flags"), "there is no flagfile 'nothing.flags'"),
     ],
 )
 def test_bad_input(sweep, arguments, message, tmp_path):

@@ -107,7 +107,7 @@ print(float((logits.argmax(1) == test["labels"]).mean()))
     assert float(printed) == json.loads((folder / "result.json").read_text())["test_accuracy"]
 
 
-def test_last_words_say_what_a_person_wants_to_know(finished):
+def test_final_report_has_the_important_facts(finished):
     folder, output = finished
     for words in ("test accuracy", "sparsity", "export/saved_model", "figures/learning_curves.png", "next: "):
         assert words in output
@@ -156,7 +156,7 @@ def test_resolved_flags_are_those_of_the_run(flags, finished):
     assert read_flagfile(folder / "config.flags") == parse([*flags, f"--run_dir={folder}"])
 
 
-def test_finished_run_is_told_again_and_left_alone(flags, finished, run_here):
+def test_finished_run_is_reported_again_and_not_changed(flags, finished, run_here):
     folder, _ = finished
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file() and file.name != ".lock"}
     code, output, _ = run_here("tost-train", *flags, f"--run_dir={folder}")

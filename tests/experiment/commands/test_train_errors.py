@@ -51,7 +51,7 @@ def test_bad_flags_are_one_sentence(run_here, argument, words):
     ("argument", "words"),
     [("--sparcity=0.5", "Unknown command line flag 'sparcity'"), ("--epochs=0", "--epochs is 0")],
 )
-def test_bad_flags_are_answered_at_once(tost_train, argument, words):
+def test_bad_flags_are_answered_immediately(tost_train, argument, words):
     with processor_time(below=2):
         one_sentence(tost_train(argument), words)
 
@@ -62,7 +62,7 @@ def test_an_unknown_dataset_is_answered_soon(tost_train):
         one_sentence(tost_train("--dataset=cifer10"), "unknown --dataset 'cifer10': did you mean 'cifar10'?")
 
 
-def test_help_is_answered_at_once(tost_train):
+def test_help_is_answered_immediately(tost_train):
     with processor_time(below=2):
         code, output, _ = tost_train("--help")
     assert code == 0 and "--sparsity" in output and "usage: tost-train" in output

@@ -1,3 +1,3 @@
-"""The commands."""
+"""The commands, one in each file."""
 
 from __future__ import annotations

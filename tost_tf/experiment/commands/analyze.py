@@ -1,4 +1,4 @@
-"""`tost-analyze`: the paper's analyses of a trained run, as numbers and pictures."""
+"""`tost-analyze`: the paper's analyses of a trained run, as numbers and figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tost_tf.experiment.commands.command import asks_for_help, run_command
 from tost_tf.files import require_writable
 from tost_tf.registry import ANALYSES
 
-SUMMARY = "Analyses a trained run: activations, Hessian, losses around it, its mask; or compares runs in one figure."
+SUMMARY = "Analyses a trained run (activations, Hessian, loss landscape, mask, ...), or compares several runs."
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     runs = _runs(options, more_runs)
     names = _names(options.what)
     for run in runs:
-        require_writable(Path(run) / "analysis", f"what is measured of {run!r}")
+        require_writable(Path(run) / "analysis", f"the analyses of {run!r}")
     out = Path(options.out or "runs/compare_" + "_".join(Path(run).name for run in runs))
     if options.compare:
         require_writable(out, f"--out={options.out!r}" if options.out else "the comparison")
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _runs(options: AnalyzeOptions, more: list[str]) -> tuple[str, ...]:
-    """The folders that are named: one by --run_dir, or several by --compare."""
+    """The folders of the runs: one from --run_dir, or several from --compare."""
     if bool(options.run_dir) == bool(options.compare):
         raise TostError("give either --run_dir=RUN, or --compare RUN_A RUN_B")
     runs = (*options.compare.split(","), *more) if options.compare else (options.run_dir,)

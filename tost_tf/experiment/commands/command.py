@@ -1,4 +1,4 @@
-"""What every command does the same way: answering `--help`, and errors in one sentence."""
+"""What all commands have in common: `--help`, and errors in one sentence."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tost_tf.experiment.run.stop import Stopped, StopSignals
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
-    """Whether `--help`, or a spelling of it, is among the arguments."""
+    """Whether `--help`, or another spelling of it, is among the arguments."""
     return not {"--help", "-help", "-h", "--helpfull", "--helpshort"}.isdisjoint(arguments)
 
 
 def run_command(name: str, main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:
     """Runs `main` on the arguments of the command line and returns the exit code.
 
-    A `TostError` is printed as its sentence alone, with exit code 2; Ctrl-C gives 130 and SIGTERM 143.
+    For a `TostError` only its sentence is printed, with exit code 2; Ctrl-C gives 130 and SIGTERM 143.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that has no × must not end a run
+        if hasattr(stream, "reconfigure"):  # a terminal that cannot show × must not end a run
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format=f"{name}: %(levelname)s: %(message)s")
     try:

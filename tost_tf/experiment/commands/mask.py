@@ -1,4 +1,4 @@
-"""`tost-mask`: finds a mask, or takes one over from PyTorch, and saves it."""
+"""`tost-mask`: finds a mask, or imports one from PyTorch, and saves it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from tost_tf.compat import keras
     from tost_tf.masks.masks import Masks
 
-SUMMARY = "Finds a mask for a network and saves it; prints and draws what is left of each layer."
+SUMMARY = "Finds a mask for a network and saves it; prints and draws the density of each layer."
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskOptions:
-    """The command's own."""
+    """The options of this command only."""
 
-    out: str = option("", "the .npz file to write; a .json of its layers and the picture go beside it")
+    out: str = option("", "the .npz file to write; a .json file of its layers and a figure go into the same folder")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
         raise TostError(f"--out={options.out!r} is a folder, it must name the .npz file to write")
     require_writable(out.parent, f"--out={options.out!r}")
     if config.mask.mask == "none":
-        raise TostError("--mask=none is not a mask: choose how to find one")
+        raise TostError("--mask=none is not a mask: choose a method to find one")
 
     from tost_tf.drawing import require_drawing
     from tost_tf.graph.left_dense import left_dense
@@ -74,14 +74,14 @@ def _find(config: RunConfig, options: MaskOptions) -> tuple[Masks, keras.Model]:
     from tost_tf.masks.masks import read_mask_arrays
 
     mask, out = config.mask, Path(options.out)
-    # The files first: they are quicker to read than the data.
+    # First the files: they are faster to read than the data.
     arrays = read_mask_arrays(mask.from_torch) if mask.from_torch else None
     read_name_map(mask.name_map)
     data = load(config.data)
     model = build_model(config, data)
     search = RunDirectory(out.with_name(f"{out.stem}_search"))
     if mask.mask == "lottery" and not mask.file:
-        search.claim(config)  # the search takes long, and resumes where it was stopped
+        search.claim(config)  # the search takes long, so it can be stopped and resumed
     start = time.perf_counter()
     found = search_mask(config, model, data, search.lottery)
     seconds = time.perf_counter() - start
@@ -95,7 +95,7 @@ def _find(config: RunConfig, options: MaskOptions) -> tuple[Masks, keras.Model]:
 
 
 def _take_weights(config: RunConfig, model: keras.Model, arrays: Mapping[str, np.ndarray], out: Path) -> None:
-    """Saves the weights that a PyTorch state dict has beside its masks, if it has all of them."""
+    """Saves the weights that a PyTorch state dict has in addition to its masks, if it has all of them."""
     from tost_tf.convert.torch_state import modules_of
     from tost_tf.convert.torch_weights import load_torch_weights
     from tost_tf.experiment.name_map import read_name_map
@@ -105,7 +105,7 @@ def _take_weights(config: RunConfig, model: keras.Model, arrays: Mapping[str, np
     try:
         load_torch_weights(model, arrays, read_name_map(config.mask.name_map), config.mask.new_layers)
     except TostError as error:
-        print(f"\nthe weights in {config.mask.from_torch} are not taken over: {error}\n")
+        print(f"\nthe weights in {config.mask.from_torch} are not imported: {error}\n")
     else:
         _save_weights(model, out, "its weights")
 

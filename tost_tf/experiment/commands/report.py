@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SUMMARY = """Makes tables and figures of the runs in folders: tost-report RUNS... [--name=value ...]
 
-It reads what runs leave behind (config.flags, result.json, metrics.csv, figures/) and needs no TensorFlow.
+It reads the files of runs (config.flags, result.json, metrics.csv, figures/) and needs no TensorFlow.
 Cells are means ± standard deviations over seeds, and paired gains over a baseline."""
 
 
@@ -30,17 +30,17 @@ def main(arguments: Sequence[str]) -> None:
         return
     options, folders = flags.parse_own(arguments, ReportOptions)
     if not folders:
-        raise TostError("no folder of runs is named: tost-report RUNS... [--rows=mask,recipe] [--columns=sparsity]")
+        raise TostError("no folder of runs is given: tost-report RUNS... [--rows=mask,recipe] [--columns=sparsity]")
     out = Path(options.out) if options.out else Path(folders[0]) if options.html else None
     figures = _figures(options.figures)
     if figures and out is None:
-        raise TostError(f"--figures={options.figures} needs --out=FOLDER to draw them into")
+        raise TostError(f"--figures={options.figures} needs --out=FOLDER, the folder of the figures")
     if out is not None:
         require_writable(out, f"--out={str(out)!r}")
     found = find_runs(folders)
     for name, problem in found.problems.items():
         print(f"tost-report: {name}: {problem}", file=sys.stderr)
-    _tell_states(found.runs)
+    _print_unfinished(found.runs)
 
     from tost_tf.experiment.study import Study  # pandas and SciPy take a second
 
@@ -72,8 +72,8 @@ def _figures(names: str) -> tuple[str, ...]:
     return figures
 
 
-def _tell_states(runs: Sequence[Run]) -> None:
-    """Says on the standard error which runs are not finished, and why."""
+def _print_unfinished(runs: Sequence[Run]) -> None:
+    """Prints to standard error which runs are not finished, and why."""
     for run in runs:
         if run.state != "finished":
             print(f"tost-report: {run.name}: {run.state}{f': {run.error}' if run.error else ''}", file=sys.stderr)

@@ -13,12 +13,12 @@ MOST_CHANNELS = 4
 
 
 def summary(result: dict[str, Any], directory: RunDirectory, seconds: float | None = None) -> str:
-    """What a person wants to know of a finished run: how good, how sparse, where things are, what next.
+    """The most important facts about a finished run: accuracy, sparsity, time, and its files.
 
     Args:
       result: the content of `result.json`.
       directory: of the run.
-      seconds: how long this launch took, with all that is not training; `None` leaves it out.
+      seconds: the duration of this launch, with everything besides training; `None` leaves it out.
     """
     layers = result["collapsed_layers"]
     tickets = len(result.get("tickets", ()))
@@ -29,7 +29,7 @@ def summary(result: dict[str, Any], directory: RunDirectory, seconds: float | No
         f"last epoch {100 * result['test_accuracy_last']:.2f}%)",
         f"sparsity       {100 * result['sparsity']:.2f}%: {result['nonzero_parameters']:,} of "
         f"{result['parameters']:,} parameters are left",
-        f"training       {result['train_seconds']:.0f} s, {result['images_per_second']:.0f} images a second"
+        f"training       {result['train_seconds']:.0f} s, {result['images_per_second']:.0f} images per second"
         + (f"; {duration_text(seconds)} from launch to end" if seconds else ""),
         *_end_of_ghosts(directory.read_metrics()),
         f"SavedModel     {directory.export / 'saved_model'}",
@@ -48,7 +48,7 @@ def summary(result: dict[str, Any], directory: RunDirectory, seconds: float | No
 
 
 def _input(directory: RunDirectory) -> list[str]:
-    """A line on what the SavedModel takes and how it is fed to the network."""
+    """A line about the input of the SavedModel, and how it is fed to the network."""
     entry = read_json(directory.export / "manifest.json").get("saved_model", {})
     if "input" not in entry:
         return []
@@ -64,7 +64,7 @@ def _input(directory: RunDirectory) -> list[str]:
 
 
 def _end_of_ghosts(rows: list[dict[str, float]]) -> list[str]:
-    """A line on what validation accuracy was before and after the ghosts ended, if they did."""
+    """A line about the validation accuracy before and after the ghosts ended, if they did."""
     with_ghosts = [row for row in rows if row["alpha"] > 0 or math.isfinite(row["beta"])]
     if not with_ghosts or len(with_ghosts) == len(rows):
         return []

@@ -20,16 +20,16 @@ from tost_tf.experiment.sweep.record import write_record
 from tost_tf.experiment.sweep_options import SweepOptions
 from tost_tf.files import require_writable
 
-SUMMARY = """Runs a grid: each flag may have several values with | between, as --seed='0|1|2' --sparsity='0.9|0.95'.
+SUMMARY = """Runs a grid: a flag may have several values separated by |, as in --seed='0|1|2' --sparsity='0.9|0.95'.
 
-Each cell is a tost-train process in a folder of its own; finished ones are kept, stopped ones go on. In a flagfile the
-values need no quotes. Values that are several flags are lines --case=AXIS/NAME: FLAGS. The last of several flags with
-one name counts, as everywhere. (--dense_layers, a regular expression, is taken as it is.)"""
+Each cell is a tost-train process with its own folder; finished runs are kept, stopped ones resume. In a flagfile the
+values need no quotes. A value that consists of several flags is written as a line --case=AXIS/NAME: FLAGS. As
+everywhere, the last of several flags with one name counts. (--dense_layers, a regular expression, is not split.)"""
 MOST_NAMED = 5
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs the command. Every option of every cell is checked before the first run; TensorFlow is in the runs only."""
+    """Runs the command. All options of all cells are checked before any run; only runs import TensorFlow."""
     if asks_for_help(arguments):
         print(flags.help_text("tost-sweep", SUMMARY, SweepOptions))
         return
@@ -54,7 +54,7 @@ def _sweep(made: Plan, runs_dir: Path, options: SweepOptions) -> None:
 
     left = [job for job in made.jobs if not job.is_finished]
     needed = {name for job in left for name in job.needs}
-    # What is finished and needed is asked for again: its job sees at once that it is there.
+    # Finished jobs that others need are submitted again: they return immediately.
     jobs = [job for job in made.jobs if job in left or job.name in needed]
     print(
         f"{len(made.runs)} runs in {runs_dir}: {len(made.jobs) - len(left)} finished before, {len(left)} to do",
@@ -72,25 +72,25 @@ def _sweep(made: Plan, runs_dir: Path, options: SweepOptions) -> None:
                     errors[outcome.name] = f"{outcome.state}: {outcome.error}"
                     progress.write(f"{outcome.name}: {errors[outcome.name]}")
                     progress.set_postfix(failed=len(errors))
-                    # A disk that is full ends no run that needs little of it; the reason is above all the same.
+                    # A full disk must not end the sweep; the reason of the failure is printed above.
                     with contextlib.suppress(OSError):
                         write_record(runs_dir, made, errors)
                 progress.update(any(job.name == outcome.name for job in left))
     if errors:
-        raise TostError(_told(errors, len(left), runs_dir))
+        raise TostError(_failures(errors, len(left), runs_dir))
     print(f"all finished: tost-report {runs_dir}")
 
 
-def _told(errors: Mapping[str, str], count: int, runs_dir: Path) -> str:
+def _failures(errors: Mapping[str, str], count: int, runs_dir: Path) -> str:
     named = ", ".join(repr(name) for name in list(errors)[:MOST_NAMED]) + (", ..." if len(errors) > MOST_NAMED else "")
     return (
-        f"{len(errors)} of {count} are not finished ({named}): the reasons are above, more is in {runs_dir}/NAME.log; "
+        f"{len(errors)} of {count} are not finished ({named}): see the reasons above and {runs_dir}/NAME.log; "
         "the same command tries them again"
     )
 
 
 def _print_commands(made: Plan) -> None:
-    """One command a line. Each run finds its own mask then, the same one that the sweep would share."""
+    """Prints a command in each line. Started so, each run finds its mask itself: the one the sweep would share."""
     for job in made.jobs:
         if job.command == "train":
             print(job.shell_command)
@@ -101,12 +101,12 @@ def _default_folder(arguments: Sequence[str]) -> str:
     words = " ".join(arguments)
     named = re.findall(r"--?flagfile[= ](\S+)", words)
     if not named or "|" in named[-1]:
-        raise TostError("--runs_dir is needed where no single flagfile gives its name: the folder of the runs")
+        raise TostError("--runs_dir, the folder of the runs, is needed unless a single flagfile gives its name")
     return f"runs/{Path(named[-1]).stem}"
 
 
 def _chosen(cells: Sequence[Cell], skips: Sequence[str], only: str) -> list[Cell]:
-    """The cells without those to skip, and only those that are asked for."""
+    """The cells selected by --only, without those of --skip."""
     kept = list(cells)
     for skip in skips:
         pairs = _pairs("--skip", skip, cells)
@@ -124,7 +124,7 @@ def _pairs(flag: str, text: str, cells: Sequence[Cell]) -> dict[str, str]:
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
         if not equals:
-            raise TostError(f"{flag} has {part!r}, it must be of the form name=value")
+            raise TostError(f"{flag} has {part!r}, it must have the form name=value")
         if name not in known:
             raise unknown_name(flag, name, known)
         if value not in (found := {_values(cell).get(name) for cell in cells}):

@@ -12,7 +12,7 @@ from tost_tf.experiment import flags
 from tost_tf.experiment.commands.command import asks_for_help, run_command
 from tost_tf.experiment.options import RunConfig
 
-SUMMARY = "Trains a sparse network by the ToST recipe, its mask fixed or changing, and exports it as a SavedModel."
+SUMMARY = "Trains a sparse network with the ToST recipe and a fixed or changing mask, and exports it as a SavedModel."
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -35,22 +35,22 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _suggest(config: RunConfig, arguments: Sequence[str]) -> None:
-    """Prints the command that trains the same by the other recipe, if there is one."""
+    """Prints the command that trains the same network with the other recipe, if there is one."""
     other = "default" if config.recipe_name == "tost" else "tost"
     kept = [argument for argument in arguments if not argument.startswith(("--recipe=", "--run_dir="))]
-    options = _that_go_together([*kept, f"--recipe={other}", f"--run_dir={config.machine.run_dir}_{other}"])
+    options = _with_effect([*kept, f"--recipe={other}", f"--run_dir={config.machine.run_dir}_{other}"])
     if options:
         print(f"\nnext: compare with the {other} recipe:\n  {shlex.join(['tost-train', *options])}")
 
 
-def _that_go_together(options: list[str]) -> list[str]:
-    """The options without those that have no effect with the others; none where that is not all that is wrong."""
+def _with_effect(options: list[str]) -> list[str]:
+    """The options without those that have no effect with the others; empty if anything else is wrong."""
     try:
         flags.parse(options)
     except NoEffect as error:
         spellings = (f"--{error.option}", f"--no{error.option}")
         fewer = [option for option in options if option.partition("=")[0] not in spellings]
-        return _that_go_together(fewer) if len(fewer) < len(options) else []
+        return _with_effect(fewer) if len(fewer) < len(options) else []
     except TostError:
         return []
     return options
