@@ -51,7 +51,7 @@ def test_another_recipe_after_written_flags_sets_its_tweaks(tmp_path):
     assert default.recipe.label_smoothing == 0 and not default.recipe.rescale_init
 
 
-def test_flagfile_is_found_beside_the_one_that_names_it(tmp_path, monkeypatch):
+def test_flagfile_is_found_in_the_folder_of_the_one_that_names_it(tmp_path, monkeypatch):
     (tmp_path / "flags").mkdir()
     (tmp_path / "flags/base.flags").write_text("--epochs=20\n")
     (tmp_path / "flags/top.flags").write_text("--flagfile=base.flags\n--sparsity=0.97\n")
@@ -68,7 +68,7 @@ def test_flagfiles_that_cannot_be_read_are_refused(tmp_path):
     with pytest.raises(TostError, match="cannot be read"):
         flags.read_flagfile(tmp_path / "binary.flags")
     (tmp_path / "config.flags").write_text(flags.to_flagfile(RunConfig.make())[:-30])
-    with pytest.raises(TostError, match="it is cut off"):
+    with pytest.raises(TostError, match="it is incomplete"):
         flags.read_config(tmp_path / "config.flags")
 
 
@@ -85,7 +85,7 @@ def test_differences_name_the_options_that_change_a_run():
         (["--epochs=many"], "--epochs=many"),
         (["--lr_drop_epochs=3,x"], "--lr_drop_epochs=3,x must be whole numbers"),
         (["--deterministic=perhaps"], "--deterministic=perhaps"),
-        (["--flagfile=/no/such.flags"], "there is not a flagfile '/no/such.flags'"),
+        (["--flagfile=/no/such.flags"], "there is no flagfile '/no/such.flags'"),
         (["digits"], "'digits' is not a flag"),
         (["--sparsity=1.5"], "--sparsity is 1.5"),
     ],
@@ -105,8 +105,8 @@ def test_a_fraction_may_be_written_as_a_percentage():
 
 def test_help_says_what_the_default_recipe_sets():
     text = " ".join(flags.help_text("tost-train", "").split())
-    assert "one of none, pswish, mish; default as --recipe says, pswish for tost" in text
-    assert "which may be trained; default as --recipe says, True for tost" in text
+    assert "one of none, pswish, mish; default set by --recipe, pswish for tost" in text
+    assert "which may be trained already; default set by --recipe, True for tost" in text
 
 
 def test_options_are_checked_without_tensorflow():
@@ -127,7 +127,7 @@ def test_help_names_every_option():
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=str)
-def test_flagfiles_of_the_project_are_whole(path):
+def test_flagfiles_of_the_project_are_complete(path):
     flags.read_flagfile(path)
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert len(header) >= 3, "the command, the hardware, how long, the accuracy to expect and its source"

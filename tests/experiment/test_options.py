@@ -45,7 +45,7 @@ def test_recipes_set_options_of_any_kind():
         assert RunConfig.make(**config.options()) == config
 
 
-def test_learning_rate_is_the_optimizers_own():
+def test_learning_rate_is_the_default_of_the_optimizer():
     rates = {"sgd": 0.1, "orthogonal": 0.05, "lars": 0.05, "adamw": 1e-3}
     for name, rate in rates.items():
         assert RunConfig.make(optimizer=name).training.learning_rate == rate
@@ -126,7 +126,7 @@ def test_config_cannot_be_changed():
         ),
         ({"model": "mine.keras"}, "--model=mine.keras is not a file"),
         ({"mask": "zeros", "sparsity": 0.3}, "--sparsity=0.3 has no effect with --mask=zeros: leave it out"),
-        ({"layer_sparsity": "stem"}, "--layer_sparsity: 'stem' is not of the form PATTERN=SPARSITY"),
+        ({"layer_sparsity": "stem"}, "--layer_sparsity: 'stem' does not have the form PATTERN=SPARSITY"),
         ({"layer_sparsity": "stem=0", "mask": "lottery"}, "--layer_sparsity=stem=0 has no effect with --mask=lottery"),
         ({"layer_sparsity": "stem=0", "mask_file": "a.npz"}, "--layer_sparsity=stem=0 has no effect with --mask_file"),
         ({"layer_sparsity": "stem=0", "dynamic": "granet"}, "--dynamic=granet prunes all layers together"),
@@ -160,9 +160,9 @@ def test_config_cannot_be_changed():
         ({"mixed_precision": "float15"}, "unknown --mixed_precision 'float15': did you mean 'float16'?"),
         ({"mixed_precision": "bfloat16", "hessian_every": 1}, "--hessian_every with --mixed_precision=bfloat16"),
         ({"mixed_precision": "float16", "gradient_flow_every": 2}, "--gradient_flow_every with --mixed_precision"),
-        ({"run_dir": "runs/a[1]"}, r"--run_dir=runs/a\[1\] has '\[' in it, and TensorFlow would not find the check"),
-        ({"run_dir": "runs/*"}, r"--run_dir=runs/\* has '\*' in it"),
-        ({"run_dir": "what?"}, "--run_dir=what? has '?' in it"),
+        ({"run_dir": "runs/a[1]"}, r"--run_dir=runs/a\[1\] contains '\[', so TensorFlow would not find the check"),
+        ({"run_dir": "runs/*"}, r"--run_dir=runs/\* contains '\*'"),
+        ({"run_dir": "what?"}, "--run_dir=what? contains '?'"),
         ({"virtual_devices": -1}, "--virtual_devices is -1, it must be at least 0"),
     ],
 )
@@ -189,14 +189,14 @@ def test_ghosts_kept_to_the_end_need_no_end():
     assert not RunConfig.make(recipe="default").recipe.keeps_ghosts
 
 
-def test_range_is_told_in_words():
+def test_range_is_given_in_words():
     assert Allowed("", minimum=0, below=1).range_text() == "at least 0 and below 1"
     assert Allowed("", above=0.5, maximum=2).range_text() == "above 0.5 and at most 2"
     assert not Allowed("", above=0.5).contains(0.5)
     assert Allowed("", minimum=0.5).contains(0.5)
 
 
-def test_recipe_label_says_what_was_set_otherwise():
+def test_recipe_label_says_what_differs():
     assert RunConfig.make(recipe="tost", epochs=8).recipe_label == "tost"
     assert RunConfig.make(recipe="default", epochs=8).recipe_label == "default"
     label = RunConfig.make(recipe="default", ghost_skips="identity", label_smoothing=0.2).recipe_label
@@ -214,7 +214,7 @@ def test_lists_are_taken_and_home_is_found():
     assert config.training.lr_drop_epochs == (3, 5) and not config.machine.run_dir.startswith("~")
 
 
-def test_weights_of_a_file_are_rescaled_only_where_that_is_asked_for(tmp_path):
+def test_weights_of_a_file_are_rescaled_only_on_request(tmp_path):
     path = tmp_path / "mine.keras"
     path.touch()
     file, zoo = (RunConfig.make(model=model) for model in (str(path), "resnet20"))

@@ -48,7 +48,7 @@ def test_values(tmp_path):
     assert ordinary.values("end_accuracy")["end_accuracy"] == pytest.approx(0.39)  # the last epoch
 
 
-def test_what_is_broken_is_told_run_by_run(tmp_path):
+def test_problems_are_reported_run_by_run(tmp_path):
     good = write_run(tmp_path / "good", 0.3)
     broken = {
         name: write_run(tmp_path / name, 0.3, seed=1) for name in ("cut", "json", "list", "foreign", "lost", "other")
@@ -65,7 +65,7 @@ def test_what_is_broken_is_told_run_by_run(tmp_path):
     assert [run.folder for run in found.runs] == [good]
     told = {path.rpartition("/")[2]: problem for path, problem in found.problems.items()}
     assert set(told) == {*broken, "sweep.json"}
-    assert "cut off" in told["cut"] and "result.json cannot be read" in told["json"]
+    assert "incomplete" in told["cut"] and "result.json cannot be read" in told["json"]
     assert "not a JSON object" in told["list"] and "no 'test_accuracy'" in told["foreign"]
     assert "no config.flags" in told["lost"] and "optimiser" in told["other"]
 
@@ -85,7 +85,7 @@ def test_curves(tmp_path):
             read_curves(run)
 
 
-def test_cells_of_a_sweep_that_have_not_begun_or_have_failed(tmp_path):
+def test_cells_of_a_sweep_that_have_not_started_or_have_failed(tmp_path):
     write_run(tmp_path / "b", 0.3, seed=1)
     write_run(tmp_path / "a", None, seed=2)
     arguments = ["--dataset=digits", "--model=resnet8"]

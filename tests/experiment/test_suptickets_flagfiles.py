@@ -37,7 +37,7 @@ def test_weights_grow_as_the_method_grows_them():
     assert RunConfig.make(**CYCLES, dynamic="set", cycle_growth="gradient").cycle_growth is GRADIENT
 
 
-def test_a_method_of_ones_own_is_taken_by_what_it_is():
+def test_a_method_of_the_user_is_known_by_its_properties():
     with DYNAMIC_METHODS.temporarily("mine", DynamicMethod(RANDOM, prunes=True)):
         config = RunConfig.make(mask="erk", dynamic="mine", initial_sparsity=0.3, superpose="caa")
         assert config.dynamic.prunes and config.cycle_growth is RANDOM and not config.keeps_gradients
@@ -69,7 +69,7 @@ def test_a_phase_too_short_for_an_update_is_refused(every):
     assert RunConfig.make(**DYNAMIC, update_every=8).dynamic.last_update(2, 2, 6) == 8
 
 
-def test_gradients_are_kept_only_where_they_are_needed():
+def test_gradients_are_kept_only_if_they_are_needed():
     assert not RunConfig.make(mask="erk").keeps_gradients
     assert not RunConfig.make(mask="erk", dynamic="set", superpose="caa").keeps_gradients
     assert RunConfig.make(**DYNAMIC).keeps_gradients and RunConfig.make(**CYCLES).keeps_gradients
@@ -77,13 +77,13 @@ def test_gradients_are_kept_only_where_they_are_needed():
     assert not RunConfig.make(**CYCLES, cycle_fraction=0.0).keeps_gradients
 
 
-def test_cycles_fill_their_share_and_the_rest_is_ordinary():
+def test_cycles_fill_their_fraction_and_the_rest_is_ordinary():
     cycles = {epochs: RunConfig.make(**CYCLES, epochs=epochs).superpose.cycles(epochs) for epochs in (80, 159, 160)}
     assert cycles == {80: 1, 159: 1, 160: 2}
     assert RunConfig.make(**CYCLES, epochs=159).superpose.ordinary_epochs(159) == 151
 
 
-def test_it_is_told_in_the_label_and_the_folder():
+def test_label_and_folder_have_the_options():
     config = RunConfig.make(**DYNAMIC, superpose="caa")
     assert config.recipe_label == "tost dynamic=rigl superpose=caa"
     assert config.machine.run_dir.endswith("tost_dynamic=rigl_superpose=caa_seed0")
@@ -122,7 +122,7 @@ def test_written_flags_repeat_it(tmp_path):
         ({**CYCLES, "ghost_end_epoch": -1}, "averages networks trained without ghosts"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_sentence(options, message):
+def test_impossible_options_are_explained_in_one_sentence(options, message):
     with pytest.raises(TostError) as raised:
         RunConfig.make(**options)
     assert message in str(raised.value)

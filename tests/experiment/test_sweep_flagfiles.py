@@ -137,7 +137,7 @@ def test_studies_of_this_project_are_those_of_their_tables(configs):
     assert [c.mask.mask for c in configs["six_masks"]] == table.fieldnames[1:]
 
 
-def test_a_dense_network_goes_on_top_of_any_flagfile():
+def test_a_dense_network_after_any_flagfile():
     config = parse(["--flagfile=flags/quickstart.flags", "--flagfile=flags/ablations/dense.flags"])
     assert config.mask.mask == "none" and config.model.model == "resnet20"
 

@@ -35,12 +35,12 @@ def test_learning_curves_show_the_numbers(tmp_path, drawn):
     assert matplotlib.image.imread(tmp_path / "figures/curves.png").shape == (1080, 960, 4)
 
 
-def test_a_title_is_no_formula(tmp_path):
+def test_a_title_is_not_read_as_a_formula(tmp_path):
     figures.learning_curves(ROWS, 2, tmp_path / "curves.png", "mask from a$_{$b.npz")
     figures.sparsity_by_layer({"a/kernel": 0.3}, 0.3, tmp_path / "layers.png", "mask from a$_{$b.npz")
 
 
-def test_settings_that_matplotlib_cannot_draw_by_are_told(monkeypatch):
+def test_settings_with_which_matplotlib_cannot_draw_are_reported(monkeypatch):
     require_drawing()
     monkeypatch.setenv("PATH", "")  # no LaTeX
     with matplotlib.rc_context({"text.usetex": True}), pytest.raises(TostError, match="cannot draw .*latex"):

@@ -95,7 +95,7 @@ def test_one_seed_has_no_deviation():
 
 
 def test_two_runs_in_one_place_are_refused():
-    with pytest.raises(TostError, match=r"'run0' and 'run1' would stand in the same place .*recipe=tost.*seed=2"):
+    with pytest.raises(TostError, match=r"'run0' and 'run1' would be in the same cell .*recipe=tost.*seed=2"):
         cells(runs(("snip", "tost", 0.9, 2, 0.58), ("snip", "tost", 0.9, 2, 0.6)), KEYS, ["test_accuracy"])
 
 

@@ -11,9 +11,9 @@ from tost_tf.registry import ANALYSES
 
 @dataclasses.dataclass(frozen=True)
 class AnalyzeOptions(AnalysisOptions):
-    """What is analysed, and how finely."""
+    """What is analysed, and how."""
 
-    run_dir: str = option("", "folder of the run that is analysed")
-    what: str = option("all", f"names with commas between them, or all: {', '.join(ANALYSES)}")
-    compare: str = option("", "instead of one run: two or more, drawn into one figure each (--compare RUN_A RUN_B)")
-    out: str = option("", "folder of the figures of a comparison (by default a name made of the runs')")
+    run_dir: str = option("", "folder of the run")
+    what: str = option("all", f"names separated by commas, or all: {', '.join(ANALYSES)}")
+    compare: str = option("", "compare several runs, with one figure for each analysis (--compare RUN_A RUN_B)")
+    out: str = option("", "folder of the figures of a comparison (by default named after the runs)")

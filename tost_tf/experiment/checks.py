@@ -1,4 +1,4 @@
-"""Options that are fine alone but not together, and names that are looked up in several places."""
+"""Checks of options that are valid alone but not together, and of names that have several sources."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check_together(config: RunConfig) -> None:
-    """Raises `TostError` for options that are fine alone but not together."""
+    """Raises `TostError` for options that are valid alone but not together."""
     _check_recipe(config)
     _check_model(config.model.model)
     check_dataset(config.data.dataset, config.data.data_dir, "--dataset")
@@ -38,7 +38,7 @@ def _check_recipe(config: RunConfig) -> None:
     needed = NEEDED.get(config.recipe_name)
     if needed and not config.options()[needed]:
         raise TostError(
-            f"--recipe={config.recipe_name} needs --{needed}: give it, or take --recipe=tost_plus, which does without"
+            f"--recipe={config.recipe_name} needs --{needed}: give it, or use --recipe=tost_plus, which needs none"
         )
 
 
@@ -67,7 +67,7 @@ def _check_lottery(options: LotteryOptions) -> None:
     if options.rewind_epoch >= options.lottery_epochs:
         raise TostError(
             f"--rewind_epoch={options.rewind_epoch} must be below --lottery_epochs={options.lottery_epochs}: "
-            "a round trains from the one to the other"
+            "a round trains from the first to the second"
         )
 
 
@@ -104,18 +104,18 @@ def _check_dynamic(config: RunConfig) -> None:
         return
     if mask.layer_sparsity:
         raise TostError(
-            f"--dynamic={dynamic.dynamic} prunes all layers together, so that --layer_sparsity would not stay: leave "
-            "one out"
+            f"--dynamic={dynamic.dynamic} prunes all layers together, which would not keep --layer_sparsity: leave one "
+            "out"
         )
     if dynamic.initial_sparsity > mask.sparsity:
         raise TostError(
             f"--initial_sparsity={dynamic.initial_sparsity:g} is above --sparsity={mask.sparsity:g}: "
-            f"{dynamic.dynamic} prunes from the one to the other"
+            f"{dynamic.dynamic} prunes from the first to the second"
         )
     if not mask.has_sparsity or mask.mask == "lottery":
         raise TostError(
             f"--dynamic={dynamic.dynamic} starts from a mask it finds at --initial_sparsity: leave out its file, "
-            "and take --mask=erk or another one instead of lottery or zeros"
+            "and use --mask=erk or another one instead of lottery or zeros"
         )
 
 
@@ -127,8 +127,8 @@ def _check_superpose(config: RunConfig) -> None:
         raise TostError(f"--superpose={superpose.superpose} prunes back to a mask's density, and --mask=none has none")
     if config.mask.layer_sparsity:
         raise TostError(
-            f"--superpose={superpose.superpose} prunes all layers together at its end, so that --layer_sparsity would "
-            "not stay: leave one out"
+            f"--superpose={superpose.superpose} prunes all layers together at its end, which would not keep "
+            "--layer_sparsity: leave one out"
         )
     _check_cycles(superpose)
     ordinary = superpose.ordinary_epochs(epochs)
@@ -151,8 +151,8 @@ def _check_cycles(superpose: SuperposeConfig) -> None:
     low, high = superpose.cycle_low_learning_rate, superpose.cycle_high_learning_rate
     if low > high:
         raise TostError(
-            f"--cycle_low_learning_rate={low:g} is above --cycle_high_learning_rate={high:g}: a cycle goes up from the "
-            "one to the other"
+            f"--cycle_low_learning_rate={low:g} is above --cycle_high_learning_rate={high:g}: a cycle rises from the "
+            "first to the second"
         )
 
 
@@ -160,24 +160,24 @@ def _check_run_dir(run_dir: str) -> None:
     pattern = re.search(r"[*?\\[\\\\]", run_dir)
     if pattern:
         raise TostError(
-            f"--run_dir={run_dir} has {pattern[0]!r} in it, and TensorFlow would not find the checkpoints there again: "
-            "choose another name"
+            f"--run_dir={run_dir} contains {pattern[0]!r}, so TensorFlow would not find the checkpoints in it: choose "
+            "another name"
         )
 
 
 def _check_precision(config: RunConfig) -> None:
     precision, record = config.machine.mixed_precision, config.record
     if precision == "float16" and config.machine.distribution == "tpu":
-        raise TostError("--mixed_precision=float16 is not for a TPU: take bfloat16")
+        raise TostError("--mixed_precision=float16 is not for a TPU: use bfloat16")
     if precision != "none" and record.hessian_every:
         raise TostError(
-            f"--hessian_every with --mixed_precision={precision} would give curvatures of rounding errors: leave one "
-            "out, or measure afterwards with tost-analyze, which computes in float32"
+            f"--hessian_every with --mixed_precision={precision} would measure the curvature of rounding errors: leave "
+            "one out, or measure afterwards with tost-analyze, which computes in float32"
         )
     if precision == "float16" and record.gradient_flow_every:
         raise TostError(
             "--gradient_flow_every with --mixed_precision=float16 would measure gradients without loss scaling: "
-            "leave one out, or take bfloat16"
+            "leave one out, or use bfloat16"
         )
 
 

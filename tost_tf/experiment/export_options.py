@@ -12,39 +12,41 @@ from tost_tf.registry import FORMATS
 
 
 def kinds() -> tuple[str, ...]:
-    """The first words of the names of formats."""
+    """The formats without precisions: the first words of the names."""
     return tuple(dict.fromkeys(name.partition(" ")[0] for name in FORMATS))
 
 
 def precisions() -> tuple[str, ...]:
-    """The second words, of those that have one."""
+    """The precisions: the second words of the names that have one."""
     return tuple(dict.fromkeys(name.partition(" ")[2] for name in FORMATS if " " in name))
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """What is exported, and as what."""
+    """What is exported, and in which formats."""
 
     run_dir: str = option("", "folder of the run")
-    formats: str = option("saved_model,keras3,tflite", f"with commas between them: {', '.join(kinds())}")
-    precisions: str = option("float32,float16,int8", f"of .tflite files, with commas: {', '.join(precisions())}")
+    formats: str = option("saved_model,keras3,tflite", f"separated by commas: {', '.join(kinds())}")
+    precisions: str = option(
+        "float32,float16,int8", f"of .tflite files, separated by commas: {', '.join(precisions())}"
+    )
     out: str = option("", "folder of the files (by default export/ of the run)")
-    compact: bool = option(False, "remove what the mask makes dead first; the files go into compact/ of the folder")
-    calibration_examples: int = option(200, "training images that the ranges of int8 are measured on", minimum=1)
+    compact: bool = option(False, "first remove channels that the mask makes useless; files go into compact/ of --out")
+    calibration_examples: int = option(200, "training images for measuring the ranges of int8", minimum=1)
 
     def folder(self, run_dir: str | os.PathLike) -> Path:
-        """Where the files of a run go. Compacted ones have a folder of their own, beside the others."""
+        """The folder of a run's files; compacted networks have the subfolder `compact`."""
         folder = Path(self.out or Path(run_dir) / "export")
         return folder / "compact" if self.compact else folder
 
     def names(self) -> tuple[str, ...]:
-        """The names of the formats that are asked for.
+        """The names of the requested formats.
 
         Raises:
           TostError: a format or precision is unknown.
         """
-        asked = {"--formats": self.formats.split(","), "--precisions": self.precisions.split(",")}
-        for (flag, given), known in zip(asked.items(), (kinds(), precisions()), strict=True):
+        requested = {"--formats": self.formats.split(","), "--precisions": self.precisions.split(",")}
+        for (flag, given), known in zip(requested.items(), (kinds(), precisions()), strict=True):
             for name in given:
                 if name not in known:
                     raise unknown_name(flag, name, known)
@@ -52,5 +54,5 @@ class ExportOptions:
         return tuple(
             name
             for name, kind, precision in named
-            if kind in asked["--formats"] and (not precision or precision in asked["--precisions"])
+            if kind in requested["--formats"] and (not precision or precision in requested["--precisions"])
         )

@@ -1,4 +1,4 @@
-"""The absl flags, generated from the config's dataclasses, and the way back to a flagfile."""
+"""The absl flags, generated from the config's dataclasses, and flagfiles written from a config."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ from typing import Any, TypeVar
 from absl import flags
 
 from tost_tf.errors import TostError
-from tost_tf.experiment.options import SET_BY_RECIPES, RunConfig, all_groups, own_rate, recipe_defaults, set_by_model
+from tost_tf.experiment.options import (
+    SET_BY_RECIPES,
+    RunConfig,
+    all_groups,
+    default_rate,
+    recipe_defaults,
+    set_by_model,
+)
 from tost_tf.experiment.recipe import RECIPES, Recipe
 from tost_tf.options import allowed_of, check_values, option
 
 Options = TypeVar("Options")
 Groups = list[tuple[str, list[dataclasses.Field]]]
 
-# Not part of a dataclass: it says which recipe the tweaks not given one by one are taken from.
-RECIPE_OPTION = option("tost", "sets all tweaks at once; each can then be set by itself", names=tuple(RECIPES))
+# Not part of a dataclass: tweaks that are not given themselves get their values from the recipe.
+RECIPE_OPTION = option("tost", "sets all tweaks together; each can also be set separately", names=tuple(RECIPES))
 
 # Options that may differ between a launch and the one that resumes it: they do not change the result, or not more than
 # another machine does (the devices, which a warning names when a run resumes on others).
@@ -32,7 +39,7 @@ NOT_COMPARED = (
 
 
 class NumberParser(flags.FloatParser):
-    """Reads a number, also one written as a percentage: "98%" is 0.98."""
+    """Reads a number, or a percentage: "98%" is 0.98."""
 
     def convert(self, argument: float | int | str) -> float:
         if isinstance(argument, str) and argument.endswith("%"):
@@ -56,7 +63,7 @@ MOST_NESTED = 20
 
 
 def parse(arguments: Sequence[str]) -> RunConfig:
-    """The run that command-line arguments (program name left out) describe; `--flagfile` may nest.
+    """The run that command-line arguments (without the program name) describe; flagfiles may be nested.
 
     Raises:
       TostError: a flag is unknown or its value is not allowed, or a flagfile cannot be read.
@@ -65,16 +72,16 @@ def parse(arguments: Sequence[str]) -> RunConfig:
 
 
 def parse_with(arguments: Sequence[str], command_options: type[Options]) -> tuple[RunConfig, Options]:
-    """As `parse`, for a command that has options of its own, in a dataclass like those of a run."""
+    """As `parse`, for a command with further options, in a dataclass like those of a run."""
     given = _given(arguments, (command_options,))
-    own = {field.name: given.pop(field.name) for field in dataclasses.fields(command_options) if field.name in given}
-    options = command_options(**own)
+    further = {f.name: given.pop(f.name) for f in dataclasses.fields(command_options) if f.name in given}
+    options = command_options(**further)
     check_values(options, "--")
     return RunConfig.make(**given), options
 
 
 def parse_own(arguments: Sequence[str], command_options: type[Options]) -> tuple[Options, list[str]]:
-    """The options of a command that trains nothing, and what else was given beside flags."""
+    """The options of a command that trains nothing, and the arguments that are not flags."""
     given, rest = _read(arguments, _groups_of((command_options,)))
     options = command_options(**given)
     check_values(options, "--")
@@ -82,7 +89,7 @@ def parse_own(arguments: Sequence[str], command_options: type[Options]) -> tuple
 
 
 def _given(arguments: Sequence[str], more: Sequence[type]) -> dict[str, Any]:
-    """The options that are given, by name, with values of their types."""
+    """The given options by name, with values of their types."""
     given, rest = _read(arguments, _groups(more))
     if rest:
         raise TostError(f"{rest[0]!r} is not a flag: flags are written --name=value")
@@ -103,15 +110,15 @@ def _read(arguments: Sequence[str], groups: Groups) -> tuple[dict[str, Any], lis
 def to_flagfile(config: RunConfig) -> str:
     """The text of a flagfile that describes `config` completely: launching it repeats the run.
 
-    What is as the recipe sets it stands in comments, so that another `--recipe` after it sets it anew; so does a
-    learning rate that is its optimizer's own.
+    Values set by the recipe are written as comments, so another `--recipe` after the flagfile can change them. So is a
+    learning rate that is the default of its optimizer.
     """
     lines = ["# The complete options of this run. To repeat it elsewhere: tost-train --flagfile=FILE --run_dir=NEW"]
     by_recipes = SET_BY_RECIPES | {field.name for field in dataclasses.fields(Recipe)}
     defaults = recipe_defaults(config.recipe_name) | set_by_model(config.model.model)
-    from_recipe = {name: defaults[name] for name in by_recipes} | {"learning_rate": own_rate(config.training)}
+    from_recipe = {name: defaults[name] for name in by_recipes} | {"learning_rate": default_rate(config.training)}
     for name, value in config.options().items():
-        if value is None:  # of no meaning in this run
+        if value is None:  # has no meaning in this run
             continue
         if isinstance(value, bool):
             line = f"--{name}" if value else f"--no{name}"
@@ -124,7 +131,7 @@ def to_flagfile(config: RunConfig) -> str:
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
-    """What would make `new` another run than `old`, as `--name: old, new` lines; empty if nothing does."""
+    """The options that make `new` another run than `old`, as "--name was OLD, now NEW"; empty if there are none."""
     before, after = old.options(), new.options()
     return [
         f"--{name} was {before[name]!r}, now {after[name]!r}"
@@ -134,12 +141,12 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
 
 
 def help_text(command: str, summary: str, *more: type) -> str:
-    """The answer to `--help`: every flag by group, those of the dataclasses `more` first."""
+    """The text for `--help`: all flags by group, first those of the dataclasses `more`."""
     return _help_text(command, summary, _groups(more))
 
 
 def own_help_text(command: str, summary: str, own: type) -> str:
-    """As `help_text`, for a command that has no other flags than those of a dataclass."""
+    """As `help_text`, for a command with only the flags of one dataclass."""
     return _help_text(command, summary, _groups_of((own,)))
 
 
@@ -162,10 +169,10 @@ def _help_text(command: str, summary: str, groups: Groups) -> str:
 
 
 def _default_text(field: dataclasses.Field) -> list[str]:
-    """What the option is where it is not given, unless it is then empty."""
+    """The default of the option in words; nothing if it is empty."""
     default_recipe = recipe_defaults(RECIPE_OPTION.default)
     if field.name in default_recipe and default_recipe[field.name] != field.default:
-        return [f"default as --recipe says, {default_recipe[field.name]} for {RECIPE_OPTION.default}"]
+        return [f"default set by --recipe, {default_recipe[field.name]} for {RECIPE_OPTION.default}"]
     return [f"default {field.default}"] if field.default not in (None, "", ()) else []
 
 
@@ -174,7 +181,7 @@ def _groups_of(more: Sequence[type]) -> Groups:
 
 
 def _title(group: type) -> str:
-    """The first sentence of the dataclass's docstring."""
+    """The first line of the dataclass's docstring."""
     return group.__doc__.splitlines()[0].rstrip(".")
 
 
@@ -189,7 +196,7 @@ def _groups(more: Sequence[type] = ()) -> Groups:
 
 
 def _define(values: flags.FlagValues, groups: Groups) -> flags.FlagValues:
-    """Defines a flag for each option. None has a default: what is not given is left to the dataclasses."""
+    """Defines a flag for each option, without default: defaults are those of the dataclasses."""
     for _, fields in groups:
         for field in fields:
             define = DEFINERS[_kind(field)]
@@ -208,26 +215,26 @@ def _from_flag(name: str, value: Any) -> Any:
     try:
         return tuple(int(item) for item in value if item != "")
     except ValueError:
-        raise TostError(f"--{name}={','.join(value)} must be whole numbers with commas between them") from None
+        raise TostError(f"--{name}={','.join(value)} must be whole numbers separated by commas") from None
 
 
 def read_flagfile(path: str | os.PathLike) -> RunConfig:
-    """The run a flagfile describes."""
+    """The run that a flagfile describes."""
     return parse([f"--flagfile={os.fspath(path)}"])
 
 
 def read_config(path: str | os.PathLike) -> RunConfig:
-    """The run that `to_flagfile` wrote. Raises `TostError` if the file is cut off or cannot be understood."""
+    """Reads a file written from `to_flagfile`. Raises `TostError` if it is incomplete or cannot be understood."""
     if not Path(path).read_text(errors="replace").rstrip().endswith(LAST_LINE):
-        raise TostError("it is cut off")
+        raise TostError("it is incomplete")
     return read_flagfile(path)
 
 
 def _expanded(arguments: Sequence[str], folder: Path, depth: int = 0) -> list[str]:
-    """The arguments with the lines of flagfiles in their place.
+    """The arguments with flagfiles replaced by their lines.
 
-    A flagfile named in a flagfile is looked for beside that one, then in the working folder; absl itself knows only
-    the latter.
+    A flagfile named in a flagfile is searched first in the folder of that one, then in the working folder; absl itself
+    searches only the latter.
     """
     if depth > MOST_NESTED:
         raise TostError("flagfiles include each other without end")
@@ -248,12 +255,15 @@ def flagfile_lines(name: str, folder: Path) -> tuple[list[str], Path]:
     """The lines of a flagfile that are flags, and the folder it is in.
 
     Args:
-      name: as it is given.
-      folder: of the flagfile that names it, where it is looked for first; then in the working folder.
+      name: as given.
+      folder: of the flagfile that names it; it is searched first, then the working folder.
+
+    Raises:
+      TostError: there is no such flagfile, or it cannot be read.
     """
     path = next((file for file in (folder / name, Path(name)) if name and file.is_file()), None)
     if path is None:
-        raise TostError(f"there is not a flagfile {name!r}")
+        raise TostError(f"there is no flagfile {name!r}")
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -262,5 +272,5 @@ def flagfile_lines(name: str, folder: Path) -> tuple[list[str], Path]:
 
 
 def flag_kinds() -> dict[str, str]:
-    """The flags of a run by name, and of what kind each is: "bool", "tuple", "int", "float" or "str"."""
+    """The flags of a run by name, each with its type: "bool", "tuple", "int", "float" or "str"."""
     return {field.name: _kind(field) for _, fields in _groups() for field in fields}

@@ -1,4 +1,4 @@
-"""The options of where a run takes place, and of what is measured on the way."""
+"""The options for devices and folders of a run, and for measurements during training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tost_tf.options import none_of, one_of, option
 
 @dataclasses.dataclass(frozen=True)
 class RecordConfig:
-    """What is measured while training, for tost-analyze."""
+    """What is measured during training, for tost-analyze."""
 
     gradient_flow_every: int = option(
         0, "steps between measurements of the average gradient flow; 0 for none", minimum=0
@@ -19,7 +19,7 @@ class RecordConfig:
     )
     record_examples: int = option(
         256,
-        "training images these are measured on",
+        "training images for these measurements",
         minimum=1,
         only_with_one={"gradient_flow_every": none_of(0), "hessian_every": none_of(0)},
     )
@@ -31,20 +31,20 @@ class MachineConfig:
 
     distribution: str = option(
         "auto",
-        "devices: none for one, mirrored for all GPUs here, auto for mirrored where there are several; multi_worker "
-        "for those of all machines TF_CONFIG names; tpu for a TPU",
+        "devices: none is one, mirrored all GPUs of this machine, auto mirrored if there are several, else none; "
+        "multi_worker those of all machines in TF_CONFIG; tpu a TPU",
         names=("auto", "none", "mirrored", "multi_worker", "tpu"),
     )
     virtual_devices: int = option(
         0,
-        "split the CPU into this many devices, to try mirrored out without GPUs; 0 leaves it whole",
+        "split the CPU into this many devices, to try out mirrored without GPUs; 0 does not split it",
         minimum=0,
         maximum=64,
         only_with={"distribution": one_of("auto", "mirrored")},
     )
     worker_timeout: float = option(
         600.0,
-        "seconds that a worker of multi_worker waits for another before it gives up",
+        "seconds that a worker waits for another before it gives up",
         above=0,
         only_with={"distribution": one_of("multi_worker")},
     )
@@ -54,4 +54,4 @@ class MachineConfig:
         names=("none", "float16", "bfloat16"),
     )
     jit_compile: bool = option(False, "compile the training step with XLA, for a GPU; on a CPU it is slower")
-    run_dir: str = option("", "folder of the run's results (by default a name made of the options, under runs/)")
+    run_dir: str = option("", "folder of the run's results (by default in runs/, named after the options)")

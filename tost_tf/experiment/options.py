@@ -1,4 +1,4 @@
-"""A whole run as frozen dataclasses: the only place defaults are written."""
+"""The options of a complete run as frozen dataclasses, the only place where defaults are written."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class ModelConfig:
 
     model: str = option(
         "resnet32",
-        f"the network: {', '.join(MODELS)}; applications/NAME for one of keras.applications; or a .keras or .h5 "
-        "file of your own, trained from the weights in it",
+        f"the network: {', '.join(MODELS)}; applications/NAME for one of keras.applications; or your .keras or .h5 "
+        "file, trained from the weights in it",
     )
-    width_multiplier: float = option(1.0, "factor on the number of channels", above=0, maximum=100)
+    width_multiplier: float = option(1.0, "factor of the number of channels", above=0, maximum=100)
 
 
 NO_MASK = "none"
@@ -71,17 +71,17 @@ class MaskConfig:
     )
     from_torch: str = option(
         "",
-        "take the mask from this PyTorch state dict (.safetensors or .npz) instead: its masks, or its weights' zeros",
+        "import the mask from this PyTorch state dict (.safetensors or .npz): its masks, or the zeros of its weights",
         only_with={"mask_file": one_of("")},
     )
     name_map: str = option(
         "",
-        "JSON file: name in PyTorch -> weight path here, for what names, order and shape do not tell",
+        "JSON file: name in PyTorch -> weight path here, if names, order and shape are not enough",
         only_with_one={"from_torch": none_of(""), "initial_weights": none_of("")},
     )
     sparsity: float = option(
         0.95,
-        "fraction of the weights that are zero; with --mask_file the file decides, and this only fills in its name",
+        "fraction of the weights that are zero; with --mask_file the file sets it, and this only fills in its name",
         minimum=0,
         below=1,
         only_with={
@@ -92,46 +92,46 @@ class MaskConfig:
     )
     layer_sparsity: str = option(
         "",
-        "sparsities by hand, as stage3.*=0.99,stem=0: regular expressions of names of layers, the first that matches "
-        "counts; the others share what is left, so that all together have --sparsity",
+        "sparsities of some layers, such as stage3.*=0.99,stem=0: regular expressions of layer names, the first that "
+        "matches is used; the others get what is left, so that all together have --sparsity",
         only_with={"mask": Condition(_has_layer_sparsity, "(one that ranks weights once)"), **IF_FOUND},
     )
     mask_scope: str = option(
         "global",
-        "rank all weights together (global) or each kernel alone (layer); erk has a density of its own a layer",
+        "rank all weights together (global) or each kernel alone (layer); erk sets a density for each layer itself",
         names=("global", "layer"),
         only_with={"mask": Condition(_has_scope, "(one that ranks weights)"), **IF_FOUND},
     )
     dense_layers: str = option("", "regular expression of the names of layers that are left dense")
     mask_shuffle: bool = option(
-        False, "shuffle each layer's mask in place: the sanity check of a mask", only_with={"mask": none_of(NO_MASK)}
+        False, "shuffle the mask within each layer, a sanity check", only_with={"mask": none_of(NO_MASK)}
     )
     initial_weights: str = option(
         "",
-        "start from the weights in this .npz file, such as those beside a lottery ticket, or in a PyTorch state dict "
+        "start from the weights in this .npz file, such as those of a lottery ticket, or in a PyTorch state dict "
         "(.safetensors or .npz); {sparsity} as in --mask_file",
     )
     new_layers: str = option(
         "",
-        "regular expression of the names of layers that are not taken from these files and start anew, not pruned; "
+        "regular expression of the names of layers that are not read from these files but initialised, and not pruned; "
         "everything else must match",
         only_with_one={"mask_file": none_of(""), "from_torch": none_of(""), "initial_weights": none_of("")},
     )
     keep_zeros: bool = option(
         True,
-        "weights that are zero in the file of --model or --initial_weights count as pruned when a mask is looked for",
+        "weights that are zero in the file of --model or --initial_weights count as pruned in the search for a mask",
         only_with={"mask": none_of(NO_MASK, "zeros"), **IF_FOUND},
         only_with_one={"initial_weights": none_of(""), "model": Condition(_is_file, "FILE.keras or FILE.h5")},
     )
 
     @property
     def has_sparsity(self) -> bool:
-        """Whether `sparsity` is what is asked for; else a file or the weights' zeros decide."""
+        """Whether `sparsity` is the requested one; if not, a file or the zeros of weights determine it."""
         return not self.file and _has_sparsity(self.mask)
 
     @property
     def file(self) -> str:
-        """The file that the mask is in, "" for a mask that is found."""
+        """The file of the mask, "" for a mask that is searched for."""
         return self.mask_file or self.from_torch
 
 
@@ -148,22 +148,22 @@ class TrainingConfig:
     """The training loop. The defaults are the paper's, Section 3.1."""
 
     epochs: int = option(180, "passes over the training images", minimum=1, maximum=10**6)
-    batch_size: int = option(128, "images a step, over all devices together", minimum=1, maximum=10**6)
+    batch_size: int = option(128, "images per step, over all devices together", minimum=1, maximum=10**6)
     optimizer: str = option(
         "sgd",
-        "how a step is taken: sgd as in the paper; orthogonal or lars for SGD whose step on a kernel is a fixed share "
-        "of the kernel's norm, along the orthogonalised momentum or the momentum itself",
+        "the optimizer: sgd as in the paper; orthogonal and lars are SGD with steps of a fixed fraction of each "
+        "kernel's norm, along the orthogonalised momentum or the momentum; adamw",
         names=OPTIMIZERS,
     )
     schedule: str = option(
         STEP_SCHEDULE,
-        "how the learning rate falls: step by step at --lr_drop_epochs, or at every step of training along a cosine",
+        "how the learning rate falls: step at --lr_drop_epochs, cosine at every training step",
         names=RATE_SCHEDULES,
         also=(STEP_SCHEDULE,),
     )
     learning_rate: float | None = option(
         None,
-        "learning rate at the start, for orthogonal and lars the share of a kernel's norm (by default 0.1 for sgd, "
+        "initial learning rate, for orthogonal and lars the fraction of a kernel's norm (by default 0.1 for sgd, "
         "0.05 for orthogonal and lars, 0.001 for adamw)",
         above=0,
     )
@@ -173,9 +173,7 @@ class TrainingConfig:
         minimum=1,
         only_with=IF_STEP,
     )
-    lr_drop_factor: float = option(
-        0.1, "what the learning rate is multiplied by at a drop", above=0, maximum=1, only_with=IF_STEP
-    )
+    lr_drop_factor: float = option(0.1, "factor of the learning rate at a drop", above=0, maximum=1, only_with=IF_STEP)
     momentum: float = option(
         0.9,
         "momentum of SGD",
@@ -185,17 +183,18 @@ class TrainingConfig:
     )
     weight_decay: float = option(
         2e-4,
-        "L2 penalty added to the gradient of every trainable weight; of adamw the decoupled weight decay",
+        "factor of the L2 penalty of every trainable weight; for orthogonal not of kernels with orthogonal steps; for "
+        "adamw the decoupled weight decay",
         minimum=0,
     )
     seed: int = option(0, "seed of everything random in the run", minimum=0, maximum=2**31 - 1)
-    deterministic: bool = option(False, "the same weights to the last bit at every launch, at some cost in speed")
-    resume: bool = option(True, "resume the run found in --run_dir; --noresume refuses to")
+    deterministic: bool = option(False, "get bit-identical weights in every launch, at some cost in speed")
+    resume: bool = option(True, "resume the run in --run_dir if there is one; --noresume refuses")
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run, complete and checked. Made by `RunConfig.make`."""
+    """All options of a run, complete and checked. Created by `RunConfig.make`."""
 
     data: DataConfig
     model: ModelConfig
@@ -211,7 +210,7 @@ class RunConfig:
 
     @classmethod
     def make(cls, **options: Any) -> RunConfig:
-        """A run from options by name (those of the command line); what is not given takes its default.
+        """A run from options by name (as on the command line); options not given get their defaults.
 
         Raises:
           TostError: an option is unknown, a name or value is not allowed, or two options contradict each other.
@@ -238,28 +237,30 @@ class RunConfig:
         return config
 
     def method_options(self, kind: type | None) -> Any:
-        """The options of a method, by their dataclass; `None` for a method that has none."""
+        """The instance of a method's dataclass of options; `None` for a method that has none."""
         return next((group for group in self.methods if type(group) is kind), None)
 
     @property
     def recipe_label(self) -> str:
-        """The recipe's name, and what was set otherwise: "default", "tost", "default ghost_skips=identity".
+        """The recipe's name, and the options that differ from it: "default", "tost", "default ghost_skips=identity".
 
-        How the mask changes, tickets are superposed and steps are taken is in it too: "tost dynamic=rigl",
+        Options of dynamic masks, superposed tickets, optimizer and schedule are included: "tost dynamic=rigl",
         "default optimizer=orthogonal schedule=cosine".
         """
-        own = self.options()
+        current = self.options()
         named = {
             field.name for group in (Recipe, DynamicConfig, SuperposeConfig) for field in dataclasses.fields(group)
         }
         base = {
             name: value for name, value in recipe_defaults(self.recipe_name).items() if name in named | SET_BY_RECIPES
         }
-        # By default an epoch of the learning rate's schedule; without ghosts it means nothing.
-        base["ghost_end_epoch"] = _ghost_end(self.training, self.superpose) if own["ghost_end_epoch"] != -1 else None
+        # By default it depends on the learning rate's schedule; without ghosts it has no meaning.
+        base["ghost_end_epoch"] = (
+            _ghost_end(self.training, self.superpose) if current["ghost_end_epoch"] != -1 else None
+        )
         if not self.recipe.has_ghosts:
-            own["ghost_end_epoch"] = base["ghost_end_epoch"]
-        changed = [f"{name}={own[name]}" for name in base if own[name] != base[name]]
+            current["ghost_end_epoch"] = base["ghost_end_epoch"]
+        changed = [f"{name}={current[name]}" for name in base if current[name] != base[name]]
         return " ".join([self.recipe_name, *changed])
 
     @property
@@ -274,7 +275,7 @@ class RunConfig:
 
     @property
     def cycle_growth(self) -> Growth | None:
-        """How weights grow where a cycle starts, `None` if the masks stay."""
+        """How weights grow at the start of a cycle, `None` if the masks stay fixed."""
         name = self.superpose.cycle_growth
         if not self.superpose.is_on or name == "none":
             return None
@@ -284,7 +285,7 @@ class RunConfig:
 
     @property
     def keeps_gradients(self) -> bool:
-        """Whether weights grow by the gradient of a step, so that the optimizer has to keep it."""
+        """Whether weights grow by the gradient of a step, which the optimizer must then keep."""
         if self.dynamic.is_on and self.dynamic.method.growth.needs_gradient:
             return True
         growth = self.cycle_growth
@@ -312,23 +313,23 @@ GROUPS = {
 
 
 def all_groups() -> dict[str, type]:
-    """The dataclasses of all options by name: those of `GROUPS`, and those that methods of finding a mask have."""
+    """The dataclasses of all options by name: those in `GROUPS`, and those of the methods that find masks."""
     kinds = {MASKS[name].options for name in MASKS} - {None}
     return GROUPS | {kind.__name__: kind for kind in sorted(kinds, key=lambda kind: kind.__name__)}
 
 
-# The options that some recipe sets.
+# All options that at least one recipe sets.
 SET_BY_RECIPES = frozenset(name for recipe in RECIPES.values() for name in recipe)
 
 
 def _of_recipe(group: type, recipe_name: str) -> Any:
-    """An instance of a dataclass of options, as a recipe sets them."""
+    """An instance of a dataclass of options, with the values of a recipe."""
     recipe = RECIPES[recipe_name]
     return group(**{field.name: recipe[field.name] for field in dataclasses.fields(group) if field.name in recipe})
 
 
 def recipe_defaults(recipe_name: str) -> dict[str, Any]:
-    """All options by name, as a recipe sets them, before those that depend on others are filled in."""
+    """All options by name with the values of a recipe; defaults that depend on other options are not filled in."""
     groups = [_of_recipe(group, recipe_name) for group in all_groups().values()]
     return {name: value for group in groups for name, value in dataclasses.asdict(group).items()}
 
@@ -355,12 +356,12 @@ def _completed(config: RunConfig) -> RunConfig:
         mask_file=_filled_in(mask.mask_file, mask.sparsity),
         from_torch=os.path.expanduser(mask.from_torch),
         initial_weights=_filled_in(mask.initial_weights, mask.sparsity),
-        sparsity=mask.sparsity if mask.has_sparsity else MaskConfig.sparsity,  # the file or the zeros decide
+        sparsity=mask.sparsity if mask.has_sparsity else MaskConfig.sparsity,  # else the file or the zeros determine it
     )
     machine = dataclasses.replace(machine, run_dir=os.path.expanduser(machine.run_dir))
     recipe = dataclasses.replace(recipe, teacher=os.path.expanduser(recipe.teacher))
     if training.learning_rate is None:
-        training = dataclasses.replace(training, learning_rate=own_rate(training))
+        training = dataclasses.replace(training, learning_rate=default_rate(training))
     if training.lr_drop_epochs is None and training.schedule == STEP_SCHEDULE:
         # The released code of Sup-tickets drops at 1/2 and 3/4 of the epochs before its cycles.
         drops = default_drops(config.superpose.ordinary_epochs(training.epochs))
@@ -378,23 +379,23 @@ def _completed(config: RunConfig) -> RunConfig:
 
 
 def set_by_model(model: str) -> dict[str, Any]:
-    """Options by name that are not as the recipe sets them with this network, unless they are given.
+    """Options by name whose default with this network differs from the recipe.
 
-    The weights in a model file may be trained: they are not rescaled.
+    The weights in a model file may be trained already, so they are not rescaled.
     """
     return {"rescale_init": False} if str(model).endswith(MODEL_SUFFIXES) else {}
 
 
-def own_rate(training: TrainingConfig) -> float:
-    """The learning rate that the optimizer is used with by default."""
+def default_rate(training: TrainingConfig) -> float:
+    """The default learning rate of the optimizer."""
     return OPTIMIZERS[training.optimizer].learning_rate
 
 
 def _filled_in(path: str, sparsity: float) -> str:
-    """The path with the user's folder for ~ and the percentage, 98 or 97.5, for {sparsity}."""
+    """The path with ~ replaced by the user's folder and {sparsity} by the percentage, 98 or 97.5."""
     return os.path.expanduser(path).replace("{sparsity}", f"{100 * sparsity:g}")
 
 
 def _ghost_end(training: TrainingConfig, superpose: SuperposeConfig) -> int:
-    """Where ghosts end by default: the first drop of the learning rate, or half of the epochs where it never drops."""
+    """The default end of ghosts: the first drop of the learning rate, or half of the epochs if it never drops."""
     return min(training.lr_drop_epochs or (), default=max(1, superpose.ordinary_epochs(training.epochs) // 2))

@@ -1,4 +1,4 @@
-"""Runs as they are found in folders: their options, results and curves, and what is wrong with them."""
+"""Finds runs in folders: their options, results and curves, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tost_tf.experiment.options import MaskConfig, RunConfig
 from tost_tf.files import read_object
 
 CONFIG, RESULT, METRICS, SWEEP = "config.flags", "result.json", "metrics.csv", "sweep.json"
-SEARCH = "_search"  # ends the folder in which tost-mask keeps a search
-NEEDED = ("test_accuracy", "seed", "versions")  # what every result has
+SEARCH = "_search"  # end of the name of a folder in which tost-mask saves a search
+NEEDED = ("test_accuracy", "seed", "versions")  # every result has these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Run:
     """A run, finished or not.
 
     Attributes:
-      folder: where it is, or will be.
+      folder: of the run; it may not exist yet.
       config: its options.
       result: the content of `result.json`; empty if it is not finished.
-      labels: what its sweep calls it: axis -> name.
-      error: why it failed, as its sweep noted; empty if it did not.
+      labels: its names in a sweep: axis -> name.
+      error: why it failed, as recorded by its sweep; empty if it did not.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class Run:
 
     @property
     def keys(self) -> dict[str, Any]:
-        """What distinguishes it from others: its options, how ghosts end, and the labels of its sweep."""
+        """What distinguishes it from other runs: its options, how ghosts end, and the labels of its sweep."""
         config = self.config
         keys = config.options() | {
             "recipe": config.recipe_label,
@@ -65,7 +65,7 @@ class Run:
         return keys | dict(self.labels)
 
     def _sparsity(self) -> float:
-        """What was asked for; of a mask from a file or of zeros, what was measured."""
+        """The requested sparsity; for a mask from a file or of zeros, the measured one."""
         if self.config.mask.mask == "none":
             return 0.0
         if not self.config.mask.has_sparsity:
@@ -73,11 +73,11 @@ class Run:
         return self.config.mask.sparsity
 
     def values(self, name: str) -> dict[str, float]:
-        """The numbers that a name of `result.json` stands for; none if it has none.
+        """The numbers that a name in `result.json` stands for; empty if there are none.
 
-        A name may be a path: "tickets.0.test_accuracy". One of an object stands for all numbers in it, one of a list of
-        names for how many there are. "layer_density" is made of "layer_sparsity", "end_accuracy" is the accuracy at the
-        end of training (of the superposition, where there is one).
+        A name may be a path: "tickets.0.test_accuracy". The name of an object stands for all numbers in it, the name of
+        a list for its length. "layer_density" is computed from "layer_sparsity". "end_accuracy" is the test accuracy at
+        the end of training, or of the superposition if there is one.
         """
         if name == "layer_density":
             return {f"density of {path}": 1 - value for path, value in self.result.get("layer_sparsity", {}).items()}
@@ -91,16 +91,16 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What is in some folders: runs, and what could not be read, by folder or file."""
+    """The content of some folders: runs, and problems by folder or file."""
 
     runs: tuple[Run, ...]
     problems: Mapping[str, str]
 
 
 def find_runs(folders: Iterable[str | os.PathLike]) -> Found:
-    """All runs in and below folders, in the order of their sweeps, else by name; and those a sweep has not started.
+    """All runs in and below folders, sorted as in their sweeps, else by name; also those a sweep has not started.
 
-    What cannot be read is reported in `problems`, never raised.
+    Files that cannot be read are reported in `problems`; they raise no error.
 
     Raises:
       TostError: one of the folders does not exist.
@@ -128,7 +128,7 @@ def find_runs(folders: Iterable[str | os.PathLike]) -> Found:
 
 
 def read_curves(run: Run) -> list[dict[str, float]]:
-    """The rows of `metrics.csv`, as far as they are numbers.
+    """The rows of `metrics.csv`, as numbers.
 
     Raises:
       TostError: the file is missing or damaged.
@@ -145,10 +145,10 @@ def read_curves(run: Run) -> list[dict[str, float]]:
 
 
 def differing_options(runs: Iterable[Run], without: Iterable[str] = ()) -> dict[str, list[Any]]:
-    """The options that are not the same in all runs, and what they are; seeds and folders do not count."""
+    """The options that are not the same in all runs, each with its values; without seeds and run folders."""
     ignored = {"run_dir", "seed", *without}
     options = [run.config.options() for run in runs]
-    found = {name: list(dict.fromkeys(own[name] for own in options)) for name in (options[0] if options else ())}
+    found = {name: list(dict.fromkeys(of_run[name] for of_run in options)) for name in (options[0] if options else ())}
     return {name: values for name, values in found.items() if len(values) > 1 and name not in ignored}
 
 
@@ -179,18 +179,18 @@ def _read(path: Path, cell: Mapping[str, Any]) -> Run:
     elif cell:
         config = parse(cell["arguments"])
     else:
-        raise TostError(f"it has a {RESULT}, but no {CONFIG}: not a run of this project, or not all of it")
+        raise TostError(f"it has a {RESULT}, but no {CONFIG}: not a run of this project, or an incomplete one")
     result = {}
     if (path / RESULT).exists():
         result = read_object(path / RESULT)
         missing = [name for name in NEEDED if name not in result]
         if missing:
-            raise TostError(f"{RESULT} has no {missing[0]!r}: not a result of this project, or not all of it")
+            raise TostError(f"{RESULT} has no {missing[0]!r}: not a result of this project, or an incomplete one")
     return Run(path, config, result, cell.get("labels", {}), cell.get("error", ""))
 
 
 def _planned(sweep: Path, problems: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """The cells of a sweep's file by the name of their folder; none if there is no such file."""
+    """The cells in a sweep's file by the name of their folder; empty if there is no such file."""
     if not sweep.exists():
         return {}
     try:
@@ -221,7 +221,7 @@ def _numbers(name: str, value: Any) -> dict[str, float]:
 
 
 def _mask(config: RunConfig) -> str:
-    """How the mask was found; of one from a file, what --mask says beside it, else the file's name."""
+    """How the mask was found; for a mask from a file, --mask if it is given too, else the file's name."""
     mask = config.mask
     return mask.mask if not mask.file or mask.mask != MaskConfig.mask else Path(mask.file).stem
 
@@ -237,12 +237,12 @@ def _ghost_end(config: RunConfig) -> str:
         return "no ghosts"
     if recipe.keeps_ghosts:
         return "kept"
-    how = "removed at once" if recipe.ghost_schedule == "constant" else f"faded ({recipe.ghost_schedule})"
+    how = "removed abruptly" if recipe.ghost_schedule == "constant" else f"faded ({recipe.ghost_schedule})"
     return f"{how} by epoch {recipe.ghost_end_epoch}"
 
 
 def _natural(run: Run) -> list[tuple[bool, float, str]]:
-    """Numbers in names by size."""
+    """The sort key of a name: numbers in it are sorted by size."""
     words = run.folder.name.replace("=", "_").split("_")
     return [
         (word.replace(".", "", 1).isdigit(), float(word) if word.replace(".", "", 1).isdigit() else 0.0, word)

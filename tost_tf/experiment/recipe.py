@@ -20,21 +20,23 @@ IF_TEACHER = {"teacher": none_of("")}
 class Recipe:
     """The tweaks of "Training Your Sparse Neural Network Better with Any Mask", all off by default.
 
-    The paper gives the tweaks and when ghosts are gone, but neither the shape of the schedule, nor the last β,
-    nor the smoothing ratio. Linear is the plainest schedule; at β = 20 PSwish is within 0.014 of ReLU
-    everywhere (0.2785 / β), so that the change to ReLU goes unnoticed; the ratio 0.1 and the constant
-    initialisation of the skips are those of the authors' released code, as are the settings of the rescaled
-    initialisation. Of distillation the abstract says "soft labels instead of the hard labels"; Hinton et al. 2015 found
-    "a considerably lower weight" on the hard ones best: hence w = 0.9, and T = 4, which is customary for images.
+    The paper gives the tweaks and the epoch in which ghosts end, but neither the shape of the schedule, nor the final
+    β, nor the label smoothing. Linear is the simplest schedule. At β = 20 PSwish differs from ReLU by at most 0.014
+    (0.2785 / β), so the change to ReLU has almost no effect. Label smoothing 0.1, the constant initialisation of the
+    skips and the settings of the rescaled initialisation are those of the authors' released code. On distillation the
+    abstract says "soft labels instead of the hard labels"; Hinton et al. 2015 found "a considerably lower weight" on
+    the hard labels best: hence w = 0.9, and T = 4, which is usual for images.
     """
 
     ghost_neurons: str = option(
-        NO_GHOST, "soft neurons in place of ReLU while ghosts last", names=GHOST_NEURONS, also=(NO_GHOST,)
+        NO_GHOST, "soft neurons that replace ReLU until the ghosts end", names=GHOST_NEURONS, also=(NO_GHOST,)
     )
-    ghost_skips: str = option(NO_GHOST, "extra skip connections while ghosts last", names=GHOST_SKIPS, also=(NO_GHOST,))
+    ghost_skips: str = option(
+        NO_GHOST, "extra skip connections until the ghosts end", names=GHOST_SKIPS, also=(NO_GHOST,)
+    )
     ghost_skip_initializer: str = option(
         "constant",
-        "start of the projection skips: constant 1e-4 as in the authors' code, or he_normal",
+        "initialisation of projection skips: constant 1e-4 as in the authors' code, or he_normal",
         names=("constant", "he_normal"),
         only_with={"ghost_skips": none_of(NO_GHOST, "identity")},
     )
@@ -46,7 +48,7 @@ class Recipe:
     )
     ghost_end_epoch: int | None = option(
         None,
-        "epoch from which no ghost is left (by default the first learning-rate drop); -1 keeps them to the end",
+        "number of epochs with ghosts (by default until the first learning-rate drop); -1 keeps ghosts to the end",
         minimum=-1,
         only_with_one=IF_GHOSTS,
     )
@@ -54,23 +56,25 @@ class Recipe:
     beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0, only_with=IF_NEURONS)
     rescale_init: bool = option(
         False,
-        "rescale the initial weights layer by layer (LRsI) before training; by default not those of a model file, "
-        "which may be trained",
+        "rescale the initial weights layer by layer (LRsI) before training; by default not the weights of a model "
+        "file, which may be trained already",
     )
-    rescale_steps: int = option(180, "iterations of that", minimum=1, only_with={"rescale_init": one_of(True)})
-    label_smoothing: float = option(0.0, "smooth ratio a of the labels y(1-a) + a/K", minimum=0, below=1)
+    rescale_steps: int = option(
+        180, "number of iterations of --rescale_init", minimum=1, only_with={"rescale_init": one_of(True)}
+    )
+    label_smoothing: float = option(0.0, "the smoothing a of labels y(1-a) + a/K", minimum=0, below=1)
     optimizer_tweak: str = option(
         NO_TWEAK,
-        "what is done around each step of the optimizer: ham multiplies weights after it, sparse_opt scales gradients "
-        "by the density of their filters",
+        "a change to each step of the optimizer: ham multiplies weights after it, sparse_opt scales gradients by the "
+        "density of their filters",
         names=OPTIMIZER_TWEAKS,
         also=(NO_TWEAK,),
     )
-    teacher: str = option("", "learn from the soft labels of this SavedModel or finished run too (a KD ticket)")
+    teacher: str = option("", "also learn from the soft labels of this SavedModel or finished run (a KD ticket)")
     distill_weight: float = option(
         0.9, "weight w of the teacher in (1-w)·CE + w·T²·KL", minimum=0, maximum=1, only_with=IF_TEACHER
     )
-    distill_temperature: float = option(4.0, "temperature T of that", above=0, only_with=IF_TEACHER)
+    distill_temperature: float = option(4.0, "temperature T in (1-w)·CE + w·T²·KL", above=0, only_with=IF_TEACHER)
 
     @property
     def has_ghosts(self) -> bool:
@@ -78,23 +82,23 @@ class Recipe:
 
     @property
     def last_ghost_epoch(self) -> int:
-        """`ghost_end_epoch`, or any number where there are no ghosts."""
+        """`ghost_end_epoch`, or any number if there are no ghosts."""
         return 1 if self.ghost_end_epoch is None else self.ghost_end_epoch
 
     @property
     def keeps_ghosts(self) -> bool:
-        """Whether ghosts are never removed (Figure 6 of the paper), so that they are exported too."""
+        """Whether ghosts are never removed (Figure 6 of the paper); then they are exported too."""
         return self.has_ghosts and self.ghost_end_epoch == -1
 
     @property
     def passing_ghost_epochs(self) -> int:
-        """How many epochs are trained with ghosts that are removed later."""
+        """The number of epochs with ghosts, if these are removed afterwards, else 0."""
         return self.ghost_end_epoch if self.has_ghosts and not self.keeps_ghosts else 0
 
 
 TOST_PLUS = {"optimizer": "orthogonal", "schedule": "cosine"}
 
-# Name -> what it sets, options of any kind; what it does not name keeps its own default.
+# Name -> the options it sets, of any kind; all other options keep their defaults.
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "tost": {"ghost_neurons": "pswish", "ghost_skips": "projection", "rescale_init": True, "label_smoothing": 0.1},
@@ -102,5 +106,5 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "tost_plus_kd": TOST_PLUS | {"distill_weight": 0.7, "distill_temperature": 4.0},
 }
 
-# Recipes that are nothing without an option which they cannot set -> that option.
+# Recipes that need an option which they cannot set -> that option.
 NEEDED = {"tost_plus_kd": "teacher"}

@@ -1,4 +1,4 @@
-"""A table over runs: which of them, what makes rows and columns, and what it is compared with."""
+"""A table of runs: the choice of runs, its rows and columns, and what it is compared with."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Study:
 
     Attributes:
       runs: those of the table, finished or not.
-      problems: what could not be read.
+      problems: folder or file -> why it could not be read.
       rows, columns: keys, or "value".
-      baseline: keys of the cells gains are taken from.
-      table: of `report.tables.cells`.
+      baseline: keys and values of the cells gains are computed against.
+      table: from `report.tables.cells`.
     """
 
     runs: tuple[Run, ...]
@@ -46,14 +46,14 @@ class Study:
 
     @classmethod
     def make(cls, found: Found, options: ReportOptions) -> Study:
-        """The table that the options ask for.
+        """Makes the table that the options describe.
 
         Raises:
-          TostError: there are no runs, a name is unknown, or two runs belong into one place.
+          TostError: there are no runs, a name is unknown, or two runs with the same seed belong in one cell.
         """
         rows, columns = _names(options.rows), _names(options.columns)
         if not rows:
-            raise TostError("--rows is empty: name what makes a row, as --rows=mask,recipe")
+            raise TostError("--rows is empty: name what identifies a row, such as --rows=mask,recipe")
         runs = _chosen(found, options.where)
         keys = tuple(key for key in (*rows, *columns) if key != VALUE)
         known = runs[0].keys
@@ -76,7 +76,7 @@ class Study:
         return tuple(key for key in (*self.rows, *self.columns) if key != VALUE)
 
     def of_keys(self, keys: Sequence[str]) -> pd.DataFrame:
-        """The table of the first value by other keys, without gains."""
+        """The table of the first value with other keys, without gains."""
         frame, values = _frame(self.runs, keys, [self.table["value"].iloc[0]])
         return cells(frame, keys, values)
 
@@ -104,7 +104,7 @@ def _pairs(flag: str, text: str, known: Mapping[str, Any]) -> dict[str, str]:
     for part in _names(text):
         name, equals, value = part.partition("=")
         if not equals:
-            raise TostError(f"{flag} has {part!r}, it must be of the form name=value")
+            raise TostError(f"{flag} has {part!r}, it must have the form name=value")
         if name not in known:
             raise unknown_name(flag, name, known)
         pairs[name] = value
@@ -112,7 +112,7 @@ def _pairs(flag: str, text: str, known: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _same(value: Any, text: str) -> bool:
-    """Whether a key's value is what a user writes as `text`."""
+    """Whether a key's value is what a user wrote as `text`."""
     if isinstance(value, float):
         try:
             return value == float(text)
@@ -125,11 +125,11 @@ def _same(value: Any, text: str) -> bool:
 
 def _chosen(found: Found, where: str) -> list[Run]:
     if not found.runs:
-        raise TostError("there are no runs in the folders that are named")
+        raise TostError("there are no runs in the given folders")
     pairs = _pairs("--where", where, _all_keys(found.runs))
     runs = [run for run in found.runs if all(_same(run.keys.get(name), text) for name, text in pairs.items())]
     if not runs:
-        raise TostError(f"--where={where} leaves none of the {len(found.runs)} runs")
+        raise TostError(f"--where={where} matches none of the {len(found.runs)} runs")
     return runs
 
 
@@ -141,7 +141,7 @@ def _all_keys(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _baseline(text: str, keys: Sequence[str], runs: Sequence[Run]) -> dict[str, Any]:
-    """The values that the baseline's cells have."""
+    """The keys and values of the baseline's cells."""
     if text == "none":
         return {}
     found = {key: list(dict.fromkeys(run.keys.get(key) for run in runs)) for key in keys}
@@ -157,15 +157,15 @@ def _baseline(text: str, keys: Sequence[str], runs: Sequence[Run]) -> dict[str, 
 
 
 def _frame(runs: Sequence[Run], keys: Sequence[str], names: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """A row a run with its keys, seed, name and values; and the names of the values."""
+    """A row for each run with its keys, seed, name and values; and the names of the values."""
     rows, values = [], {}
     for run in runs:
         numbers = {}
         for name in names:
-            own = run.values(name)
-            if run.result and not own:
+            found = run.values(name)
+            if run.result and not found:
                 logging.warning("%s has no number %r in result.json", run.name, name)
-            numbers |= own
+            numbers |= found
         values |= dict.fromkeys(numbers)
         rows.append(
             {key: run.keys.get(key, "") for key in keys} | {SEED: run.config.training.seed, RUN: run.name} | numbers
@@ -177,7 +177,7 @@ def _frame(runs: Sequence[Run], keys: Sequence[str], names: Sequence[str]) -> tu
 
 
 def _check_places(runs: Sequence[Run], keys: Sequence[str]) -> None:
-    """Raises `TostError` for two runs in one place, with the options they differ in; warns of mixed cells."""
+    """Raises `TostError` if two runs have the same cell and seed, naming the differences; warns of mixed cells."""
     places: dict[tuple, list[Run]] = {}
     for run in runs:
         places.setdefault(tuple(run.keys.get(key, "") for key in keys), []).append(run)
@@ -200,13 +200,13 @@ def _in_one_place(first: Run, second: Run) -> str:
     different = list(differing_options((first, second), NOT_COMPARED))
     what = f"they differ in --{', --'.join(different[:MOST_MIXED])}" if different else "they have the same options"
     return (
-        f"{first.name!r} and {second.name!r} would stand in the same place of the table, with seed "
-        f"{first.config.training.seed}: {what}; put what tells them apart into --rows or --columns, or use --where"
+        f"{first.name!r} and {second.name!r} would be in the same cell of the table, with seed "
+        f"{first.config.training.seed}: {what}; add what distinguishes them to --rows or --columns, or use --where"
     )
 
 
 def _facts(table: pd.DataFrame, keys: Sequence[str], runs: Sequence[Run]) -> pd.DataFrame:
-    """By which names a cell of the table stands in the paper; NaN where its runs have several."""
+    """The facts that identify a cell of the table in the paper; NaN if its runs differ in a fact."""
     found: dict[tuple, dict[str, set]] = {}
     for run in runs:
         place = found.setdefault(tuple(run.keys.get(key, "") for key in keys), {name: set() for name in FACTS})
@@ -219,8 +219,8 @@ def _facts(table: pd.DataFrame, keys: Sequence[str], runs: Sequence[Run]) -> pd.
 
 
 def _paper_file() -> Path:
-    """The paper's numbers: of the working folder, or of the source that this package is part of."""
+    """The file of the paper's numbers: in the working folder, or in the source tree of this package."""
     for folder in (Path(), Path(tost_tf.__file__).parents[1]):
         if (folder / PAPER).is_file():
             return folder / PAPER
-    raise TostError(f"--against_paper needs {PAPER}, which comes with the source: give the command there")
+    raise TostError(f"--against_paper needs {PAPER}, which is part of the source tree: run it there")

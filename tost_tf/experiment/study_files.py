@@ -1,4 +1,4 @@
-"""What `tost-report` writes of a study: tables, figures, and a page."""
+"""The files `tost-report` writes for a study: tables, figures, and a page."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ TABLES = {"markdown": "table.md", "latex": "table.tex", "csv": "table.csv"}
 
 
 def write_tables(study: Study, out: Path) -> list[Path]:
-    """Writes the table in all formats; the paths."""
+    """Writes the table in all formats, and returns the paths."""
     for form, name in TABLES.items():
         write_text(out / name, study.text(form))
     return [out / name for name in TABLES.values()]
 
 
 def draw(study: Study, out: Path, names: Sequence[str]) -> list[Path]:
-    """Draws the figures that are named, each from a .csv beside it; what there are no numbers for is left out."""
+    """Draws the named figures, each with a .csv file of its numbers; figures without numbers are left out."""
     return [path for name in names if (path := DRAWN[name](study, out / f"{name}.png")) is not None]
 
 
@@ -60,7 +60,7 @@ def _breakdown(study: Study, path: Path) -> Path | None:
 
 
 def _ghostliness(study: Study, path: Path) -> Path | None:
-    """Figure 6 of the paper: how ghosts end, by sparsity. Only runs with ghosts, that end in several ways."""
+    """Figure 6 of the paper: how ghosts end, by sparsity. Needs runs with ghosts that end in different ways."""
     with_ghosts = [run for run in study.runs if run.config.recipe.has_ghosts and run.result]
     if len({run.keys["ghost_end"] for run in with_ghosts}) < 2:
         return None
@@ -106,7 +106,7 @@ def _save(table: pd.DataFrame, path: Path) -> None:
 
 
 def write_html(study: Study, path: Path, figures: Sequence[Path]) -> Path:
-    """Writes the page: the table, the figures, and every run with its own."""
+    """Writes the page: the table, the figures, and all runs with their figures."""
     different = differing_options(study.runs, NOT_COMPARED)
     names = ["seed", *different]
     options = study.runs[0].config.options()
@@ -123,9 +123,9 @@ def write_html(study: Study, path: Path, figures: Sequence[Path]) -> Path:
 
 def _entry(run: Run, values: Sequence[str], options: Sequence[str]) -> RunEntry:
     numbers = {name: quantity(name).text(number) for name in values for number in run.values(name).values()}
-    own = {name: _shown(run.config.options()[name]) for name in options}
+    texts = {name: _shown(run.config.options()[name]) for name in options}
     figures = sorted((run.folder / "figures").glob("*.png"))
-    return RunEntry(run.folder.name, run.state, run.error, numbers, own, figures)
+    return RunEntry(run.folder.name, run.state, run.error, numbers, texts, figures)
 
 
 def _shown(value: Any) -> str:

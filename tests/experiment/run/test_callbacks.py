@@ -14,7 +14,7 @@ def test_durations_as_people_say_them(seconds, text):
     assert duration_text(seconds) == text
 
 
-def test_stops_at_the_step_where_the_loss_is_no_number():
+def test_stops_at_the_step_at_which_the_loss_is_not_finite():
     model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))])
     model.compile("sgd", "mse")
     inputs = np.ones((12, 2), np.float32)

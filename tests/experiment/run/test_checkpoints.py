@@ -30,7 +30,7 @@ def cut(folder, name):
     file.write_bytes(file.read_bytes()[:-5])
 
 
-def test_latest_and_best_come_back(tmp_path):
+def test_latest_and_best_are_restored(tmp_path):
     save(tmp_path, [0.5, 0.9, 0.9, 0.7])
     model, checkpoints = make(tmp_path)
     assert checkpoints.restore_latest() == 4
@@ -67,7 +67,7 @@ def test_cut_off_checkpoint_is_passed_over_for_the_one_before(tmp_path, caplog, 
     assert make(tmp_path)[1].restore_latest() == 3
 
 
-def test_checkpoint_whose_best_weights_are_cut_off_is_passed_over(tmp_path):
+def test_checkpoint_with_incomplete_best_weights_is_skipped(tmp_path):
     save(tmp_path, [0.5, 0.6, 0.7])
     cut(tmp_path, "best-3")
     assert make(tmp_path)[1].restore_latest() == 2
@@ -88,7 +88,7 @@ def test_old_files_are_removed(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "model_checkpoint_path: ", b"\xff\xfe"])
-def test_damaged_list_of_checkpoints_is_begun_anew(tmp_path, content):
+def test_damaged_list_of_checkpoints_is_started_again(tmp_path, content):
     save(tmp_path, [0.5, 0.6, 0.7])
     (tmp_path / "checkpoint").write_bytes(content if isinstance(content, bytes) else content.encode())
     _, checkpoints = make(tmp_path)
@@ -105,7 +105,7 @@ def save_steps(folder, epoch, step, weight):
     checkpoints.save_within(epoch, EpochProgress(step, (0.1, 3.0), 1.5))
 
 
-def test_steps_within_an_epoch_come_back_to_the_last_bit(tmp_path):
+def test_steps_within_an_epoch_are_restored_to_the_last_bit(tmp_path):
     save(tmp_path, [0.5, 0.6])
     third = float(np.float32(1) / 3)
     model, checkpoints = make(tmp_path)

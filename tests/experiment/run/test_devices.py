@@ -55,7 +55,7 @@ def test_splitting_after_the_devices_are_set_up_is_refused():
     split_cpu(0)
 
 
-def test_splitting_where_there_are_gpus_is_refused(monkeypatch):
+def test_splitting_is_refused_if_there_are_gpus(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"] if kind == "GPU" else [])
     with pytest.raises(TostError, match="splits the CPU, but this machine has 1 GPU"):
         split_cpu(2)

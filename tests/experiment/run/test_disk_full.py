@@ -10,21 +10,25 @@ from tost_tf.experiment.run.disk_full import explain_full_disk
 from tost_tf.experiment.run.folder import RunDirectory
 
 
-def told(directory, error):
-    with pytest.raises(TostError) as told, explain_full_disk(directory):
+def message_of(directory, error):
+    with pytest.raises(TostError) as raised, explain_full_disk(directory):
         raise error
-    return str(told.value)
+    return str(raised.value)
 
 
-def test_full_disk_is_told_with_the_last_good_checkpoint(tmp_path):
+def test_full_disk_is_reported_with_the_last_good_checkpoint(tmp_path):
     directory = RunDirectory(tmp_path / "run")
     error = OSError(errno.ENOSPC, "No space left on device")
-    assert "is full, or a quota is exceeded: there was no checkpoint yet; free some space" in told(directory, error)
+    assert "is full, or a quota is exceeded: there was no checkpoint yet; free some space" in message_of(
+        directory, error
+    )
     save(directory.checkpoints, [0.5, 0.6, 0.7])
     cut(directory.checkpoints, "epoch-3")
     full = tf.errors.ResourceExhaustedError(None, None, "epoch-4_temp/part; No space left on device [Op:SaveV2]")
     for error in (full, OSError(errno.EDQUOT, "Disk quota exceeded")):
-        assert "the last good checkpoint is" in told(directory, error) and "epoch-2'" in told(directory, error)
+        assert "the last good checkpoint is" in message_of(directory, error) and "epoch-2'" in message_of(
+            directory, error
+        )
 
 
 def test_other_errors_pass(tmp_path):

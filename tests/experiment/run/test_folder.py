@@ -20,7 +20,7 @@ def begin(path, **options) -> RunDirectory:
     return directory
 
 
-def test_launch_that_failed_before_it_began_binds_nobody(tmp_path):
+def test_launch_that_failed_early_allows_other_options(tmp_path):
     for seed in (3, 4):
         directory = RunDirectory(tmp_path)
         directory.claim(RunConfig.make(seed=seed))
@@ -37,7 +37,7 @@ def test_refused_claim_gives_the_folder_back(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["figures", "export", "checkpoints"])
-def test_a_file_where_a_folder_is_needed_later_is_told_at_once(tmp_path, name):
+def test_a_file_in_the_place_of_a_later_folder_is_reported_immediately(tmp_path, name):
     begin(tmp_path)
     (tmp_path / name).write_text("mine")
     with pytest.raises(TostError, match=f"the results of the run cannot be written: '.*/{name}' is not a folder"):
@@ -101,14 +101,14 @@ def test_folder_with_other_files_is_refused(tmp_path):
         RunDirectory(tmp_path).claim(RunConfig.make())
 
 
-def test_unreadable_config_is_told(tmp_path):
+def test_unreadable_config_is_reported(tmp_path):
     begin(tmp_path)
     (tmp_path / "config.flags").write_text(f"--nonsense=1\n{LAST_LINE}\n")
     with pytest.raises(TostError, match="cannot be understood: Unknown command line flag 'nonsense'"):
         RunDirectory(tmp_path).claim(RunConfig.make())
 
 
-def test_place_that_cannot_be_written_is_told(tmp_path):
+def test_place_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TostError, match="cannot be written: Not a directory"):
         RunDirectory(tmp_path / "file/run").claim(RunConfig.make())
@@ -131,7 +131,7 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path):
     assert subprocess.run(command, check=False).returncode == 0
 
 
-def test_metrics_come_back_as_numbers(tmp_path):
+def test_metrics_are_read_as_numbers(tmp_path):
     directory = RunDirectory(tmp_path)
     assert directory.read_metrics() == []
     rows = [dict.fromkeys(METRICS, 0.5) | {"epoch": 1, "beta": float("inf"), "plain_loss": None}]
@@ -140,7 +140,7 @@ def test_metrics_come_back_as_numbers(tmp_path):
     assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join(METRICS)
 
 
-def test_other_workers_need_the_same_options_but_for_those_that_do_not_count(tmp_path):
+def test_other_workers_need_the_same_options_except_uncompared_ones(tmp_path):
     directory = begin(tmp_path, mixed_precision="bfloat16", distribution="multi_worker", worker_timeout=5.0)
     directory.require_options(
         RunConfig.make(mixed_precision="bfloat16", distribution="multi_worker", worker_timeout=7.0)

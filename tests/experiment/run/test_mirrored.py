@@ -68,7 +68,7 @@ def test_every_replica_has_the_same_weights_and_masks(fifty_steps):
         np.testing.assert_array_equal(first, second)
 
 
-def test_a_batch_that_cannot_be_shared_evenly_counts_every_image_once(two_replicas):
+def test_a_batch_that_cannot_be_split_evenly_counts_every_image_once(two_replicas):
     def fitted(strategy):
         with strategy.scope():
             dense = keras.Sequential(

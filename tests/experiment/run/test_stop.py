@@ -15,7 +15,7 @@ def send(number):
 
 
 @pytest.mark.parametrize(("number", "code", "name"), [(signal.SIGINT, 130, "SIGINT"), (signal.SIGTERM, 143, "SIGTERM")])
-def test_a_signal_stops_at_once_unless_it_is_noted(number, code, name, capfd):
+def test_a_signal_stops_immediately_unless_it_is_noted(number, code, name, capfd):
     before = signal.getsignal(number)
     with StopSignals() as stop:
         with pytest.raises(Stopped) as stopped:

@@ -59,7 +59,7 @@ def test_bad_tf_config_is_refused(monkeypatch, text, words):
     assert words in str(error.value)
 
 
-def test_workers_meet_whoever_comes_first():
+def test_workers_meet_in_any_order():
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(3))
     done = []
 
@@ -79,7 +79,7 @@ def test_workers_meet_whoever_comes_first():
     assert sorted(done) == [0, 1, 2]
 
 
-def test_worker_that_does_not_come_is_named():
+def test_missing_worker_is_named():
     first, second = free_ports(2)
     with pytest.raises(TostError, match=rf"worker 1 \(127.0.0.1:{second}\) did not answer for 0.3 seconds"):
         Workers((f"127.0.0.1:{first}", f"127.0.0.1:{second}"), 0, 0.3).meet()
@@ -100,7 +100,7 @@ def test_what_the_chief_does_not_write_is_named():
         workers.wait_for("the mask", lambda: False)
 
 
-def test_lost_worker_is_named_by_what_tensorflow_says_or_by_its_silence():
+def test_lost_worker_is_named_by_tensorflows_message_or_its_silence():
     first, second = free_ports(2)
     workers = Workers((f"127.0.0.1:{first}", f"127.0.0.1:{second}", "c:3"), 0, 1.0)
     said = "Error reported from /job:worker/task:0: GRPC error from remote target /job:worker/replica:0/task:2 while"
@@ -116,7 +116,7 @@ def test_lost_worker_is_named_by_what_tensorflow_says_or_by_its_silence():
         raise tf.errors.UnavailableError(None, None, said)
 
 
-def test_what_workers_go_on_from_must_be_the_same(two_replicas):
+def test_workers_must_resume_from_the_same_state(two_replicas):
     require_same(two_replicas, {"the epochs done": 3, "the weights": 2**32 - 1})
 
     class OtherSumsTo7:

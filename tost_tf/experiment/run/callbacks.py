@@ -101,7 +101,7 @@ class EpochTable(keras.callbacks.Callback):
             print(f"  {epoch + 1} of {self.epochs} epochs, about {duration_text(left * typical)} left", flush=True)
 
     def _without_tracing(self, seconds: float) -> float:
-        """How long the epoch would have taken if its first step, which TensorFlow traces, were like the others."""
+        """The duration of the epoch if its first step, which includes tracing, had been as fast as the others."""
         (first, traced), (last, done) = self._first_step, self._last_step
         if last == first:
             return seconds

@@ -61,7 +61,7 @@ class RunDirectory:
         self.analysis = self.path / "analysis"
         self.export = self.path / "export"
         self._lock: io.TextIOBase | None = None
-        self._made: list[Path] = []  # the folders that were made for this run, the innermost first
+        self._made: list[Path] = []  # the folders created for this run, the innermost first
 
     def claim(self, config: RunConfig) -> None:
         """Creates the folder for a new run, or opens it to resume the run in it, and locks it.
@@ -131,7 +131,7 @@ class RunDirectory:
         for name in (self.config.name, ".lock"):
             (self.path / name).unlink(missing_ok=True)
         for folder in self._made:
-            with contextlib.suppress(OSError):  # another run has its folder there by now
+            with contextlib.suppress(OSError):  # another run may have its folder there now
                 folder.rmdir()
 
     def _require_same(self, config: RunConfig) -> None:

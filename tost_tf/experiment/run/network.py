@@ -42,7 +42,7 @@ def build_model(config: RunConfig, data: ImageData) -> keras.Model:
 
 
 def _start_from(model: keras.Model, mask: MaskConfig) -> None:
-    """Puts the weights of `--initial_weights` into the model, of whichever kind the file is."""
+    """Loads the weights of `--initial_weights` into the model, from either kind of file."""
     arrays = read_weights(mask.initial_weights)
     if are_saved_here(arrays):
         set_named_weights(model, arrays, mask.initial_weights, mask.new_layers)
@@ -50,7 +50,7 @@ def _start_from(model: keras.Model, mask: MaskConfig) -> None:
     try:
         load_torch_weights(model, arrays, read_name_map(mask.name_map), mask.new_layers)
     except TostError as error:
-        raise TostError(f"the weights in {mask.initial_weights!r} cannot be taken over: {error}") from None
+        raise TostError(f"the weights in {mask.initial_weights!r} cannot be imported: {error}") from None
 
 
 def in_full_precision(config: RunConfig) -> RunConfig:

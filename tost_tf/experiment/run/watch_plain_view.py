@@ -1,4 +1,4 @@
-"""The callback that sees whether ghosts have become load-bearing."""
+"""The callback that detects whether the network has become dependent on its ghosts."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from tost_tf.compat import keras
 from tost_tf.ghost.plain_loss import PlainLoss
 
-LEARNED = 0.5  # the fraction of the loss of a guess below which the view with ghosts has learned something
+LEARNED = 0.5  # below this fraction of the loss of a guess, the view with ghosts has learned something
 
 
 class WatchPlainView(keras.callbacks.Callback):
-    """Adds `plain_loss` to the logs of each epoch with ghosts: the loss on held-out images of the network without them.
+    """Adds `plain_loss` to the logs of each epoch with ghosts: the loss of the network without them on held-out images.
 
-    A network that would be worse than a guess without its ghosts, while with
-    them it has learned, leans on them and will lose what it has learned when they end: a warning says so, once.
+    If the network has learned with its ghosts but would be worse than a guess without them, it depends on them and will
+    lose accuracy when they end: then a warning is logged once.
 
     Args:
-      images: held-out ones, as the network takes them.
+      images: held-out images, preprocessed for the network.
       labels: one-hot, [batch, classes].
     """
 
@@ -40,8 +40,8 @@ class WatchPlainView(keras.callbacks.Callback):
         if logs["plain_loss"] > guess and logs["loss"] < LEARNED * guess and not self._has_warned:
             self._has_warned = True
             logging.warning(
-                "the ghosts have become load-bearing: after epoch %d the loss is %.3g with them and %.3g without, that "
-                "of a guess %.3g; accuracy will fall when they end",
+                "the network depends on its ghosts: after epoch %d the loss is %.3g with them and %.3g without, that "
+                "of a guess is %.3g; accuracy will fall when they end",
                 epoch + 1,
                 logs["loss"],
                 logs["plain_loss"],
