@@ -40,7 +40,7 @@ def test_rows_are_standardised_by_feature():
     assert labels.shape == (7, 3)
 
 
-def test_tokens_stay_whole_numbers():
+def test_tokens_stay_integers():
     tokens = np.random.default_rng(0).integers(0, 30_000, (10, 5))
     data = data_of(tokens)
     assert data.mean is None and data.train.images.dtype == np.int32
@@ -50,7 +50,7 @@ def test_tokens_stay_whole_numbers():
 
 
 @pytest.mark.parametrize(("normalize", "expected"), [("unit", 51 / 255), ("none", 51.0)])
-def test_pixels_may_be_fed_from_0_to_1_or_as_they_are(normalize, expected):
+def test_pixels_may_be_fed_from_0_to_1_or_unchanged(normalize, expected):
     images = np.full((10, 2, 2, 3), 51, np.uint8)
     data = data_of(images, normalize=normalize)
     fed = normalise(images, data)

@@ -19,7 +19,7 @@ def test_parts_are_disjoint_and_complete_and_always_the_same():
     np.testing.assert_array_equal(first.train.labels, second.train.labels)
 
 
-def test_fewer_training_images_leave_validation_as_it_is():
+def test_fewer_training_images_do_not_change_validation():
     everything, few = (split("numbers", numbered(50), numbered(5), 50, 0.3, count) for count in (0, 8))
     np.testing.assert_array_equal(few.validation.labels, everything.validation.labels)
     np.testing.assert_array_equal(few.train.labels, everything.train.labels[:8])

@@ -16,7 +16,7 @@ def epoch_numbers(data, batches, steps) -> list[list[int]]:
     return [sum(flat[start : start + steps], []) for start in range(0, len(flat), steps)]
 
 
-def test_every_epoch_has_every_image_once_in_an_order_of_its_own(small_data):
+def test_every_epoch_has_every_image_once_in_another_order(small_data):
     batches = list(training_batches(small_data, 4, seed=3, epochs=3, augment=False))
     assert [len(images) for images, _ in batches] == [4, 4, 3] * 3
     epochs = epoch_numbers(small_data, batches, steps_per_epoch(11, 4))
@@ -40,7 +40,7 @@ def test_later_epochs_are_the_same_whether_or_not_earlier_ones_were_run(small_da
         np.testing.assert_array_equal(labels, labels_again)
 
 
-def test_epoch_is_gone_on_with_at_any_step(small_data):
+def test_epoch_resumes_at_any_step(small_data):
     whole = list(training_batches(small_data, 4, seed=3, epochs=3, augment=True))
     resumed = list(training_batches(small_data, 4, seed=3, epochs=3, first_epoch=1, first_step=2, augment=True))
     assert len(resumed) == 4 and len(resumed[0][0]) == 3  # the last, smaller batch of the second epoch

@@ -86,18 +86,18 @@ def test_images_of_several_sizes_are_given_one(tmp_path):
     write_images(tmp_path / "a", 5)
     write_images(tmp_path / "b", 5, size=(8, 9))
     with pytest.raises(
-        TostError, match=r"several sizes, such as 4x6 \(0.png\) and 9x8 \(0.png\): give one with image_si"
+        TostError, match=r"different sizes, such as 4x6 \(0.png\) and 9x8 \(0.png\): set one with image_si"
     ):
         load_named(f"folder:{tmp_path}")
     assert load_named(f"folder:{tmp_path}", image_size=3).image_shape == (3, 3, 3)
 
 
 def test_folders_that_cannot_be_used(tmp_path):
-    with pytest.raises(TostError, match="holds 0 folders: one for each class is needed"):
+    with pytest.raises(TostError, match="holds 0 folders: one for each class, with its images, is needed"):
         load_named(f"folder:{tmp_path}")
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    with pytest.raises(TostError, match="there is no image in the folders of"):
+    with pytest.raises(TostError, match="there are no images in the folders of"):
         load_named(f"folder:{tmp_path}")
     (tmp_path / "a/broken.png").write_bytes(b"not an image")
     with pytest.raises(TostError, match="the image .*broken.png cannot be read"):
@@ -116,20 +116,20 @@ def wrong(config):
 """
 
 
-def test_a_function_of_ones_own(tmp_path, monkeypatch):
+def test_a_function_of_the_user(tmp_path, monkeypatch):
     (tmp_path / "my_rows.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     data = load_named("my_rows:load", train_examples=5)
     assert data.image_shape == (2,) and len(data.train) == 5 and data.test.images[0, 0] == 5
     with pytest.raises(TostError, match="my_rows has no function 'lode'"):
         load_named("my_rows:lode")
-    with pytest.raises(TostError, match="my_rows:wrong gave list, it must give an ImageData or the four arrays"):
+    with pytest.raises(TostError, match="my_rows:wrong returned list, it must return an ImageData or the four arrays"):
         load_named("my_rows:wrong")
     with pytest.raises(TostError, match="'my_row:load': there is no Python module 'my_row' here or installed"):
         load_named("my_row:load")
 
 
-def test_a_source_of_ones_own_is_one_value(tmp_path):
+def test_a_source_of_the_user_is_one_value(tmp_path):
     def load_csv(path, config):
         from tost_tf.data.arrays import from_arrays
 

@@ -37,7 +37,7 @@ def prepare(
     info.write_text(info.read_text().rstrip().removesuffix("}").rstrip() + f", {keys}}}")
 
 
-def test_prepared_dataset_is_read_whole(tmp_path):
+def test_prepared_dataset_is_read_completely(tmp_path):
     prepare(tmp_path)
     data = load(DataConfig(dataset="made_up", data_dir=str(tmp_path), validation_fraction=0.2))
     assert (len(data.train), len(data.validation), len(data.test)) == (24, 6, 30)
@@ -77,7 +77,7 @@ def test_images_are_resized(tmp_path):
     assert data.image_shape == (3, 3, 3)
 
 
-def test_validation_split_is_the_test_part_where_there_is_no_other(tmp_path):
+def test_validation_split_is_the_test_part_if_there_is_no_other(tmp_path):
     prepare(tmp_path, parts=("train", "validation"))
     assert len(load(DataConfig(dataset="made_up", data_dir=str(tmp_path))).test) == 30
 

@@ -44,7 +44,7 @@ def test_fresh_process_agrees(final, tmp_path):
     assert found["zeros"] > 0.8 * 269
 
 
-def test_fresh_process_finds_packages_where_only_the_users_settings_lead(final, tmp_path, monkeypatch):
+def test_fresh_process_finds_packages_that_only_the_users_settings_name(final, tmp_path, monkeypatch):
     """As TensorFlow installed with `pip install --user`, or on PYTHONPATH: a bare Python finds none."""
     tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
     bare = tmp_path / "python"

@@ -55,7 +55,7 @@ def test_no_custom_object_is_inside(final, tmp_path):
         assert word not in content
 
 
-def test_network_is_given_the_pixels_where_there_is_no_normalisation(final, tmp_path):
+def test_network_gets_the_pixels_without_normalisation(final, tmp_path):
     tost.export.saved_model(final, tmp_path / "model")
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     outputs = loaded.signatures["serving_default"](image=tf.constant(PIXELS, tf.float32))

@@ -33,7 +33,7 @@ def test_fresh_process_gets_the_logits_and_the_zeros(final, tmp_path, precision,
     assert [file.name for file in tmp_path.iterdir()] == ["model.tflite"]
 
 
-def test_sparse_storing_that_changes_what_is_computed_is_not_used(tmp_path):
+def test_sparse_storage_that_changes_results_is_not_used(tmp_path):
     # Of this network TensorFlow Lite 2.21 makes NaN when it stores its float16 kernels sparsely.
     keras.utils.set_random_seed(0)
     model = tost.models.build("resnet20", (6, 6, 2), 10, 0.5)

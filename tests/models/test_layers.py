@@ -81,7 +81,7 @@ def test_classifier_that_starts_small(name, size):
         assert not layer.bias.numpy().any()
 
 
-def test_no_two_layers_start_alike_and_a_seed_repeats_all():
+def test_no_two_layers_start_the_same_and_a_seed_repeats_all():
     def weights(seed):
         keras.utils.set_random_seed(seed)
         return models.build("mobilenet", (8, 8, 3), 10, 0.25).get_weights()

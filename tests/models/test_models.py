@@ -131,5 +131,5 @@ def test_bad_networks_are_refused():
         models.build("resnet20", (8, 8, 1), 1)
     with pytest.raises(TostError, match="width_multiplier is 0"):
         models.build("resnet20", (8, 8, 1), 10, 0)
-    with pytest.raises(TostError, match=r"resnet20 takes images, .* examples of shape \[30\]: bring a network"):
+    with pytest.raises(TostError, match=r"resnet20 takes images, .* examples of shape \[30\]: use a .keras or .h5"):
         models.build("resnet20", (30,), 10)

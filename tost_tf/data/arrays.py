@@ -1,4 +1,4 @@
-"""From arrays of the user's own to a dataset ready for training."""
+"""From a user's arrays to a dataset ready for training."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Arrays = tuple[np.ndarray, np.ndarray]  # examples, and their labels
 def from_arrays(
     name: str, train: Arrays, test: Arrays, config: DataConfig, validation: Arrays | None = None
 ) -> ImageData:
-    """A dataset of arrays: images, sequences or rows, with a whole number as the label of each.
+    """A dataset of arrays: images, sequences or rows, each with an integer label.
 
     Args:
-      name: what messages call it.
-      train, test: examples and labels. Examples are images as uint8, [examples, height, width] or
+      name: the name in messages.
+      train, test: examples and labels. Examples are uint8 images, [examples, height, width] or
         [examples, height, width, channels]; or numbers of any shape, [examples, ...], with channels or features last;
-        or whole numbers, such as the ids of tokens. Labels are whole numbers from 0, [examples] or [examples, 1].
-      config: how much of it is used, at what size, and how it is normalised.
+        or integers, such as token ids. Labels are integers from 0, [examples] or [examples, 1].
+      config: the number of examples used, their size, and the normalisation.
       validation: as `train`; by default a part of `train`.
 
     Raises:
-      TostError: an array is not as it should be.
+      TostError: an array has a wrong type, shape or value.
     """
     names = ("train", "test") if validation is None else ("train", "test", "validation")
     pairs = (train, test) if validation is None else (train, test, validation)
@@ -40,7 +40,7 @@ def from_arrays(
         raise TostError(f"the parts of {name} hold examples of several shapes: {sorted(shapes)}")
     classes = 1 + max(int(part.labels.max(initial=-1)) for part in parts)
     if classes < 2:
-        raise TostError(f"{name} has labels of {classes} class, two at least are needed")
+        raise TostError(f"{name} has labels of {classes} class, at least two are needed")
     return split(
         name,
         *parts[:2],

@@ -24,14 +24,14 @@ Part = tuple[np.ndarray, np.ndarray]
 
 
 def load_folder(path: Path, config: DataConfig) -> ImageData:
-    """Reads images with Keras's own reader: a folder for each class, in `path` itself or in `train/` and others.
+    """Reads images with Keras's reader, from a folder for each class, in `path` itself or in `train/`, `test/`, ...
 
-    Where `path` has `train/`, it must have `test/`, and may have `validation/`, with folders of the same names; a
-    `validation/` without `test/` is taken for it. Otherwise a fifth of the images, always the same, is the test part.
+    If `path` has `train/`, it needs `test/`, and may have `validation/`, with folders of the same names; without
+    `test/`, `validation/` is the test part. If there is no `train/`, a fixed fifth of the images is the test part.
 
     Raises:
-      TostError: there are no such folders, images are of several sizes and no `image_size` is given, or one cannot be
-        read.
+      TostError: there are no such folders, images have different sizes and no `image_size` is given, or an image cannot
+        be read.
     """
     if not path.is_dir():
         raise TostError(f"{path} is not a folder")
@@ -43,7 +43,7 @@ def load_folder(path: Path, config: DataConfig) -> ImageData:
         return from_arrays(path.name, (images[train], labels[train]), (images[test], labels[test]), config)
     names = [name for name in ("train", "test", "validation") if (path / name).is_dir()]
     if len(names) == 1:
-        raise TostError(f"{path} has train/ but neither test/ nor validation/: a network is scored on those")
+        raise TostError(f"{path} has train/ but neither test/ nor validation/, which are needed to evaluate a network")
     classes = _classes(path / "train")
     for name in names[1:]:
         if _classes(path / name) != classes:
@@ -57,7 +57,7 @@ def load_folder(path: Path, config: DataConfig) -> ImageData:
 def _classes(folder: Path) -> list[str]:
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if len(names) < 2:
-        raise TostError(f"{folder} holds {len(names)} folders: one for each class is needed, with its images in it")
+        raise TostError(f"{folder} holds {len(names)} folders: one for each class, with its images, is needed")
     return names
 
 
@@ -92,7 +92,7 @@ def _size_of(folder: Path, classes: list[str], image_size: int) -> tuple[tuple[i
 
     files = [file for name in classes for file in sorted((folder / name).rglob("*")) if file.suffix.lower() in SUFFIXES]
     if not files:
-        raise TostError(f"there is no image in the folders of {folder}: {', '.join(SUFFIXES)} are read")
+        raise TostError(f"there are no images in the folders of {folder}: suffixes are {', '.join(SUFFIXES)}")
     sizes, modes = {}, set()
     for file in files:
         try:
@@ -104,8 +104,8 @@ def _size_of(folder: Path, classes: list[str], image_size: int) -> tuple[tuple[i
     if len(sizes) > 1 and not image_size:
         (one, first), (other, second) = list(sizes.items())[:2]
         raise TostError(
-            f"the images in {folder} are of several sizes, such as {one[0]}x{one[1]} ({first.name}) and "
-            f"{other[0]}x{other[1]} ({second.name}): give one with image_size"
+            f"the images in {folder} have different sizes, such as {one[0]}x{one[1]} ({first.name}) and "
+            f"{other[0]}x{other[1]} ({second.name}): set one with image_size"
         )
     size = (image_size, image_size) if image_size else next(iter(sizes))
     return size, "grayscale" if modes <= {"L", "1"} else "rgb"

@@ -19,12 +19,12 @@ NAMES = ("x_train", "y_train", "x_test", "y_test")
 
 
 def load_npz(path: Path, config: DataConfig) -> ImageData:
-    """Reads `x_train`, `y_train`, `x_test` and `y_test`, as Keras's own datasets are stored; never a pickle.
+    """Reads `x_train`, `y_train`, `x_test` and `y_test`, the names in Keras's datasets. Never unpickles.
 
-    The arrays are those of `from_arrays`: images, sequences or rows.
+    The arrays are as in `from_arrays`: images, sequences or rows.
 
     Raises:
-      TostError: the file cannot be read, or an array is missing or not as it should be.
+      TostError: the file cannot be read, or an array is missing or wrong.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:

@@ -23,7 +23,7 @@ CIFAR_DEVIATION = (0.2023, 0.1994, 0.2010)
 class LabelledImages:
     """Images as uint8 of shape [examples, height, width, channels], labels as int32 of shape [examples].
 
-    In place of images there may be other numbers, float32 or int32 of shape [examples, ...]: sequences, rows, tokens.
+    Instead of images there may be other numbers, float32 or int32 of shape [examples, ...]: sequences, rows, tokens.
     """
 
     images: np.ndarray
@@ -54,7 +54,7 @@ class ImageData:
       train, validation, test: the three parts.
       num_classes: labels are 0 to `num_classes - 1`.
       mean, deviation: by channel, of pixels scaled to [0, 1]; a network sees (pixel / 255 - mean) / deviation, also
-        where the values are no pixels. Both are `None` where it sees the values as they are.
+        if the values are not pixels. Both are `None` if it sees the values unchanged.
     """
 
     train: LabelledImages
@@ -129,7 +129,7 @@ def _normalisation(name: str, images: np.ndarray, normalize: str) -> Moments:
         return None, None
     if normalize == "unit":
         if images.dtype != np.uint8:
-            raise TostError(f"normalize=unit is for pixels, {name} holds {images.dtype}: take standard or none")
+            raise TostError(f"normalize=unit is for pixels, {name} holds {images.dtype}: use standard or none")
         return (0.0,) * images.shape[-1], (1.0,) * images.shape[-1]
     if images.dtype != np.uint8:
         return _moments(images)
@@ -148,7 +148,8 @@ def _normalisation(name: str, images: np.ndarray, normalize: str) -> Moments:
 
 
 def _moments(numbers: np.ndarray) -> Moments:
-    """Of numbers that are no pixels, by the last axis, divided by 255 as what is divided by it is normalised."""
+    """Mean and deviation of numbers that are not pixels, for each index of the last axis, divided by 255: so they can
+    be used like those of pixels."""
     rows = numbers.reshape(-1, numbers.shape[-1]).astype(np.float64)
     deviation = rows.std(axis=0)
     return (

@@ -9,7 +9,7 @@ from tost_tf.registry import DATASETS
 
 
 def load(config: DataConfig) -> ImageData:
-    """Loads `config.dataset`: by its registered loader, from the user's own data, or from tensorflow-datasets.
+    """Loads `config.dataset`: by its registered loader, from a user's data, or from tensorflow-datasets.
 
     Raises:
       TostError: the dataset is missing or not suitable.

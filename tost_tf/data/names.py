@@ -1,4 +1,4 @@
-"""Names of datasets: of this project, of the user's own data, and NAME, NAME/CONFIG or NAME:VERSION of TFDS."""
+"""Names of datasets: of this project, of a user's data, and NAME, NAME/CONFIG or NAME:VERSION of TFDS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def base_name(dataset: str) -> str:
 def check_dataset(dataset: str, data_dir: str, what: str = "dataset") -> None:
     """Raises `TostError`, with the nearest name, if there is no such dataset.
 
-    A dataset exists if it has a registered loader, names data of the user's own, is prepared in the data folder, or
+    A dataset exists if it has a registered loader, names a user's data, is prepared in the data folder, or
     belongs to tensorflow-datasets. Whether it is for image classification is checked when it is loaded. `what` is the
     kind of name in the message.
     """

@@ -1,4 +1,4 @@
-"""Which images, and how they are split and augmented."""
+"""The options of datasets."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class DataConfig:
     )
     normalize: str = option(
         "standard",
-        "how values are fed: standard with mean 0 and deviation 1 by channel, unit for pixels from 0 to 1, none as "
-        "they are; whole numbers that are not pixels, such as the ids of tokens, are always fed as they are",
+        "how values are fed to the network: standard is mean 0 and deviation 1 by channel, unit is pixels from 0 to 1, "
+        "none is unchanged; integers that are not pixels, such as token ids, are always unchanged",
         names=("standard", "unit", "none"),
     )
     image_size: int = option(0, "resize images to this height and width in pixels; 0 leaves them unchanged", minimum=0)

@@ -1,4 +1,4 @@
-"""Data of the user's own: `folder:PATH`, `npz:FILE` and `MODULE:FUNCTION` as the name of a dataset."""
+"""A user's data: `folder:PATH`, `npz:FILE` and `MODULE:FUNCTION` as names of datasets."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from tost_tf.data.images import ImageData
     from tost_tf.data.options import DataConfig
 
-# A version, as in NAME:VERSION of tensorflow-datasets, is never a Python name.
+# The version in NAME:VERSION of tensorflow-datasets is never a Python name.
 FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<function>[A-Za-z_]\w*)")
 
 
 def is_own(dataset: str) -> bool:
-    """Whether the name of a dataset says where data of the user's own are."""
+    """Whether the name of a dataset refers to a user's data."""
     return _source_of(dataset) is not None or FUNCTION.fullmatch(dataset) is not None
 
 
 def check_own(dataset: str, what: str = "dataset") -> None:
-    """Raises `TostError` if there is nothing where such a name points; `what` is what the name is called."""
+    """Raises `TostError` if the path or module in such a name does not exist; `what` is the kind of name."""
     if _source_of(dataset) is not None:
         path = _path(dataset)
         if not path.exists():
@@ -39,10 +39,10 @@ def check_own(dataset: str, what: str = "dataset") -> None:
 
 
 def load_own(config: DataConfig) -> ImageData:
-    """The data at a name for which `is_own` holds.
+    """Loads the data of a name for which `is_own` holds.
 
     Raises:
-      TostError: they are not there, or not as they should be.
+      TostError: the data are missing or not suitable.
     """
     source = _source_of(config.dataset)
     if source is not None:
@@ -51,12 +51,12 @@ def load_own(config: DataConfig) -> ImageData:
     module = with_working_folder(lambda: importlib.import_module(found["module"]))
     function = getattr(module, found["function"], None)
     if not callable(function):
-        raise TostError(f"{found['module']} has no function {found['function']!r} that gives a dataset")
+        raise TostError(f"{found['module']} has no function {found['function']!r} that returns a dataset")
     return _as_data(function(config), config)
 
 
 def with_working_folder(job: Callable):
-    """What a function without arguments gives while modules are looked for in the working folder too."""
+    """Calls a function without arguments while modules in the working folder can be imported; returns its result."""
     folder = os.getcwd()
     sys.path.insert(0, folder)
     try:
@@ -73,8 +73,8 @@ def _as_data(given: object, config: DataConfig) -> ImageData:
         return given
     if not isinstance(given, tuple) or len(given) != 4:
         raise TostError(
-            f"{config.dataset} gave {type(given).__name__}, it must give an ImageData or the four arrays x_train, "
-            "y_train, x_test, y_test"
+            f"{config.dataset} returned {type(given).__name__}, it must return an ImageData or the four arrays "
+            "x_train, y_train, x_test, y_test"
         )
     return from_arrays(config.dataset, given[:2], given[2:], config)
 
@@ -82,7 +82,7 @@ def _as_data(given: object, config: DataConfig) -> ImageData:
 def _find(module: str, dataset: str, what: str) -> None:
     try:
         found = importlib.util.find_spec(module)
-    except ImportError:  # of the package around it
+    except ImportError:  # its package cannot be imported
         found = None
     if found is None:
         raise TostError(f"{what} {dataset!r}: there is no Python module {module!r} here or installed")

@@ -1,4 +1,4 @@
-"""What an exported network takes."""
+"""The input of an exported network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from tost_tf.compat import keras, tf
 
-ANY_SIZE = 32  # what stands for an open height or width in examples
+ANY_SIZE = 32  # height or width of examples if the model takes any
 LARGEST_PIXEL = 255
 
 
@@ -18,10 +18,10 @@ class ExportedInput:
 
     Attributes:
       name: "image" for images, otherwise the name of the model's input.
-      dtype: float32; for numbers that the model takes as they are, the type of its input.
-      shape: with `None` for the batch and open sizes.
+      dtype: float32, or the type of the model's input if the model takes the values unchanged.
+      shape: with `None` for the batch and unknown sizes.
       are_images: whether it has height, width and channels.
-      values: numbers from 0 up to this one (not reached, if they are whole) are sure to be taken.
+      values: the model accepts at least all integers from 0 to `values - 1`.
     """
 
     name: str
@@ -32,7 +32,7 @@ class ExportedInput:
 
     @classmethod
     def of(cls, model: keras.Model, unchanged: bool) -> ExportedInput:
-        """That of a model with one input; `unchanged` says whether values reach it as they are."""
+        """The input of a model with one input; `unchanged`: whether the model gets the values unchanged."""
         first = model.inputs[0]
         are_images = first.shape.rank == 4
         tables = [layer.input_dim for layer in model.submodules if isinstance(layer, keras.layers.Embedding)]
@@ -45,14 +45,14 @@ class ExportedInput:
         )
 
     def examples(self, count: int) -> np.ndarray:
-        """Numbers that the model takes, of no meaning."""
+        """Random numbers that the model accepts, [count, ...]."""
         shape = (count, *(ANY_SIZE if size is None else size for size in self.shape[1:]))
         generator = np.random.default_rng(0)
         return generator.integers(0, self.values, shape).astype(self.dtype.as_numpy_dtype)
 
     @property
     def text(self) -> str:
-        """In words: "image: float32 [batch, height, width, channels], pixels 0 to 255"."""
+        """A description: "image: float32 [batch, height, width, channels], pixels 0 to 255"."""
         if self.are_images:
             return f"{self.name}: {self.dtype.name} [batch, height, width, channels], pixels 0 to 255"
         sizes = ", ".join("any" if size is None else str(size) for size in self.shape[1:])

@@ -24,10 +24,10 @@ def saved_model(
     """Writes `model` as a SavedModel that any process with TensorFlow can load; it holds plain operations only.
 
     Its signature `serving_default` takes `image`, float32 [batch, height, width, channels] of pixels 0 to 255, and
-    returns `logits` and `probabilities`, float32 [batch, classes]; `serving_uint8` takes bytes. A network of other data
-    than images has no `serving_uint8`, and `serving_default` takes an input with the name of the model's: float32
-    numbers, or without mean and deviation those of the model's own type. A batch can have any size. The variables are
-    also available as the list `network_variables`.
+    returns `logits` and `probabilities`, float32 [batch, classes]; `serving_uint8` takes bytes. If the network takes
+    other data than images, there is no `serving_uint8`, and the input of `serving_default` has the name of the model's
+    input, and type float32, or without mean and deviation the type of the model's input. A batch can have any size. The
+    variables are also available as the list `network_variables`.
 
     Args:
       model: a classifier with one input and one output, usually from `strip`. If it ends in a softmax, its output is

@@ -38,7 +38,7 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int, width_multi
     if len(input_shape) != 3:
         raise TostError(
             f"{name} takes images, [height, width, channels], the data have examples of shape {list(input_shape)}: "
-            "bring a network of your own, a .keras or .h5 file"
+            "use a .keras or .h5 file of your network"
         )
     if name.startswith("applications/"):
         from tost_tf.models.applications import build_application
@@ -48,7 +48,7 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int, width_multi
 
 
 def load(path: str | os.PathLike) -> keras.Model:
-    """The model in a `.keras`, `.h5` or `.hdf5` file of Keras 2 or 3, as a functional tf_keras model that gives logits.
+    """The model in a `.keras`, `.h5` or `.hdf5` file of Keras 2 or 3, as a functional tf_keras model with logits.
 
     Raises:
       TostError: the file does not exist, is not Keras's, or holds code or a model that cannot be sparsified.
