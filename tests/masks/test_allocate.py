@@ -22,7 +22,7 @@ def test_erk_by_hand():
     assert erdos_renyi_kernel(shapes, 0.75) == {"a": 10, "b": 14}  # 10.29 and 13.71
 
 
-def test_erk_leaves_dense_what_would_be_denser_and_shares_the_rest():
+def test_erk_leaves_layers_dense_that_would_exceed_density_1():
     # c would have density 2.63: dense, and a and b share the 48 - 2 that are left: 46 / 28 · (12, 16).
     shapes = {"a": (4, 8), "b": (8, 8), "c": (1, 2)}
     assert erdos_renyi_kernel(shapes, 1 - 48 / 98) == {"a": 20, "b": 26, "c": 2}  # 19.71 and 26.29
@@ -38,6 +38,6 @@ def test_erk_adds_up_exactly(shapes, sparsity):
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.98])
-def test_erk_gives_the_smaller_of_alike_layers_the_higher_density(sparsity):
+def test_erk_gives_the_smaller_of_similar_layers_the_higher_density(sparsity):
     counts = erdos_renyi_kernel({"small": (3, 3, 16, 16), "large": (3, 3, 64, 64)}, sparsity)
     assert counts["small"] / 2304 >= counts["large"] / 36864

@@ -80,7 +80,7 @@ def test_every_layer_by_hand():
 
 
 def test_sparsities_are_not_given_as_the_sparsity(small_model):
-    with pytest.raises(TostError, match="sparsity is {'stem': 0.3}, it must be one number: .* by layer_sparsity"):
+    with pytest.raises(TostError, match="sparsity is {'stem': 0.3}, it must be one number: .* with layer_sparsity"):
         tost.masks.random(small_model, sparsity={"stem": 0.3})
 
 
@@ -96,10 +96,10 @@ def test_text_of_a_flag():
     assert parsed_layer_sparsity("stem=35%,logits=7.5%") == {"stem": 0.35, "logits": 0.075}
     assert parsed_layer_sparsity("") == {}
     for text, message in (
-        ("stem", "'stem' is not of the form PATTERN=SPARSITY"),
-        ("stem=0.3,logits", "'logits' is not of the form"),
+        ("stem", "'stem' does not have the form PATTERN=SPARSITY"),
+        ("stem=0.3,logits", "'logits' does not have the form"),
         ("stem=much", "'stem' has the sparsity 'much', which is not a number"),
-        ("stem=0.3,stem=0.5", "'stem' is there twice"),
+        ("stem=0.3,stem=0.5", "'stem' occurs twice"),
         ("(=0.3", r"'\(' is not a regular expression"),
         ("stem=1", "'stem' has the sparsity 1, it must be"),
     ):

@@ -79,7 +79,7 @@ def test_learning_rate_rewinding_keeps_the_trained_weights(small_model):
 
 
 @pytest.mark.parametrize("mode", ["rewind", "lr_rewind"])
-def test_killed_search_goes_on_with_the_round_it_was_in(small_model, tmp_path, mode, capsys):
+def test_killed_search_resumes_with_the_round_it_was_in(small_model, tmp_path, mode, capsys):
     plan = LotteryPlan(0.55, epochs=3, rewind_epoch=1, mode=mode)
     start = small_model.get_weights()
     expected = LotterySearch(plan, Trainer(small_model)).find(small_model)

@@ -32,7 +32,7 @@ def test_saved_and_loaded(masks, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["mask.npz"]
 
 
-def test_all_wrong_values_are_named_at_once():
+def test_all_wrong_values_are_named_together():
     wrong = {f"layer{number}/kernel": np.array([1, 0.5]) for number in range(13)} | {"fine": np.ones(2)}
     with pytest.raises(TostError, match=r"layer0/kernel holds .*0\.5.*layer9/kernel.*and 3 more"):
         Masks(wrong)
@@ -43,7 +43,7 @@ def test_all_wrong_values_are_named_at_once():
         Masks({})
 
 
-def test_all_mismatches_are_named_at_once(masks):
+def test_all_mismatches_are_named_together(masks):
     shapes = {"a/kernel": (3, 2), "new/kernel": (4,)}
     with pytest.raises(TostError) as error:
         masks.require_match(shapes, "the model 'm'")
@@ -54,7 +54,7 @@ def test_all_mismatches_are_named_at_once(masks):
     masks.require_match({"a/kernel": (2, 3), "b/c/kernel": (2, 2)}, "the model 'm'")
 
 
-def test_files_that_are_no_masks_are_refused(masks, tmp_path):
+def test_files_that_are_not_masks_are_refused(masks, tmp_path):
     with pytest.raises(TostError, match="there is no mask file"):
         Masks.load(tmp_path / "none.npz")
     with pytest.raises(TostError, match=r"is an \.npz file, got the name"):
@@ -119,7 +119,7 @@ def test_equality(masks):
     assert masks != Masks(dict(masks) | {"a/kernel": 1 - masks["a/kernel"]}) and masks != 3
 
 
-def test_masks_of_some_layers_are_completed_where_the_others_are_left_dense():
+def test_masks_of_some_layers_are_completed_if_the_others_are_left_dense():
     shapes = {"stem/kernel": (2, 3), "block/conv/kernel": (3,), "logits/kernel": (2,)}
     masks = Masks({"block/conv/kernel": [1, 0, 0]})
     whole = masks.completed(shapes, "^(stem|logits)$")
@@ -130,5 +130,5 @@ def test_masks_of_some_layers_are_completed_where_the_others_are_left_dense():
         "logits/kernel": 2,
     }
     assert whole.completed(shapes, ".") is whole
-    with pytest.raises(TostError, match=r"logits/kernel is missing \(layers left dense may be missing: name them by"):
+    with pytest.raises(TostError, match=r"logits/kernel is missing \(layers left dense may be missing: name them with"):
         masks.completed(shapes, "stem").require_match(shapes, "the model")

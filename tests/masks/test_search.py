@@ -92,7 +92,7 @@ def test_bad_requests_are_refused(small_model):
 
 
 @pytest.mark.parametrize("find", [tost.masks.magnitude, tost.masks.snip, tost.masks.grasp, tost.masks.synflow])
-def test_the_layer_whose_weights_are_no_numbers_is_named(small_model, small_images, find):
+def test_the_layer_with_weights_not_finite_is_named(small_model, small_images, find):
     dataset = [tuple(map(tf.constant, small_images))]
     kernel = small_model.get_layer("conv1").kernel
     before = kernel.numpy()
@@ -102,7 +102,7 @@ def test_the_layer_whose_weights_are_no_numbers_is_named(small_model, small_imag
 
 
 @pytest.mark.parametrize("find", [tost.masks.snip, tost.masks.grasp, tost.masks.synflow])
-def test_what_is_no_number_beside_the_kernels_is_named(small_model, small_images, find):
+def test_other_weights_that_are_not_finite_are_named(small_model, small_images, find):
     dataset = [tuple(map(tf.constant, small_images))]
     small_model.get_layer("bn1").gamma.assign([1.0, np.inf, 1.0, 1.0, 1.0])
     with pytest.raises(TostError, match="bn1/gamma"):
@@ -130,5 +130,5 @@ def test_masks_are_found_once_and_are_the_same_on_every_replica(small_model, sma
         assert len(masked.mask.values) == 2
         for replica in masked.mask.values:
             np.testing.assert_array_equal(replica, masks[path])
-    with pytest.raises(TostError, match="is looked for under a distribution strategy"):
+    with pytest.raises(TostError, match="cannot be found under a distribution strategy"):
         find(sparse, dataset, sparsity=0.9)

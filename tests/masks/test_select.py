@@ -22,7 +22,7 @@ def test_highest_by_layer_by_hand():
 
 def test_a_layer_with_too_few_weights_left_is_named():
     scores = {"a": np.array([[0.3, -2.0], [5.0, 0.1]]), "b": np.array([-np.inf, 0.2, -np.inf])}
-    with pytest.raises(TostError, match="2 weights of b cannot be kept: only 1 are not pruned already"):
+    with pytest.raises(TostError, match="2 weights of b cannot be kept: only 1 are not yet pruned"):
         highest_by_layer(scores, {"a": 1, "b": 2})
 
 
@@ -48,7 +48,7 @@ def test_counts_are_exact_and_sparser_masks_lie_inside(values, cut, sparsity, ot
         assert np.all(sparse[path] <= dense[path])
 
 
-def test_scores_that_are_no_numbers_are_refused():
+def test_scores_that_are_not_finite_are_refused():
     with pytest.raises(TostError, match="the score of b is not finite"):
         require_finite({"a": np.ones(2), "b": np.array([1, np.nan])})
 
@@ -68,5 +68,5 @@ def test_pruned_weights_are_never_kept_even_if_all_scores_are_negative():
     scores = {"a": np.array([-3.0, -1.0, 0.0, -2.0])}
     masks = highest_of_all(without_pruned(scores, {"a": np.array([1, 1, 0, 1])}), 0.5)
     assert masks["a"].tolist() == [0, 1, 0, 1]
-    with pytest.raises(TostError, match="4 weights cannot be kept: only 3 are not pruned already"):
+    with pytest.raises(TostError, match="4 weights cannot be kept: only 3 are not yet pruned"):
         highest_of_all(without_pruned(scores, {"a": np.array([1, 1, 0, 1])}), 0.0)

@@ -175,7 +175,7 @@ def test_frozen_nested_models_stay_frozen(small_model):
     assert len(model.trainable_weights) == len(sparse.trainable_weights) == len(strip(sparse).trainable_weights) == 2
 
 
-def test_weights_put_into_the_whole_model_are_masked_when_it_is_stripped(small_model):
+def test_weights_set_in_the_model_are_masked_when_it_is_stripped(small_model):
     masks = tost.masks.random(small_model, sparsity=0.6)
     sparse = tost.sparsify(small_model, masks)
     sparse.set_weights(

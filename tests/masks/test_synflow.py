@@ -187,12 +187,12 @@ def test_steps_by_layer_against_numpy(uneven):
 
 
 def test_a_layer_that_has_fewer_weights_already_is_named(uneven):
-    message = "12 weights of a/kernel cannot be kept: only 8 are not pruned already"
+    message = "12 weights of a/kernel cannot be kept: only 8 are not yet pruned"
     for find in (tost.masks.synflow, tost.masks.magnitude, tost.masks.random):
         with pytest.raises(TostError, match=message):
             find(uneven, sparsity=0.4, scope="layer")
         assert find(uneven, sparsity=0.4).kept == 24  # of both together there are enough
-    with pytest.raises(TostError, match="36 weights of .* cannot be kept: only 28 are not pruned already"):
+    with pytest.raises(TostError, match="36 weights of .* cannot be kept: only 28 are not yet pruned"):
         tost.masks.synflow(uneven, sparsity=0.1)
 
 
@@ -207,7 +207,7 @@ def test_scores_that_are_not_finite_name_the_layer_at_fault(small_model, bad):
             tost.masks.synflow(small_model, sparsity=sparsity)
 
 
-def test_a_flow_too_large_for_numbers_is_told():
+def test_a_flow_that_overflows_is_reported():
     layers = [keras.layers.Dense(2, use_bias=False, kernel_initializer="ones", name=f"d{n}") for n in range(10)]
     model = keras.Sequential([keras.Input((2,)), *layers])
     model.set_weights([1e35 * weight for weight in model.get_weights()])  # R is 2e360

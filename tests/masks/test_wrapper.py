@@ -34,7 +34,7 @@ def test_weights_stay_masked_after_every_step(optimizer):
         assert np.all(kernel[wrapper.mask.numpy() == 1] != before[wrapper.mask.numpy() == 1])
 
 
-def test_constraint_of_the_layer_itself_holds_too_and_its_config_is_unchanged():
+def test_constraint_of_the_layer_is_kept_and_its_config_is_unchanged():
     wrapper = masked_dense(keras.constraints.NonNeg())
     assert isinstance(wrapper.layer.kernel_constraint, keras.constraints.NonNeg)
     np.testing.assert_array_equal(wrapper.kernel.constraint(wrapper.kernel), [[1, 0], [0, 4], [0, 6]])
@@ -42,7 +42,7 @@ def test_constraint_of_the_layer_itself_holds_too_and_its_config_is_unchanged():
     assert masked_dense().layer.get_config()["kernel_constraint"] is None
 
 
-def test_forward_pass_is_masked_whoever_writes_the_kernel():
+def test_forward_pass_is_masked_whatever_is_written_into_the_kernel():
     wrapper = masked_dense()
     wrapper.kernel.assign(np.array([[1.0, np.nan], [np.inf, 4.0], [-5.0, 6.0]]))
     np.testing.assert_allclose(wrapper(tf.constant([[1.0, 10.0, 2.0]])), [[1 - 10 + 0.3, 40 + 12 + 0.7]], rtol=1e-6)
@@ -55,7 +55,7 @@ def gradients(wrapper):
     return tape.gradient(loss, wrapper.kernel).numpy()
 
 
-def test_pruned_weights_get_no_gradient_unless_it_is_asked_for():
+def test_pruned_weights_get_no_gradient_unless_requested():
     wrapper = masked_dense()
     np.testing.assert_allclose(gradients(wrapper), [[3, 0], [0, -7], [6, -1.4]], rtol=1e-6)
     wrapper.dense_gradients = True
@@ -94,7 +94,7 @@ def test_weights_from_elsewhere_are_masked():
     np.testing.assert_array_equal(wrapper.kernel, [[7, 0], [0, 7], [7, 7]])
 
 
-def test_a_dropped_weight_that_is_no_number_becomes_zero():
+def test_a_dropped_weight_that_is_not_finite_becomes_zero():
     wrapper = masked_dense()
     wrapper.kernel.assign(np.full((3, 2), np.inf))
     wrapper.apply_mask()
@@ -124,7 +124,7 @@ def test_layers_that_cannot_be_masked_are_refused():
         FixedMask(keras.layers.ReLU(name="r"))
     built = keras.layers.Dense(2, name="d")
     built.build((None, 3))
-    with pytest.raises(TostError, match="'d' is built already"):
+    with pytest.raises(TostError, match="'d' is already built"):
         FixedMask(built)
 
 

@@ -62,13 +62,13 @@ def test_zeros_inside_wrappers_count_together_with_their_masks(sparse_model):
 
 
 def test_more_than_is_left_is_refused(sparse_model):
-    with pytest.raises(TostError, match="weights cannot be kept: only 82 are not pruned already"):
+    with pytest.raises(TostError, match="weights cannot be kept: only 82 are not yet pruned"):
         MASKS["random"].find(MaskSearch(sparse_model[0], 0.5, keep_zeros=True))
 
 
 def test_ticket_is_not_looked_for_in_a_sparse_model(sparse_model):
     search = MaskSearch(sparse_model[0], 0.9, train=lambda *_: 0.5, keep_zeros=True)
-    with pytest.raises(TostError, match="weights of small are pruned already"):
+    with pytest.raises(TostError, match="but small has pruned weights"):
         LOTTERY.find(search, LotteryOptions(lottery_epochs=1))
 
 

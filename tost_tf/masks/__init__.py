@@ -1,4 +1,4 @@
-"""Masks: what they are, the ways to find one, and how a model gets one."""
+"""Masks: their values, methods to find them, and sparse models made with them."""
 
 from __future__ import annotations
 

@@ -10,17 +10,17 @@ from tost_tf.errors import TostError
 
 
 def kept_count(size: int, sparsity: float) -> int:
-    """Of `size` weights, how many stay at `sparsity`: exactly round((1 - sparsity) * size)."""
+    """The number of `size` weights that stay at `sparsity`: exactly round((1 - sparsity) * size)."""
     return round((1 - sparsity) * size)
 
 
 def require_room(sizes: Mapping[str, int], sparsity: float, scope: str) -> None:
-    """Raises `TostError` where some layer would have to be empty at `sparsity`, whatever its weights are worth.
+    """Raises `TostError` if a layer would be empty at `sparsity`, whatever the scores are.
 
     Args:
       sizes: weight path -> number of weights.
-      sparsity: of all together with scope "global", of each layer with "layer".
-      scope: one of these; any other is like "global".
+      sparsity: of all weights together with scope "global", of each layer with "layer".
+      scope: "layer"; any other value is like "global".
     """
     if scope == "layer":
         empty = [path for path, size in sizes.items() if not kept_count(size, sparsity)]
@@ -42,8 +42,8 @@ def uniform(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str,
 def erdos_renyi_kernel(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str, int]:
     """Densities of Erdős-Rényi-Kernel (Evci et al. 2020, "Rigging the Lottery", Section 3).
 
-    A layer's density is proportional to (sum of its kernel's dimensions) / (their product), so that small layers
-    stay denser; layers that would exceed density 1 are left dense and the others share what is left. The counts
+    A layer's density is proportional to (sum of its kernel's dimensions) / (their product), so small layers are denser.
+    Layers that would exceed density 1 stay dense, and the remaining weights are divided among the others. The counts
     add up to exactly round((1 - sparsity) * all weights).
 
     Args:
@@ -70,7 +70,7 @@ def erdos_renyi_kernel(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -
 
 
 def _rounded(exact: Mapping[str, float], sizes: Mapping[str, int], total: int) -> dict[str, int]:
-    """Whole numbers near `exact` that add up to `total`: the largest remainders are rounded up."""
+    """Integers near `exact` with sum `total`: the numbers with the largest remainders are rounded up."""
     counts = {path: int(value) for path, value in exact.items()}
     by_remainder = sorted(exact, key=lambda path: counts[path] - exact[path])
     missing = total - sum(counts.values())

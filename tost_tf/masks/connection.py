@@ -1,4 +1,4 @@
-"""Whether anything of the input still reaches the output of a masked network."""
+"""Whether the output of a masked network still depends on its input."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tost_tf.masks.synaptic_flow import SynapticFlow
 NO_PATH = "no path of kept weights leads from the input to the logits: they are the same for every input"
 MOST_SHOWN = 10
 EXAMPLES = 4
-ROUNDING = 1e-5  # by which outputs may differ and be the same number, relative to the largest
+ROUNDING = 1e-5  # outputs that differ less, relative to the largest, count as equal
 
 
 def depends_on_input(model: keras.Model, masks: Mapping[str, np.ndarray]) -> bool:
     """Whether the outputs of a network with these masks depend on its input at all.
 
-    They do not where every path from the input to the output has a pruned weight in it, for which no layer has to be
-    empty. What shortcuts carry counts. Random inputs are tried first, so that most networks take one forward pass.
+    They do not if every path from the input to the output, also through shortcuts, has a pruned weight in it; no layer
+    need be empty for that. Random inputs are tried first, so most networks need only one forward pass.
 
     Args:
-      model: a functional or Sequential tf_keras model; its weights are as before afterwards.
-      masks: weight path -> 0/1; weights without one are all kept.
+      model: a functional or Sequential tf_keras model; its weights are restored.
+      masks: weight path -> 0/1; all weights without a mask are kept.
 
     Returns:
-      `True` also for a network whose inputs have no fixed size, or are no numbers: it is not looked at.
+      `True` also for a network whose inputs have no fixed size or are not numbers: it is not checked.
     """
     for tensor in model.inputs:
         if not (tensor.shape[1:].is_fully_defined() and (tensor.dtype.is_floating or tensor.dtype.is_integer)):
@@ -39,21 +39,18 @@ def depends_on_input(model: keras.Model, masks: Mapping[str, np.ndarray]) -> boo
 
 
 def name_collapsed(masks: Masks, model: keras.Model) -> None:
-    """Logs which layers of `model` these masks leave without a weight, and whether outputs still depend on the input.
-
-    Only where a layer is empty is the second looked at.
-    """
+    """Logs which layers of `model` have no weight left and, if any, whether outputs still depend on the input."""
     layers = masks.collapsed_layers
     if not layers:
         return
     shown = ", ".join(layers[:MOST_SHOWN]) + (f" and {len(layers) - MOST_SHOWN} more" if layers[MOST_SHOWN:] else "")
-    passes = "a gradient passes there only by a shortcut, if there is one"
+    passes = "gradients pass there only through a shortcut, if there is one"
     effect = passes if depends_on_input(model, masks) else NO_PATH
     logging.warning("no weight is left in %d layer(s) of %s, %s: %s", len(layers), model.name, shown, effect)
 
 
 def _differ(model: keras.Model, masks: Mapping[str, np.ndarray]) -> bool:
-    """Whether random inputs give outputs that differ from each other."""
+    """Whether the outputs for random inputs differ from each other."""
     generator = np.random.default_rng(0)
     inputs = [tf.constant(_random(generator, tensor), tensor.dtype) for tensor in model.inputs]
     with _masked(model, masks):
@@ -64,13 +61,13 @@ def _differ(model: keras.Model, masks: Mapping[str, np.ndarray]) -> bool:
 
 def _random(generator: np.random.Generator, tensor: tf.Tensor) -> np.ndarray:
     shape = (EXAMPLES, *tensor.shape[1:])
-    # Of what is counted (words, say) 0 and 1 are always there.
+    # Integer inputs, such as token ids, can always be 0 and 1.
     return generator.normal(size=shape) if tensor.dtype.is_floating else generator.integers(0, 2, shape)
 
 
 @contextmanager
 def _masked(model: keras.Model, masks: Mapping[str, np.ndarray]) -> Iterator[None]:
-    """The kernels are masked as long as the block lasts."""
+    """Inside the block, the kernels are masked."""
     weights = prunable_weights(model)
     before = {path: weight.numpy() for path, weight in weights.items() if path in masks}
     try:

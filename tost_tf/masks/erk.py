@@ -1,4 +1,4 @@
-"""Random pruning with densities by layer that depend on its shape."""
+"""Random pruning with a density for each layer that depends on its shape."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def erk(
     dense_layers: str = "",
     layer_sparsity: Mapping[str, float] | None = None,
 ) -> Masks:
-    """Random pruning with Erdős-Rényi-Kernel densities by layer (Evci et al. 2020)."""
+    """Random pruning with the Erdős-Rényi-Kernel density of each layer (Evci et al. 2020)."""
     del dataset
     search = MaskSearch(model, sparsity, dense_layers=dense_layers, seed=seed, layer_sparsity=layer_sparsity)
     return find(search).masks

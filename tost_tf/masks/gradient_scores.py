@@ -1,7 +1,7 @@
-"""Scores from gradients of the training loss at the model's present weights: SNIP and GraSP.
+"""Scores from gradients of the training loss at the model's current weights: SNIP and GraSP.
 
-Both sum over the examples of all batches, so that without BatchNormalization it does not matter how the examples are
-divided. BatchNormalization uses the statistics of each batch; its running ones are as before afterwards.
+Both sum over the examples of all batches, so without BatchNormalization the division into batches does not matter.
+BatchNormalization uses the statistics of each batch; its running statistics are restored afterwards.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ GRASP_TEMPERATURE = 200.0
 
 @dataclasses.dataclass(frozen=True)
 class ExamplesOptions:
-    """What snip and grasp look at."""
+    """The images of snip and grasp."""
 
-    mask_examples_per_class: int = option(10, "training images of each class that snip and grasp look at", minimum=1)
+    mask_examples_per_class: int = option(10, "training images of each class for snip and grasp", minimum=1)
 
 
 def by_gradients(scores: Callable[..., dict[str, np.ndarray]]) -> MaskMethod:
@@ -62,8 +62,8 @@ def grasp_scores(
 ) -> dict[str, np.ndarray]:
     """θ·Hg of the cross-entropy with logits divided by 200; the LARGEST stay (Wang et al. 2020, Section 4).
 
-    In that paper's words, the weights with the highest -θ·Hg are removed. g is the gradient summed over all batches
-    and held fixed; Hg is gathered batch by batch, as the gradient of g's product with the batch's own gradient.
+    In the paper's words, the weights with the highest -θ·Hg are removed. g is the gradient summed over all batches and
+    treated as constant. Hg is summed over batches, as the gradient of the product of g and the batch's gradient.
     """
     kernels, as_logits = list(weights.values()), to_logits(model)
 
@@ -78,8 +78,8 @@ def grasp_scores(
         def hessian_times_fixed(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(kernels)
-                own = _loss_gradients(model, as_logits, kernels, images, labels, GRASP_TEMPERATURE)
-                product = tf.add_n([tf.reduce_sum(one * other) for one, other in zip(fixed, own, strict=True)])
+                of_batch = _loss_gradients(model, as_logits, kernels, images, labels, GRASP_TEMPERATURE)
+                product = tf.add_n([tf.reduce_sum(one * other) for one, other in zip(fixed, of_batch, strict=True)])
             return tape.gradient(product, kernels, unconnected_gradients="zero")
 
         second = twice_differentiable(hessian_times_fixed, model, kernels)
@@ -121,10 +121,10 @@ def _summed(
 
 
 def _require_finite(values: Mapping[str, np.ndarray], place: str, model: keras.Model, images: tf.Tensor) -> None:
-    """As `require_finite`, with what is wrong in the forward pass, or else the score that is nearest to the loss."""
+    """As `require_finite`, naming what is wrong in the forward pass, or else the wrong score nearest to the loss."""
     if all(np.isfinite(value).all() for value in values.values()):
         return
     cause = first_not_finite(model, images)
-    # What is wrong with one gradient is wrong with those of all layers before.
+    # Backpropagation passes NaN on to all layers before.
     nearest_first = dict(reversed(values.items()))
     require_finite(values if cause else nearest_first, f"{place}, because of {cause}" if cause else place)

@@ -1,4 +1,4 @@
-"""GraSP: the weights whose removal would lower the gradient flow most stay."""
+"""GraSP: keeps the weights whose removal would lower the gradient flow most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sparsities by hand: some layers have their own, the others share what is left."""
+"""Sparsities set for some layers; the others together have what is left."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from tost_tf.masks.allocate import kept_count
 
 @dataclasses.dataclass(frozen=True)
 class Shares:
-    """How sparse layers are.
+    """The sparsities of layers.
 
     Attributes:
-      own: weight path -> sparsity, of the layers that have one by hand.
-      rest: the sparsity of all others together, at which all layers together have the sparsity that is asked for.
+      own: weight path -> sparsity, for the layers whose sparsity is set.
+      rest: the sparsity of all others together, with which all layers together have the requested sparsity.
     """
 
     own: dict[str, float]
     rest: float
 
     def of(self, path: str) -> float:
-        """The sparsity of a weight by hand, or that of the others."""
+        """The sparsity set for a weight, or that of the others."""
         return self.own.get(path, self.rest)
 
     def kept(self, sizes: Mapping[str, int]) -> dict[str, int]:
-        """Weight path -> how many weights stay, of the layers that have a sparsity by hand."""
+        """Weight path -> number of weights kept, for the layers whose sparsity is set."""
         return {path: kept_count(sizes[path], sparsity) for path, sparsity in self.own.items()}
 
 
 def parsed_layer_sparsity(text: str) -> dict[str, float]:
-    """'stage3.*=0.99,stem=0' as {"stage3.*": 0.99, "stem": 0.0}, and '99%' is 0.99.
+    """Reads 'stage3.*=0.99,stem=0' as {"stage3.*": 0.99, "stem": 0.0}; '99%' is 0.99.
 
     A comma may be part of a regular expression.
 
     Raises:
-      TostError: it is not of that form, or a sparsity or an expression is not one.
+      TostError: the text does not have this form, or a sparsity or regular expression is wrong.
     """
     found: dict[str, float] = {}
     place = 0
     while place < len(text):
         match = re.compile(r"(.+?)=([^=,]*)(?:,|$)").match(text, place)
         if match is None:
-            raise TostError(f"{text[place:][:60]!r} is not of the form PATTERN=SPARSITY,PATTERN=SPARSITY")
+            raise TostError(f"{text[place:][:60]!r} does not have the form PATTERN=SPARSITY,PATTERN=SPARSITY")
         pattern, value = match[1].strip(), match[2].strip()
         try:
             number = float(value[:-1]) / 100 if value.endswith("%") else float(value)
         except ValueError:
             raise TostError(f"{pattern!r} has the sparsity {value!r}, which is not a number") from None
         if pattern in found:
-            raise TostError(f"{pattern!r} is there twice")
+            raise TostError(f"{pattern!r} occurs twice")
         found[pattern] = number
         place = match.end()
     require_sparsities(found)
@@ -59,7 +59,7 @@ def parsed_layer_sparsity(text: str) -> dict[str, float]:
 
 
 def require_sparsities(layer_sparsity: Mapping[str, float]) -> None:
-    """Raises `TostError` for what is no regular expression, and for a sparsity out of range."""
+    """Raises `TostError` for a wrong regular expression, and for a sparsity out of range."""
     for pattern, sparsity in layer_sparsity.items():
         if not 0 <= sparsity < 1:
             raise TostError(f"{pattern!r} has the sparsity {sparsity:g}, it must be at least 0 and below 1")
@@ -70,15 +70,15 @@ def require_sparsities(layer_sparsity: Mapping[str, float]) -> None:
 
 
 def shares(sizes: Mapping[str, int], sparsity: float, layer_sparsity: Mapping[str, float]) -> Shares:
-    """How sparse each layer is by hand, and all others together.
+    """The sparsity set for each layer, and that of all others together.
 
     Args:
-      sizes: weight path -> number of weights, of all weights that are ranked.
+      sizes: weight path -> number of weights, for all ranked weights.
       sparsity: of all of them together.
-      layer_sparsity: regular expression of layer or weight paths -> sparsity; the first that matches counts.
+      layer_sparsity: regular expression of layer or weight paths -> sparsity; the first that matches is used.
 
     Raises:
-      TostError: an expression has no layer, a layer would be empty, or the others cannot make up for the sparsity.
+      TostError: an expression matches no layer, a layer would be empty, or the others cannot make up for the sparsity.
     """
     if not layer_sparsity:
         return Shares({}, sparsity)

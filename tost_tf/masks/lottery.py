@@ -1,7 +1,7 @@
 """Lottery tickets by iterative magnitude pruning (Frankle and Carbin 2019; rewinding: Frankle et al. 2019).
 
-Round by round: train, prune a fraction of what is left by magnitude, put the remaining weights back to what they were
-at an earlier epoch. The mask and the rewound weights together are the ticket.
+In each round: train, prune a fraction of the remaining weights by magnitude, and reset the others to their values at an
+earlier epoch. The ticket is the mask together with the rewound weights.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ from tost_tf.options import option
 
 MODES = ("rewind", "lr_rewind")
 
-# Trains a sparse model in place from one epoch to another and gives its accuracy.
+# Trains a sparse model in place from one epoch to another and returns its accuracy.
 RoundTrainer = Callable[["keras.Model", int, int], float]
 
 
 @dataclasses.dataclass(frozen=True)
 class LotteryOptions:
-    """How a lottery ticket is looked for."""
+    """The search for a lottery ticket."""
 
     lottery_epochs: int = option(180, "epochs of training in each round of a lottery ticket", minimum=1)
     lottery_fraction: float = option(
         0.2, "fraction of the remaining weights pruned after each round of a lottery ticket", above=0, below=1
     )
     rewind_epoch: int = option(
-        0, "epoch whose weights a lottery ticket goes back to; 0 is the initialisation", minimum=0
+        0, "epoch to whose weights a lottery ticket is rewound; 0 is the initialisation", minimum=0
     )
     lottery_mode: str = option(
         "rewind",
-        "after a round go back to earlier weights (rewind), or keep the trained ones and go back to the start of the "
-        "learning-rate schedule only (lr_rewind)",
+        "after a round, reset the weights to earlier values (rewind), or keep the trained weights and restart only the "
+        "learning-rate schedule (lr_rewind)",
         names=MODES,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class LotteryPlan:
-    """How a ticket is looked for.
+    """The settings of a search for a ticket.
 
     Attributes:
       sparsity: of the ticket.
       epochs: of training in each round.
       fraction: of the remaining weights pruned after each round.
-      rewind_epoch: whose weights are gone back to, 0 for the initialisation.
-      mode: "rewind", or "lr_rewind": the trained weights stay and only the learning rates start again (Renda et al.
-        2020).
+      rewind_epoch: the epoch to whose weights the ticket is rewound, 0 for the initialisation.
+      mode: "rewind", or "lr_rewind": trained weights are kept and only the learning-rate schedule restarts (Renda et
+        al. 2020).
       dense_layers: regular expression of layers left dense.
     """
 
@@ -84,7 +84,7 @@ class LotteryPlan:
 
     @property
     def rounds(self) -> int:
-        """How many rounds it takes to reach the sparsity; the last prunes what is missing."""
+        """The number of rounds needed to reach the sparsity; the last round may prune a smaller fraction."""
         return math.ceil(round(math.log(1 - self.sparsity) / math.log(1 - self.fraction), 9))
 
     def sparsity_after(self, rounds: int) -> float:
@@ -95,27 +95,27 @@ class LotteryPlan:
 def _found(
     find: Callable[[MaskSearch], FoundMask], model: keras.Model, sparsity: float, dense_layers: str = ""
 ) -> Masks:
-    """The masks of one round, without a word of what stays dense: that is for the whole search to say."""
+    """The masks of one round, without logging what stays dense: the search logs that once."""
     return find(MaskSearch(model, sparsity, dense_layers=dense_layers, names_left_dense=False)).masks
 
 
 class LotterySearch:
-    """Looks for a ticket; with a folder, what each round finds is kept there and a stopped search resumes.
+    """Searches for a ticket. If it has a folder, each round is saved there, and a stopped search can resume.
 
     Args:
-      plan: how.
+      plan: the settings.
       train: trains a round.
-      folder: where rounds are kept, `None` for nowhere.
+      folder: where rounds are saved, `None` for nowhere.
     """
 
     def __init__(self, plan: LotteryPlan, train: RoundTrainer, folder: Path | None = None):
         self.plan, self.train, self.folder = plan, train, folder
 
     def find(self, model: keras.Model) -> Masks:
-        """Finds the masks and leaves `model` with the ticket's weights (those the masks drop are set to zero).
+        """Finds the masks and sets the weights of `model` to the ticket's (pruned ones to zero).
 
         Raises:
-          TostError: the last round could not leave every layer a weight; nothing is trained then.
+          TostError: a layer would be empty after the last round; then nothing is trained.
         """
         weights = ranked_weights(model, self.plan.dense_layers)
         sizes = {path: weight.shape.num_elements() for path, weight in weights.items()}
@@ -150,7 +150,7 @@ class LotterySearch:
         return _found(by_magnitude, sparse, self.plan.sparsity_after(number), self.plan.dense_layers)
 
     def _resume(self, model: keras.Model) -> tuple[int, Masks]:
-        """The number of rounds done and the masks after them; `model` gets the weights the next round starts from."""
+        """The number of rounds done and the masks after them; loads the weights of the next round into `model`."""
         for number in range(self.plan.rounds, 0, -1) if self.folder is not None else ():
             if self._file("mask", number).exists():  # written last
                 load_weights(model, self._file("weights", number))
@@ -163,7 +163,7 @@ class LotterySearch:
             return
         save_weights(model, self._file("weights", number))
         masks.save(self._file("mask", number))
-        # The masks of all rounds stay: each is a ticket of its own sparsity. The weights are large.
+        # The masks of all rounds are kept: each is a ticket with another sparsity. The weights are large.
         self._file("weights", number - 1).unlink(missing_ok=True)
 
     def _file(self, kind: str, number: int) -> Path:
@@ -183,15 +183,15 @@ def lottery(
     compile: Callable[[keras.Model], None] | None = None,
     folder: Path | None = None,
 ) -> Masks:
-    """Finds a lottery ticket: the masks are returned, and `model` is left with the weights they belong to.
+    """Finds a lottery ticket: returns the masks, and sets the weights of `model` to those that belong to them.
 
     Args:
-      model: freshly initialised.
+      model: newly initialised.
       dataset: batches of images and one-hot labels, one epoch of them.
       sparsity, epochs, fraction, rewind_epoch, mode, dense_layers: as in `LotteryPlan`.
       compile: compiles a model for a round, with an "accuracy" metric; by default SGD with momentum 0.9, learning rate
         0.1 and cross-entropy.
-      folder: keeps each round, so that a stopped search resumes.
+      folder: where each round is saved, so that a stopped search can resume.
 
     Raises:
       TostError: a value is out of range.
@@ -213,10 +213,10 @@ def lottery(
 def find(search: MaskSearch, options: LotteryOptions) -> FoundMask:
     """The ticket: the masks, and the weights they belong to."""
     if search.train is None:
-        raise TostError("a lottery ticket is found by training, and nothing can be trained here")
+        raise TostError("a lottery ticket is found by training, which is not possible here")
     if any(not mask.all() for mask in search.pruned().values()):
         raise TostError(
-            f"a lottery ticket is looked for in a dense network, and weights of {search.model.name} are pruned already"
+            f"a lottery ticket is searched for in a dense network, but {search.model.name} has pruned weights"
         )
     plan = LotteryPlan(
         search.sparsity,

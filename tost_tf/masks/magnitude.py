@@ -20,7 +20,7 @@ def magnitude(
     dense_layers: str = "",
     layer_sparsity: Mapping[str, float] | None = None,
 ) -> Masks:
-    """Magnitude pruning: the largest |weights| of the model as it is stay."""
+    """Magnitude pruning: keeps the largest of the model's current |weights|."""
     del dataset
     return find(MaskSearch(model, sparsity, scope, dense_layers, layer_sparsity=layer_sparsity)).masks
 

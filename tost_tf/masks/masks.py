@@ -1,4 +1,4 @@
-"""A mask as a checked value: which weights of which kernels stay."""
+"""Masks as a checked value: which weights of which kernels are kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Masks(Mapping[str, np.ndarray]):
       masks: weight path -> array of zeros and ones of any numeric or boolean type.
 
     Raises:
-      TostError: there is none, or one holds other values than 0 and 1; all of them are named at once.
+      TostError: there are no masks, or some have other values than 0 and 1; the message names all of them.
     """
 
     def __init__(self, masks: Mapping[str, np.ndarray]):
@@ -44,7 +44,7 @@ class Masks(Mapping[str, np.ndarray]):
             checked[path] = values.astype(np.uint8)
             checked[path].setflags(write=False)
         if wrong:
-            raise TostError(f"a mask holds 0 and 1 only: {_first(wrong)}")
+            raise TostError(f"a mask may hold only 0 and 1: {_first(wrong)}")
         self._masks = checked
 
     def __getitem__(self, path: str) -> np.ndarray:
@@ -68,12 +68,12 @@ class Masks(Mapping[str, np.ndarray]):
 
     @property
     def size(self) -> int:
-        """How many weights the masks speak of."""
+        """The number of weights the masks cover."""
         return sum(mask.size for mask in self.values())
 
     @property
     def kept(self) -> int:
-        """How many weights stay."""
+        """The number of weights kept."""
         return sum(int(mask.sum()) for mask in self.values())
 
     @property
@@ -88,15 +88,15 @@ class Masks(Mapping[str, np.ndarray]):
 
     @property
     def collapsed_layers(self) -> list[str]:
-        """The paths of the weights of which none stays."""
+        """The paths of the kernels without kept weights."""
         return [path for path, mask in self.items() if not mask.any()]
 
     def require_match(self, shapes: Mapping[str, tuple[int, ...]], owner: str) -> None:
-        """Raises `TostError`, naming up to ten differences, unless the masks are those of these weights.
+        """Raises `TostError`, naming up to ten differences, unless the masks fit these weights.
 
         Args:
           shapes: weight path -> shape of the weights to be masked.
-          owner: whose weights they are, for the message.
+          owner: the model of the weights, for the message.
         """
         wrong = [f"{path} is missing" for path in shapes if path not in self]
         wrong += [f"{path} is not a prunable weight of {owner}" for path in self if path not in shapes]
@@ -108,16 +108,17 @@ class Masks(Mapping[str, np.ndarray]):
         if wrong:
             some = ""
             if all(difference.endswith(" is missing") for difference in wrong):
-                some = " (layers left dense may be missing: name them by dense_layers)"
+                some = " (layers left dense may be missing: name them with dense_layers)"
             elif all(" has shape " in difference for difference in wrong):
-                some = " (layers that shall start anew, not pruned, are named by new_layers)"
+                some = " (name layers that should be initialised and not pruned with new_layers)"
             raise TostError(f"the mask does not fit {owner}: {_first(wrong)}{some}")
 
     def for_weights(self, shapes: Mapping[str, tuple[int, ...]]) -> Masks:
-        """These masks under the names of these weights, where they are the same but for numbers that Keras counted.
+        """These masks with the names of these weights, if they differ only in numbers that Keras gave to layers.
 
         Args:
-          shapes: weight path -> shape of the weights to be masked. Where they are others, the masks stay as they are.
+          shapes: weight path -> shape of the weights to be masked. If these are other weights, the masks themselves are
+            returned.
         """
         if set(self) == set(shapes):
             return self
@@ -129,17 +130,17 @@ class Masks(Mapping[str, np.ndarray]):
         return Masks({path: self[ours[place]] for path, place in places.items()}) if fit else self
 
     def without(self, layers: str) -> Masks:
-        """These masks but those of layers whose paths match the regular expression `layers`; all for ""."""
+        """These masks without those of layers whose paths match the regular expression `layers`; all for ""."""
         kept = {path: mask for path, mask in self.items() if is_ranked(path.rpartition("/")[0], layers)}
         return self if len(kept) == len(self) else Masks(kept)
 
     def completed(self, shapes: Mapping[str, tuple[int, ...]], dense_layers: str, new_layers: str = "") -> Masks:
-        """These masks, as `for_weights`, and ones for the weights that have none and are in layers left dense, or new.
+        """These masks, as `for_weights`, with ones for weights without a mask in layers that are left dense or new.
 
         Args:
           shapes: weight path -> shape, of all weights to be masked.
           dense_layers: regular expression of the paths of layers that are left dense.
-          new_layers: the same, of layers that were not there when the masks were made.
+          new_layers: the same, of layers that did not exist when the masks were made.
         """
         old = {path: shape for path, shape in shapes.items() if is_ranked(path.rpartition("/")[0], new_layers)}
         masks = self.for_weights(old)
@@ -151,8 +152,8 @@ class Masks(Mapping[str, np.ndarray]):
         return Masks({**masks, **{path: np.ones(shapes[path]) for path in missing}}) if missing else masks
 
     def shuffled(self, seed: int) -> Masks:
-        """The same number of weights in each layer, at random places: the sanity check of Su et al. and Frankle et
-        al. (both 2020), which shows what a mask owes to more than its densities.
+        """Masks with as many kept weights in each layer, at random places: the sanity check of Su et al. and Frankle et
+        al. (both 2020), which shows whether more than the densities of a mask matters.
         """
         places = by_place(self)
         return Masks(
@@ -165,7 +166,7 @@ class Masks(Mapping[str, np.ndarray]):
         )
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes an `.npz` file, one array a weight, in place of an earlier one only once it is whole."""
+        """Writes an `.npz` file with an array for each weight; an existing file is replaced after it is complete."""
         if not str(path).endswith(".npz"):
             raise TostError(f"a mask file is an .npz file, got the name {str(path)!r}")
         write_arrays(path, self._masks)
@@ -175,7 +176,7 @@ class Masks(Mapping[str, np.ndarray]):
         """Reads what `save` wrote, or a `.safetensors` file with the same names. Never unpickles.
 
         Raises:
-          TostError: there is no such file, it is neither, is cut off, or holds something else than masks.
+          TostError: there is no such file, it has another format, is incomplete, or holds other values than masks.
         """
         arrays = read_mask_arrays(path)
         try:

@@ -24,7 +24,7 @@ def random(
     dense_layers: str = "",
     layer_sparsity: Mapping[str, float] | None = None,
 ) -> Masks:
-    """Random pruning: a random share of all weights together ("global") or of each layer ("layer")."""
+    """Random pruning: keeps a random fraction of all weights together ("global") or of each layer ("layer")."""
     del dataset
     return find(MaskSearch(model, sparsity, scope, dense_layers, seed, layer_sparsity=layer_sparsity)).masks
 
@@ -35,7 +35,7 @@ def find(search: MaskSearch) -> FoundMask:
 
 
 def random_scores(search: MaskSearch) -> dict[str, np.ndarray]:
-    """Uniform in [0, 1), drawn for each layer from a seed of its own, the same for the same network built again."""
+    """Uniform in [0, 1), with a seed for each layer that stays the same if the network is built again."""
     places = by_place(prunable_weights(search.model))
     return {
         path: np.random.default_rng(derive_seed(search.seed, f"random mask of {places[path]}")).random(tuple(w.shape))

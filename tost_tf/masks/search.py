@@ -1,9 +1,9 @@
 """What a search for a mask knows, and how scores become a mask.
 
-A mask is a score for each weight, an allocation of weights to layers, and a selection of the highest scores. Layers
-whose path matches `dense_layers` keep all their weights and do not count towards `sparsity`; layers that have one by
-hand (`layer_sparsity`) have that, and the others what is left; weights that a pruning
-wrapper has masked already stay masked. Exactly round((1 - sparsity) · N) weights stay: of all together with scope
+A mask is made in three steps: a score for each weight, a number of kept weights for each layer, and the selection of
+the highest scores. Layers whose path matches `dense_layers` keep all their weights and do not count for `sparsity`.
+Layers in `layer_sparsity` have the sparsity set there, and the others together what is left. Weights that a pruning
+wrapper has already masked stay masked. Exactly round((1 - sparsity) · N) weights are kept: of all together with scope
 "global", of each kernel with scope "layer".
 """
 
@@ -33,16 +33,16 @@ SCOPES = ("global", "layer")
 
 Scores = dict[str, np.ndarray]
 Batch = tuple["tf.Tensor", "tf.Tensor"]  # images, and one-hot labels
-# Trains a sparse model in place from one epoch to another, of so many in all, and gives its accuracy.
+# (model, first epoch, last epoch, epochs of the schedule) -> accuracy: trains a sparse model in place.
 Trainer = Callable[["keras.Model", int, int, int], float]
 
 
 @dataclasses.dataclass(frozen=True)
 class FoundMask:
-    """The masks that were found, and the weights they belong to, where they belong to some (a lottery ticket's).
+    """The masks that were found and, for a lottery ticket, the weights that belong to them.
 
     Attributes:
-      masks: of every prunable weight of the model.
+      masks: of all prunable weights of the model.
       weights: of the model, in its order, or `None`.
     """
 
@@ -55,12 +55,12 @@ class MaskMethod:
     """A way to find a mask.
 
     Attributes:
-      find: from a `MaskSearch`, and the method's options if it has some, to a `FoundMask`.
+      find: takes a `MaskSearch`, and the method's options if it has some; returns a `FoundMask`.
       options: the dataclass of the method's options, `None` if it has none.
-      has_scope: whether it looks at the search's scope.
-      has_sparsity: whether it looks at the search's sparsity.
-      has_layer_sparsity: whether it looks at the search's sparsities by hand too, as `MaskSearch.select` does.
-      is_quick: whether it takes no longer than reading a mask from a file.
+      has_scope: whether it uses the search's scope.
+      has_sparsity: whether it uses the search's sparsity.
+      has_layer_sparsity: whether it uses the sparsities set for layers, as `MaskSearch.select` does.
+      is_quick: whether it is as fast as reading a mask from a file.
     """
 
     find: Callable[..., FoundMask]
@@ -73,23 +73,23 @@ class MaskMethod:
 
 @dataclasses.dataclass(frozen=True)
 class MaskSearch:
-    """What a method may look at; data and training are asked for only by the methods that need them.
+    """The arguments of a method; data and training are used only by the methods that need them.
 
     Attributes:
-      model: whose weights are masked.
+      model: the model to be masked.
       sparsity: the fraction of the weights that will be zero, in [0, 1).
       scope: "global" ranks all weights together, "layer" each kernel alone.
       dense_layers: regular expression of the paths of layers that keep all their weights.
-      seed: of what is random.
-      examples: from a number of training images for each class to batches of them; `None` where there is no data.
-      train: a `Trainer`; `None` where nothing can be trained.
-      folder: where a long search keeps what it has found so far, `None` for nowhere.
-      keep_zeros: whether weights that are zero count as pruned already, like those a pruning wrapper masks; a kernel
-        that is zero altogether (as some start) does not.
-      layer_sparsity: sparsities by hand: regular expression of layer paths -> sparsity, the first that matches counts;
-        `None` for none.
-      names_left_dense: whether it logs which kernels no mask reaches and which layers are left without a weight; a
-        part of a longer search does not.
+      seed: of random methods.
+      examples: takes a number of training images for each class, returns batches of them; `None` without data.
+      train: a `Trainer`; `None` if training is not possible.
+      folder: where a long search saves its progress, `None` for nowhere.
+      keep_zeros: whether weights that are zero count as already pruned, like those a pruning wrapper masks; a kernel of
+        zeros only (some are initialised so) does not.
+      layer_sparsity: regular expression of layer paths -> sparsity set for these layers, the first that matches is
+        used; `None` for none.
+      names_left_dense: whether it logs which kernels no mask can reach and which layers have no weight left; a search
+        that is a part of a longer one does not.
 
     Raises:
       TostError: a value is out of range.
@@ -111,7 +111,7 @@ class MaskSearch:
         if isinstance(self.sparsity, Mapping):
             raise TostError(
                 f"sparsity is {str(dict(self.sparsity))[:100]}, it must be one number: give sparsities of some layers "
-                "by layer_sparsity"
+                "with layer_sparsity"
             )
         if not 0 <= self.sparsity < 1:
             raise TostError(f"sparsity is {self.sparsity:g}, it must be at least 0 and below 1")
@@ -120,11 +120,11 @@ class MaskSearch:
         require_sparsities(self.layer_sparsity or {})
 
     def weights(self) -> dict[str, tf.Variable]:
-        """Weight path -> kernel, of the weights that are ranked."""
+        """Weight path -> kernel, for the weights that are ranked."""
         return ranked_weights(self.model, self.dense_layers)
 
     def batches(self, examples_per_class: int) -> list[Batch]:
-        """Batches of training images and one-hot labels, so many of each class.
+        """Batches of training images and one-hot labels, with this number of images of each class.
 
         Raises:
           TostError: there is no data, or its labels do not fit the model.
@@ -142,11 +142,12 @@ class MaskSearch:
         """The masks of the highest scores.
 
         Args:
-          scores: of the weights that are ranked.
-          allocate: from shapes and the sparsity to how many weights each kernel keeps; by default as the scope says.
+          scores: of the ranked weights.
+          allocate: takes shapes and the sparsity, returns the number of weights each kernel keeps; by default according
+            to the scope.
 
         Raises:
-          TostError: a score is not finite, or a layer would have to be empty.
+          TostError: a score is not finite, or a layer would be empty.
         """
         require_finite(scores)
         sizes = {path: score.size for path, score in scores.items()}
@@ -178,9 +179,9 @@ class MaskSearch:
         return share
 
     def found(self, masks: Masks) -> FoundMask:
-        """The masks of the weights that are ranked, and ones for the others.
+        """Completes the masks of ranked weights by ones for the others.
 
-        Kernels that no mask reaches are named, and so are layers that are left without a weight.
+        Logs kernels that no mask can reach, and layers that have no weight left.
         """
         if self.names_left_dense:
             self.name_left_dense()
@@ -191,13 +192,13 @@ class MaskSearch:
         return FoundMask(found)
 
     def name_left_dense(self) -> None:
-        """Logs which kernels no mask reaches, with their share, if there are any."""
+        """Logs which kernels no mask can reach, with their fraction of the weights, if there are any."""
         left = left_dense(self.model, self.dense_layers)
         if left.unreachable:
             logging.warning("the mask of %s: %s", self.model.name, left)
 
     def pruned(self) -> dict[str, np.ndarray]:
-        """Weight path -> the mask that is there already, for the ranked weights that have one."""
+        """Weight path -> its current mask, for the ranked weights that have one."""
         present = current_masks(self.model)
         masks = {}
         for path, weight in self.weights().items():
@@ -207,40 +208,40 @@ class MaskSearch:
         return masks
 
     def start(self) -> Masks:
-        """The masks of the weights that are ranked, as they are: of those pruned already, ones where there is none."""
+        """The current masks of the ranked weights: those of `pruned`, ones for the others."""
         current = self.pruned()
         return Masks({path: current.get(path, np.ones(tuple(w.shape))) for path, w in self.weights().items()})
 
     def require_one_copy(self) -> None:
-        """Raises `TostError` if the model is on the devices of a strategy: derivatives are taken outside of it."""
+        """Raises `TostError` if the model is on the devices of a strategy: derivatives are computed outside of it."""
         variables = self.model.variables
         mirrored = any(isinstance(variable, tf.distribute.DistributedValues) for variable in variables)
         if mirrored or tf.distribute.has_strategy():
             raise TostError(
-                f"the mask of {self.model.name} is looked for under a distribution strategy: make the model and find "
-                "its mask outside the strategy's scope, and call sparsify inside it"
+                f"the mask of {self.model.name} cannot be found under a distribution strategy: build the model and "
+                "find its mask outside the strategy's scope, and call sparsify inside it"
             )
 
     def require_finite_weights(self) -> None:
         """Raises `NotFinite`, naming the first weight of the model that is not finite.
 
-        To be called before gradients are taken: they carry it into the scores of other layers too.
+        Call it before gradients are computed: these would spread it to the scores of other layers.
         """
         paths = {id(weight): path for path, weight in prunable_weights(self.model).items()}
         for weight in self.model.weights:
             if np.isfinite(weight.numpy()).all():
                 continue
             if id(weight) in paths:
-                raise NotFinite(f"the score of {paths[id(weight)]} is not finite everywhere, for its weights are not")
+                raise NotFinite(f"the score of {paths[id(weight)]} is not finite everywhere, since its weights are not")
             name = weight.name.removesuffix(":0")
-            raise NotFinite(f"{name} is not finite everywhere, so that no weight can be scored")
+            raise NotFinite(f"{name} is not finite everywhere, so no weight can be scored")
 
 
 def first_batches(dataset: Iterable[Batch], count: int | None) -> Callable[[int], list[Batch]]:
-    """The first batches of a dataset, all of them by default, as a `MaskSearch` takes them.
+    """The first batches of a dataset, by default all, as `MaskSearch.examples`.
 
     Raises:
-      TostError: when they are asked for, and there are fewer.
+      TostError: raised by the returned function if there are fewer batches.
     """
 
     def take(_: int) -> list[Batch]:

@@ -1,4 +1,4 @@
-"""SNIP: the weights whose removal would change the loss most stay."""
+"""SNIP: keeps the weights whose removal would change the loss most."""
 
 from __future__ import annotations
 

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
-    """A copy of `model` in which every prunable layer is wrapped in a `FixedMask`, with the same weights, masked.
+    """A copy of `model` in which each prunable layer is wrapped in a `FixedMask`, with the same weights, masked.
 
-    It is of the same class, with a `train_step` of its own if that has one; where that cannot be, it is logged.
+    It has the same class, including an overridden `train_step`; if that is not possible, a warning is logged.
 
     Args:
-      model: a functional or Sequential tf_keras model; it is left as it is.
-      masks: a mask for every prunable weight of `model`.
+      model: a functional or Sequential tf_keras model; it is not changed.
+      masks: a mask for each prunable weight of `model`.
 
     Raises:
-      TostError: `model` is of another kind, or the masks are not those of its weights.
+      TostError: `model` is of another kind, or the masks do not fit its weights.
     """
     shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
     masks = masks.for_weights(shapes)
@@ -37,9 +37,9 @@ def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
     lost = [name for name in own_steps(model) if name not in own_steps(sparse)]
     if lost:
         logging.warning(
-            "%s has a %s of its own, which its sparse copy has not, as the class is not made from (inputs, outputs)",
+            "%s overrides %s, but its sparse copy does not, since the class is not made from (inputs, outputs)",
             type(model).__name__,
-            " and a ".join(lost),
+            " and ".join(lost),
         )
     for path, masked in masked_kernels(sparse).items():
         masked.set_mask(masks[path])
@@ -47,15 +47,15 @@ def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
 
 
 def masked_kernels(model: keras.Model) -> dict[str, MaskedKernel]:
-    """Weight path -> the kernel and the mask it has in a wrapper, of a model made by `sparsify`."""
+    """Weight path -> the kernel and its mask, in the wrappers of a model made by `sparsify`."""
     wrappers = ((path, layer) for path, layer in prunable_layers(model) if isinstance(layer, _wrapper()))
     return {f"{path}/{name}": masked for path, layer in wrappers for name, masked in layer.masked_kernels.items()}
 
 
 def with_dense_gradients(model: keras.Model) -> list[tf.Variable]:
-    """Lets the pruned weights of a model made by `sparsify` get the gradient they would have without a mask.
+    """Gives the pruned weights of a model made by `sparsify` the gradient they would have without a mask.
 
-    To be called before a training step is traced. Gives the kernels, for an optimizer that masks its steps
+    Must be called before a training step is traced. Returns the kernels, for an optimizer that masks its steps
     (`MaskedOptimizer.keep_gradients`).
     """
     for _, layer in prunable_layers(model):
@@ -65,31 +65,30 @@ def with_dense_gradients(model: keras.Model) -> list[tf.Variable]:
 
 
 def masks_of(model: keras.Model) -> Masks:
-    """The masks a model made by `sparsify` holds."""
+    """The current masks of a model made by `sparsify`."""
     return Masks(current_masks(model))
 
 
 def require_stripped(model: object) -> None:
-    """Raises `TostError` if masks or ghosts are still in a model."""
+    """Raises `TostError` if a model still has masks or ghosts."""
     wrapped = any(is_pruning_wrapper(layer) for layer in getattr(model, "submodules", ()))
     if wrapped or hasattr(model, "remove_ghosts"):
-        raise TostError(f"{model.name} still has its masks or ghosts in it: give it to `tost_tf.strip` first")
+        raise TostError(f"{model.name} still has its masks or ghosts: call `tost_tf.strip` first")
 
 
 def masks_of_zeros(model: keras.Model) -> Masks:
-    """The masks of the prunable weights of a plain model that are not zero."""
+    """The masks that keep the non-zero prunable weights of a plain model."""
     return Masks({path: weight.numpy() != 0 for path, weight in prunable_weights(model).items()})
 
 
 def strip(model: keras.Model) -> keras.Model:
-    """The plain tf_keras model that is left: the original's layers, names and config, weights exactly masked.
+    """The plain tf_keras model without masks and ghosts: layers, names and config of the original, weights masked.
 
-    Layers of mixed precision become those of the precision their weights have, which is float32. Unlike
-    tensorflow-model-optimization's `strip_pruning`, which gives the same weights, the copy shares no layer with
-    `model`.
+    Layers with mixed precision get the precision of their weights, which is float32. The weights are the same as with
+    tensorflow-model-optimization's `strip_pruning`, but the copy shares no layer with `model`.
 
     Args:
-      model: a model made by `sparsify`, or a `GhostModel`, whose ghosts are forgotten.
+      model: a model made by `sparsify`, or a `GhostModel`.
 
     Raises:
       TostError: `model` is neither, nor a functional or Sequential model.
@@ -102,12 +101,12 @@ def without_wrappers(model: keras.Model) -> keras.Model:
     plain = rebuild(model, lambda layer: copy_layer(unwrapped_layer(layer), weight_precision(unwrapped_layer(layer))))
     weights = prunable_weights(plain)
     for path, mask in current_masks(model).items():
-        # Whatever was written into the kernel, the network computed with the masked one.
+        # Whatever was written into the kernel, the network computes with the masked one.
         weights[path].assign(tf.where(mask > 0, weights[path], tf.zeros_like(weights[path])))
     return plain
 
 
 def _wrapper() -> type[FixedMask]:
-    from tost_tf.masks.wrapper import FixedMask  # TensorFlow comes with it, which the options of a mask do without
+    from tost_tf.masks.wrapper import FixedMask  # imports TensorFlow, which the options of masks do not need
 
     return FixedMask

@@ -12,7 +12,7 @@ from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.graph.rebuild import rebuild
 
-# Layers whose output is not a sum of what they read with positive weights.
+# Layers whose output is not a weighted sum of their inputs with positive weights.
 NONLINEAR = (
     *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU", "Softmax", "Dropout"),
     *("Normalization", "Rescaling", "LayerNormalization"),
@@ -22,19 +22,19 @@ NONLINEAR = (
 class SynapticFlow:
     """The scores |∂R/∂θ · θ| of a network, R the sum of its outputs for one all-ones input.
 
-    Computed on a copy in double precision (the flow through a deep network overflows single precision), in which every
-    parameter and every BatchNormalization statistic is made absolute and BatchNormalization is in inference mode, as
-    in the original; in training mode the scores would be differences of nearly equal numbers. The model itself is not
-    touched.
+    They are computed on a copy in double precision (the flow through a deep network overflows single precision). All
+    its parameters and BatchNormalization statistics are replaced by their absolute values, and BatchNormalization is in
+    inference mode, as in the original; in training mode the scores would be differences of nearly equal numbers. The
+    model itself is not changed.
 
     Args:
-      model: whose weights are scored.
-      paths_only: count paths of kept weights instead of weighing them: every weight is 1, every bias 0, and what is not
-        linear (activations, their caps, max pooling, normalisations) is replaced by the identity or a mean.
+      model: the model to be scored.
+      paths_only: count paths of kept weights instead of weighting them: every weight is 1, every bias 0, and nonlinear
+        layers (activations, their caps, max pooling, normalisations) are replaced by the identity or a mean.
 
     Raises:
-      TostError: the model takes inputs of any size, or paths are to be counted through a layer that multiplies what it
-        computes by what it computes (recurrent, attention).
+      TostError: the model takes inputs of any size, or paths should be counted through a layer that multiplies computed
+        values by each other (recurrent, attention).
     """
 
     def __init__(self, model: keras.Model, paths_only: bool = False):
@@ -63,16 +63,16 @@ class SynapticFlow:
         self._ones = ones if len(ones) > 1 else ones[0]
 
     def has_path(self, masks: Mapping[str, np.ndarray]) -> bool:
-        """Whether any path of weights that the masks keep leads from the input to an output."""
+        """Whether a path of kept weights leads from the input to an output."""
         for path, kernel in self._kernels.items():
-            # Scaled, so that the number of paths through a deep network is a number still.
+            # Scaled, so that the number of paths through a deep network does not overflow.
             scale = np.sqrt(np.prod(kernel.shape[:-1]))
             kernel.assign(self._absolute[path] * masks.get(path, 1) / scale)
         outputs = tf.nest.flatten(self._copy(self._ones, training=False))
         return not all(np.all(np.asarray(output) == 0) for output in outputs)
 
     def scores(self, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The scores by weight path, with only the weights the masks keep in place."""
+        """The scores by weight path, if all weights that the masks drop are zero."""
         for path, kernel in self._kernels.items():
             kernel.assign(self._absolute[path] * masks[path] if path in masks else self._absolute[path])
         return {
@@ -82,17 +82,17 @@ class SynapticFlow:
 
 
 def _require_countable(model: keras.Model) -> None:
-    """Raises `TostError`, naming the layer, if paths through it cannot be counted: gates and softmaxes are no sums."""
+    """Raises `TostError`, naming the layer, if paths through it cannot be counted: gates and softmaxes are not sums."""
     for layer in model.submodules:
         if isinstance(layer, keras.layers.RNN | keras.layers.MultiHeadAttention):
             raise TostError(
-                f"the layer {layer.name!r} ({type(layer).__name__}) of {model.name} multiplies what it computes by "
-                "what it computes: paths of kept weights cannot be counted through it"
+                f"the layer {layer.name!r} ({type(layer).__name__}) of {model.name} multiplies computed "
+                "values by each other: paths of kept weights through it cannot be counted"
             )
 
 
 def _in_double_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
-    # Inputs too, or operations would get tensors of two types; whole numbers stay so.
+    # Inputs too, or operations would get tensors of two types; integers stay integers.
     counts = isinstance(layer, keras.layers.InputLayer) and not tf.as_dtype(layer.dtype).is_floating
     return copy_layer(unwrapped_layer(layer), None if counts else "float64")
 
@@ -103,7 +103,7 @@ def _one_or_zero(variable: tf.Variable) -> tf.Tensor:
 
 
 def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A linear layer in place of what is not."""
+    """A linear layer that replaces `layer`."""
     layer = unwrapped_layer(layer)
     if isinstance(layer, keras.layers.InputLayer):
         return _in_double_precision(layer)

@@ -28,7 +28,7 @@ from tost_tf.options import option
 class SynFlowOptions:
     """How synflow prunes."""
 
-    synflow_iterations: int = option(100, "steps in which synflow prunes", minimum=1)
+    synflow_iterations: int = option(100, "number of pruning steps of synflow", minimum=1)
 
 
 def synflow(
@@ -43,8 +43,8 @@ def synflow(
 ) -> Masks:
     """SynFlow (Tanaka et al. 2020), data-free, in `iterations` steps of exponentially falling density.
 
-    The density falls from that of the masks that are there already: of all layers together with scope "global", of
-    each layer from its own with scope "layer".
+    The density starts at that of the current masks: with scope "global" of all layers together, with scope "layer" of
+    each layer.
     """
     del dataset
     if iterations < 1:
@@ -65,7 +65,7 @@ def find(search: MaskSearch, options: SynFlowOptions) -> FoundMask:
     share = search.shares(sizes, search.scope)
     by_layer = [path for path in start if search.scope == "layer" or path in share.own]
     others = [path for path in start if path not in by_layer]
-    # The end is looked at first: what a step on the way asks for would explain nothing to a reader.
+    # The end is checked first: an error about a step on the way would explain nothing to a reader.
     require_left({path: kept_count(sizes[path], share.of(path)) for path in by_layer}, left)
     size, together = (sum(numbers[path] for path in others) for numbers in (sizes, left))
     require_left({search.model.name: kept_count(size, share.rest)}, {search.model.name: together})
@@ -88,16 +88,17 @@ def prune_iteratively(
     masks: Masks,
     iterations: int,
 ) -> Masks:
-    """Scores and selects again and again.
+    """Repeats scoring and selection.
 
     Args:
-      score: from the present masks to scores.
-      select: from scores, the number of the step (1 to `iterations`) and the present masks to masks inside those.
-      masks: to start from.
-      iterations: how many steps.
+      score: takes the current masks, returns scores.
+      select: takes scores, the number of the step (1 to `iterations`) and the current masks; returns masks that keep
+        some of the weights these keep.
+      masks: the masks at the start.
+      iterations: the number of steps.
 
     Raises:
-      TostError: a score is not finite; the layer is named.
+      TostError: a score is not finite; the message names the layer.
     """
     for step in tqdm(range(1, iterations + 1), "SynFlow", leave=False, disable=None):
         found = score(masks)
@@ -107,10 +108,10 @@ def prune_iteratively(
 
 
 def falling_count(left: int, size: int, sparsity: float, step: int, iterations: int) -> int:
-    """How many of `size` weights stay after a step, if their density falls exponentially (Tanaka et al. 2020, Alg. 1).
+    """The number of weights kept after a step if the density falls exponentially (Tanaka et al. 2020, Algorithm 1).
 
-    It falls from left/size before step 1 to 1 - sparsity, so that the last of the `iterations` keeps exactly
-    round((1 - sparsity)·size). Where at least so many are `left`, no step keeps more than the one before.
+    It falls from left/size before step 1 to 1 - sparsity, so the last of the `iterations` steps keeps exactly
+    round((1 - sparsity)·size). If at least as many are `left`, no step keeps more than the one before.
     """
     if step == iterations:
         return kept_count(size, sparsity)

@@ -1,4 +1,4 @@
-"""The pruning wrapper with a mask that never changes."""
+"""The pruning wrapper with a mask that training steps do not change."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tost_tf.compat import called_like, keras, pruning_wrapper, shapes_by_argume
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import is_prunable, kernels_in, kind_of
 
-# Attribute of a masked kernel that holds its mask, for those who are given the kernel alone, such as optimizers.
+# Attribute of a masked kernel that holds its mask, for code that gets only the kernel, such as optimizers.
 MASK_ATTRIBUTE = "tost_tf_mask"
 
 
 def mask_of(kernel: tf.Variable) -> tf.Variable | None:
-    """The mask of a kernel that a `FixedMask` masks, `None` of any other variable."""
+    """The mask of a kernel in a `FixedMask`, `None` for any other variable."""
     return getattr(kernel, MASK_ATTRIBUTE, None)
 
 
@@ -30,31 +30,31 @@ class MaskedKernel:
 
     def masked(self, kernel: tf.Tensor) -> tf.Tensor:
         """`kernel` with zeros where the mask has them."""
-        return tf.where(self.mask > 0, kernel, tf.zeros_like(kernel))  # a product would keep what is not a number
+        return tf.where(self.mask > 0, kernel, tf.zeros_like(kernel))  # a product would keep NaN
 
     def masked_forwards(self) -> tf.Tensor:
-        """The masked kernel, with the gradient of one that is not."""
+        """The masked kernel, with the gradient of the kernel without mask."""
         values = tf.convert_to_tensor(self.kernel)
         return values + tf.stop_gradient(self.masked(values) - values)
 
     def set_mask(self, mask: np.ndarray) -> None:
-        """Puts another mask in place and sets the weights it drops to zero."""
+        """Replaces the mask and sets the weights it drops to zero."""
         self.mask.assign(mask)
         self.apply_mask()
 
     def apply_mask(self) -> None:
-        """Sets the weights the mask drops to zero, for weights that came from elsewhere."""
+        """Sets the weights the mask drops to zero, after the kernel was set from elsewhere."""
         self.kernel.assign(self.masked(self.kernel))
 
 
 @keras.utils.register_keras_serializable("tost_tf")
 class FixedMask(pruning_wrapper()):
-    """A layer that computes with exactly the weights of a fixed 0/1 mask, whoever writes its kernel.
+    """A layer that computes only with the weights that a 0/1 mask keeps, whatever is written into its kernel.
 
-    A `PruneLowMagnitude` of tensorflow-model-optimization, so that its `strip_pruning`, its `PruningSummaries` and
-    `collect_prunable_layers` know it. Unlike the stock wrapper it decides nothing during training: `call` lends the
-    layer `kernel * mask`, so that pruned weights have no part in the output and get exactly no gradient. What an
-    optimizer computes from gradients and weights (norms, clipping, averages) is that of a network without them. No
+    It is a `PruneLowMagnitude` of tensorflow-model-optimization, so `strip_pruning`, `PruningSummaries` and
+    `collect_prunable_layers` recognise it. Unlike the original it decides nothing during training: in `call` the
+    layer uses the masked kernel, so pruned weights do not affect the output and their gradient is exactly zero. What an
+    optimizer computes from gradients and weights (norms, clipping, averages) is as in a network without them. No
     `UpdatePruningStep` is needed.
 
     Args:
@@ -62,11 +62,11 @@ class FixedMask(pruning_wrapper()):
       **kwargs: as for any Keras layer.
 
     Attributes:
-      dense_gradients: whether pruned weights get the gradient they would have without a mask, for growing weights by
-        it; to be set before a training step is traced, for an optimizer that masks its steps (see `MaskedOptimizer`).
+      dense_gradients: whether pruned weights get the gradient they would have without a mask, so that weights can grow
+        by it. Set it before a training step is traced, and use an optimizer that masks its steps (`MaskedOptimizer`).
 
     Raises:
-      TostError: the layer has no prunable kernel, or is built already.
+      TostError: the layer has no prunable kernel, or is already built.
     """
 
     def __init__(self, layer: keras.layers.Layer, **kwargs):
@@ -74,11 +74,11 @@ class FixedMask(pruning_wrapper()):
         if not is_prunable(layer):
             raise TostError(f"the layer {layer.name!r} ({type(layer).__name__}) has no prunable kernel")
         if layer.built:
-            raise TostError(f"the layer {layer.name!r} is built already: wrap a fresh copy made from its config")
-        # What PruneLowMagnitude asks a layer for.
+            raise TostError(f"the layer {layer.name!r} is already built: wrap a new copy made from its config")
+        # PruneLowMagnitude calls this method of the layer.
         layer.get_prunable_weights = lambda: [kernel.variable for kernel in kernels_in(layer)]
         kwargs.pop("name", None)  # PruneLowMagnitude makes the name from the layer's
-        kwargs.setdefault("dtype", layer.dtype_policy)  # so that what passes is not cast there and back
+        kwargs.setdefault("dtype", layer.dtype_policy)  # otherwise inputs would be cast back and forth
         super().__init__(layer, **kwargs)
         called_like(self)
         self.supports_masking = layer.supports_masking
@@ -90,7 +90,7 @@ class FixedMask(pruning_wrapper()):
         return super().__call__(*args, **kwargs)
 
     def _make_weights(self, shapes: dict[str, tf.TensorShape]) -> None:
-        """Makes the weights of a layer that has to know the shapes of all its arguments for that."""
+        """Creates the weights of a layer that needs the shapes of all its arguments for it."""
         kind = kind_of(self.layer)
         if kind.build is not None:
             kind.make_parts(self.layer, shapes)
@@ -98,12 +98,12 @@ class FixedMask(pruning_wrapper()):
                 kind.build(self.layer, shapes)
 
     def build_from_config(self, config):
-        # From a file of the shape of the first argument alone. Where that is not enough it is built when it is called.
+        # A file has only the shape of the first argument. If that is not enough, the layer is built when it is called.
         if kind_of(self.layer).build is None:
             super().build_from_config(config)
 
     def build(self, input_shape):
-        # Layers in layers have its name in theirs; those with kernels of their own have had that of the wrapper always.
+        # Weights of layers in the layer get its name; a layer's direct kernels have always had the wrapper's name.
         has_parts = any(kernel.holder is not self.layer for kernel in kernels_in(self.layer))
         with self._kernels_made_masked(), tf.name_scope(self.layer.name) if has_parts else contextlib.nullcontext():
             if not self.layer.built:
@@ -114,7 +114,7 @@ class FixedMask(pruning_wrapper()):
 
     @contextlib.contextmanager
     def _kernels_made_masked(self) -> Iterator[None]:
-        """Kernels made meanwhile get a regulariser and a constraint that see them masked; layers keep their own."""
+        """Inside the block, new kernels get a regulariser and constraint for the masked kernel; layers keep theirs."""
         with contextlib.ExitStack() as undo:
             for kernel in kernels_in(self.layer):
                 for option, masked in zip(kernel.options, (self._regularizer_of, self._constraint_of), strict=True):
@@ -131,7 +131,7 @@ class FixedMask(pruning_wrapper()):
         return lambda kernel: self.masked_kernels[name].masked(constraint(kernel))
 
     def add_weight(self, name=None, *args, **kwargs):
-        # PruneLowMagnitude calls the masks of all kernels the same, which an HDF5 file of weights cannot.
+        # PruneLowMagnitude gives the masks of all kernels the same name, but an HDF5 file needs different names.
         taken = sum(weight.name.split("/")[-1].startswith(str(name)) for weight in self._non_trainable_weights)
         return super().add_weight(f"{name}_{taken}" if taken else name, *args, **kwargs)
 
@@ -161,7 +161,7 @@ class FixedMask(pruning_wrapper()):
         self._only.set_mask(mask)
 
     def apply_mask(self) -> None:
-        """Sets the weights the masks drop to zero, for weights that came from elsewhere."""
+        """Sets the weights the masks drop to zero, after weights were set from elsewhere."""
         for masked in self.masked_kernels.values():
             masked.apply_mask()
 
@@ -170,7 +170,7 @@ class FixedMask(pruning_wrapper()):
         self.apply_mask()
 
     def call(self, *args, **kwargs):
-        # As tensorflow-model-optimization's QuantizeWrapper does: a layer computes with what its attribute holds.
+        # As in tensorflow-model-optimization's QuantizeWrapper: a layer computes with the value of its attribute.
         with contextlib.ExitStack() as undo:
             for kernel, masked in zip(kernels_in(self.layer), self.masked_kernels.values(), strict=True):
                 values = masked.masked_forwards() if self.dense_gradients else masked.masked(masked.kernel)
@@ -182,11 +182,11 @@ class FixedMask(pruning_wrapper()):
         return self.layer.compute_mask(inputs, mask)
 
     def reset_states(self, states=None):
-        """Of a stateful recurrent layer."""
+        """Resets the states of a stateful recurrent layer."""
         self.layer.reset_states(states)
 
     def get_config(self):
-        # A wrapper's config alone: the pruning schedule of PruneLowMagnitude is not used.
+        # Only the config of a wrapper: the pruning schedule of PruneLowMagnitude is not used.
         return keras.layers.Wrapper.get_config(self)
 
     @classmethod

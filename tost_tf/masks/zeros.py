@@ -1,4 +1,4 @@
-"""The mask that the zeros of a model's weights are: of a network that was published sparse."""
+"""The mask given by the zeros in a model's weights, for a network that was published sparse."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
 
 
 def zeros(model: keras.Model, dataset: tf.data.Dataset | None = None, *, dense_layers: str = "") -> Masks:
-    """The weights that are zero are pruned, all others stay.
+    """The weights that are zero are pruned, all others are kept.
 
     Args:
-      model: whose weights have the zeros.
-      dataset: not looked at.
+      model: a model with zeros in its weights.
+      dataset: not used.
       dense_layers: regular expression of the paths of layers that keep all their weights, zeros too.
 
     Raises:
@@ -28,8 +28,8 @@ def find(search: MaskSearch) -> FoundMask:
     masks = Masks({path: weight.numpy() != 0 for path, weight in search.weights().items()})
     if masks.kept == masks.size:
         raise TostError(
-            f"no weight of {search.model.name} is zero, so that its zeros are no mask: start from weights that were "
-            "saved sparse, or find a mask in another way"
+            f"no weight of {search.model.name} is zero, so its zeros give no mask: start from weights that were saved "
+            "sparse, or find a mask in another way"
         )
     return search.found(masks)
 
