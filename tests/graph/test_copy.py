@@ -36,7 +36,7 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize(("option", "value"), OPTIONS)
-def test_own_functions_and_objects_are_handed_over(option, value):
+def test_functions_and_objects_of_the_user_are_passed_on(option, value):
     layer = layers.Dense(3, **{option: value})
     assert getattr(copy_layer(layer), option) is value
     assert getattr(copy_layer(layer, "float64"), option) is value
@@ -54,7 +54,7 @@ def test_functions_of_a_wrapped_layer():
     assert isinstance(new.layer.kernel_constraint, Bounded)
 
 
-def test_own_layer_inside_a_wrapper():
+def test_layer_of_the_user_inside_a_wrapper():
     class Doubled(layers.Dense):
         def call(self, inputs):
             return 2 * super().call(inputs)

@@ -7,7 +7,7 @@ from tost_tf.graph.labels import one_hot
 EXPECTED = [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
-def test_whole_numbers_become_one_hot():
+def test_integers_become_one_hot():
     for labels in (np.array([2, 0, 1]), np.array([[2], [0], [1]], np.uint8)):
         np.testing.assert_array_equal(one_hot(labels, 3), EXPECTED)
 

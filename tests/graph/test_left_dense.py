@@ -19,7 +19,7 @@ def network():
     return keras.Model(x, L.Dense(4, name="fc")(L.Flatten()(h)), name="net")  # 20·4
 
 
-def test_kernels_that_no_mask_reaches_are_named_with_their_shares():
+def test_kernels_that_no_mask_reaches_are_named_with_their_fractions():
     left = left_dense(network(), "separable")
     total = 80 + 24 + 40 + 80
     assert left.total == total and left.unreachable == ("words/embeddings", "separable/depthwise_kernel")
@@ -40,7 +40,7 @@ def test_pruning_wrappers_change_nothing_of_it():
     assert left_dense(tost.sparsify(model, tost.masks.random(model, sparsity=0.3))) == left_dense(model)
 
 
-def test_nothing_is_said_where_masks_reach_every_kernel(small_model, caplog):
+def test_nothing_is_said_if_masks_reach_every_kernel(small_model, caplog):
     assert not str(left_dense(small_model)) and left_dense(small_model).sparsity(0) == 0
     tost.masks.random(small_model, sparsity=0.3)
     assert not caplog.records

@@ -103,7 +103,7 @@ def test_own_steps_are_used_or_their_absence_is_said(caplog):
     assert sparse.train_on_batch(np.ones((2, 4)), np.zeros((2, 2)), return_dict=True)["mine"] == pytest.approx(0.3)
     assert not caplog.records
     tost.GhostModel(sparse)
-    assert "Mine has a train_step of its own, which is not used with ghosts" in caplog.text
+    assert "Mine overrides train_step, which is not used with ghosts" in caplog.text
     caplog.clear()
 
     class Sized(Mine):
@@ -112,7 +112,7 @@ def test_own_steps_are_used_or_their_absence_is_said(caplog):
             super().__init__(x, L.Dense(2, name="d")(x))
 
     tost.sparsify(Sized(4), masks)
-    assert "Sized has a train_step of its own, which its sparse copy has not" in caplog.text
+    assert "Sized overrides train_step, but its sparse copy does not" in caplog.text
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])

@@ -80,7 +80,7 @@ def test_noise_is_off_as_long_as_the_block_lasts_and_batches_are_normalised(name
     assert np.abs(first - second).max() > 0.01
 
 
-def test_what_a_layer_is_asked_for_in_the_graph_does_not_matter():
+def test_the_training_argument_in_the_graph_does_not_matter():
     image = keras.Input((6, 6, 3))
     model = keras.Model(image, layers.Dropout(0.4)(image, True))
     with noise_off(model):

@@ -27,7 +27,7 @@ def test_paths_of_nested_models_in_order():
     assert all(one is other for one, other in zip(paths.values(), model.trainable_weights, strict=True))
 
 
-def test_paths_are_those_of_masks_and_the_same_behind_wrappers(small_model):
+def test_paths_are_those_of_masks_and_the_same_in_wrappers(small_model):
     for model in (small_model, nested()):
         paths = parameter_paths(model)
         kernels = prunable_weights(model)

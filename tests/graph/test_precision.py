@@ -27,7 +27,7 @@ def test_layers_compute_in_16_bits_with_weights_of_32_and_float32_logits(small_m
     assert in_precision(small_model, "none") is small_model
 
 
-def test_what_comes_after_the_last_weights_is_float32_too(small_model):
+def test_layers_after_the_last_weights_are_float32_too(small_model):
     image = keras.Input((6, 6, 2))
     x = keras.layers.Reshape((4,))(small_model(tf.nn.relu(image)))  # the last weights are in a nested model
     mixed = in_precision(keras.Model(image, keras.layers.Activation("softmax")(x)), "bfloat16")

@@ -20,7 +20,7 @@ def images(*shape):
     return np.random.default_rng(3).normal(size=(5, *shape)).astype(np.float32)
 
 
-def test_copy_has_the_same_config_outputs_and_weights_of_its_own():
+def test_copy_has_the_same_config_and_outputs_and_separate_weights():
     inner = keras.Sequential(
         [layers.Conv2D(3, 3, input_shape=(6, 5, 2), name="c"), layers.ReLU(name="r")], name="inner"
     )

@@ -4,7 +4,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.graph.replaced_calls import calls_replaced
 
 
-def test_calls_go_through_something_else_until_the_block_ends_also_by_an_error():
+def test_calls_are_replaced_until_the_block_ends_also_by_an_error():
     plain, replaced_before = keras.layers.Dense(2), keras.layers.Dense(2)
     own = replaced_before.call
     object.__setattr__(replaced_before, "call", own)

@@ -226,9 +226,9 @@ def hessian_product(model, images, labels):
 @pytest.mark.parametrize(
     ("layer", "what"),
     [
-        (lambda: keras.layers.BatchNormalization(renorm=True), "holds gradients back .*renorm_r"),
-        (Held, "holds gradients back .*mine/held/StopGradient"),
-        (HeldInACall, "holds gradients back .*forward_held.*StopGradient"),
+        (lambda: keras.layers.BatchNormalization(renorm=True), "stops gradients .*renorm_r"),
+        (Held, "stops gradients .*mine/held/StopGradient"),
+        (HeldInACall, "stops gradients .*forward_held.*StopGradient"),
         (lambda: keras.layers.UpSampling2D(2), "has an operation without a second .*ResizeNearestNeighborGrad"),
     ],
 )
@@ -261,7 +261,7 @@ class InACall(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("layer", [HeldElsewhere, InACall])
-def test_gradients_held_back_elsewhere_do_no_harm(layer):
+def test_gradients_stopped_elsewhere_do_no_harm(layer):
     stack = [keras.layers.Conv2D(3, 2), layer(), keras.layers.Conv2D(2, 1), keras.layers.Flatten()]
     model = keras.Sequential([keras.Input((5, 5, 2)), *stack, keras.layers.Dense(3)])
     data = (tf.random.normal((4, 5, 5, 2)), tf.constant(LABELS[:4], tf.float32))
@@ -269,7 +269,7 @@ def test_gradients_held_back_elsewhere_do_no_harm(layer):
     hessian_product(model, *data)
 
 
-def test_moments_have_the_values_of_tensorflow_and_are_its_own_again_after():
+def test_moments_have_the_values_of_tensorflow_and_are_restored():
     x = tf.constant(IMAGES)
     for axes, keepdims in (([0, 1, 2], False), ([0, 3], True)):
         expected = tf.nn.moments(x, axes, keepdims=keepdims)

@@ -46,7 +46,7 @@ def test_layers_that_start_anew(tmp_path, hidden):
     old, new = network(6), network(9, hidden)
     save_weights(old, tmp_path / "w.npz")
     before = new.get_weights()
-    with pytest.raises(TostError, match="layers that shall start anew are named by new_layers") as error:
+    with pytest.raises(TostError, match="name layers that should be initialised with new_layers") as error:
         load_weights(new, tmp_path / "w.npz")
     assert len(str(error.value)) < 500
     load_weights(new, tmp_path / "w.npz", "^(head|tail)")

@@ -1,4 +1,4 @@
-"""BatchNormalization's statistics: kept as they are through a forward pass, or computed anew."""
+"""BatchNormalization's statistics: kept unchanged through a forward pass, or computed again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tost_tf.graph.copy import unwrapped_layer
 
 @contextlib.contextmanager
 def statistics_kept(model: keras.Model) -> Iterator[None]:
-    """Puts the non-trainable variables of `model` (BatchNormalization's statistics) back at the end of the block."""
+    """Restores the non-trainable variables of `model` (BatchNormalization's statistics) at the end of the block."""
     before = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
     try:
         yield
@@ -25,10 +25,10 @@ def statistics_kept(model: keras.Model) -> Iterator[None]:
 
 
 def normalisations(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of `model` with moving means and variances, nested models included.
+    """The layers of `model` with moving means and variances, including those of nested models.
 
     Raises:
-      TostError: one is called several times, so that a batch has several means.
+      TostError: such a layer is called several times, so one batch has several means.
     """
     networks = [model, *(part for part in model.submodules if is_graph_model(part))]
     called = [unwrapped_layer(call.layer) for network in networks for call in calls(network)]
@@ -36,21 +36,21 @@ def normalisations(model: keras.Model) -> list[keras.layers.Layer]:
     shared = sorted({layer.name for layer in layers if sum(layer is other for other in layers) > 1})
     if shared:
         raise TostError(
-            f"{', '.join(shared)} normalises in several places, so that its statistics cannot be gathered anew for an "
-            "average of networks: use one BatchNormalization a place, or leave superpose out"
+            f"{', '.join(shared)} normalises in several places, so its statistics cannot be computed for an average of "
+            "networks: use a separate BatchNormalization for each place, or leave superpose out"
         )
     return layers
 
 
 def recalibrate(model: keras.Model, batches: Iterable[tf.Tensor]) -> None:
-    """Sets the moving means and variances to the means of those of each batch, weighted by the batches' sizes.
+    """Sets the moving means and variances to the averages over batches, weighted by the batches' sizes.
 
-    The variance of a batch is what Keras would have put into its moving average. Averaged weights need this: no network
-    with them has seen an image yet (Izmailov et al. 2018). Batches are normalised by their own statistics meanwhile.
+    The variance of a batch is the one Keras uses for its moving average. Averaged weights need this: no network with
+    them has seen an image yet (Izmailov et al. 2018). Meanwhile each batch is normalised by its statistics.
 
     Args:
-      model: its other weights stay; nothing is done if it has no BatchNormalization.
-      batches: of images, as the model takes them.
+      model: its other weights do not change; without BatchNormalization nothing is done.
+      batches: of images, preprocessed for the model.
     """
     layers = normalisations(model)
     statistics = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
@@ -58,7 +58,7 @@ def recalibrate(model: keras.Model, batches: Iterable[tf.Tensor]) -> None:
         return
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
-        layer.momentum = 0.0  # a step then leaves the statistics of its batch
+        layer.momentum = 0.0  # then the moving statistics are those of the last batch
     try:
         forward = tf.function(lambda images: model(images, training=True), reduce_retracing=True)
         sums, examples = [np.zeros(variable.shape) for variable in statistics], 0

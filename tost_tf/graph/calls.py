@@ -14,9 +14,9 @@ class Call:
       node: one of `graph_nodes`.
 
     Attributes:
-      layer: what is called.
+      layer: the layer that is called.
       inputs, outputs: keys of tensors, in the order of the arguments.
-      output_shapes: with the batch, by output.
+      output_shapes: of each output, including the batch.
     """
 
     def __init__(self, node):
@@ -32,28 +32,28 @@ class Call:
 
     @property
     def output_tensors(self) -> list[tf.Tensor]:
-        """The symbolic tensors the call gave."""
+        """The symbolic tensors the call returned."""
         return tf.nest.flatten(self._node.outputs)
 
     @property
     def input_tensors(self) -> list[tf.Tensor]:
-        """The symbolic tensors the call was given."""
+        """The symbolic tensors that are arguments of the call."""
         return list(self._node.keras_inputs)
 
     @property
     def other_arguments(self) -> list:
-        """What the call is given beside tensors of the graph: numbers, names, constant tensors, ..."""
+        """The arguments that are not tensors of the graph: numbers, names, constant tensors, ..."""
         every = tf.nest.flatten((self._node.call_args, self._node.call_kwargs))
         return [value for value in every if not (tf.is_tensor(value) and keras.backend.is_keras_tensor(value))]
 
     @property
     def training(self) -> Any:
-        """What the call says of `training`, by name or by position; `None` where it says nothing."""
+        """The argument `training` of the call, by name or by position; `None` if it is not given."""
         return training_argument(self._node)[1]
 
     @property
     def is_for_training(self) -> bool:
-        """Whether the call says `training=True` (or a tensor), so that it is not inference."""
+        """Whether the call has `training=True` (or a tensor), so it is not inference."""
         return self.training is not None and self.training is not False
 
     @property
@@ -64,10 +64,10 @@ class Call:
 
 
 def calls(model: keras.Model) -> list[Call]:
-    """The calls in `model`'s graph, inputs left out, each after those it depends on."""
+    """The calls in `model`'s graph, without inputs, each after those it depends on."""
     return [Call(node) for node in graph_nodes(model)]
 
 
 def keys(tensors: list[tf.Tensor]) -> list[str]:
-    """The keys under which a model's inputs or outputs are known to its calls."""
+    """The keys of a model's inputs or outputs in its calls."""
     return [str(id(tensor)) for tensor in tensors]

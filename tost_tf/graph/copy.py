@@ -12,10 +12,10 @@ HELD = ("layer", "backward_layer", "cell", "cells")
 
 
 def copy_layer(layer: keras.layers.Layer, precision: str | None = None, **changes: Any) -> keras.layers.Layer:
-    """A fresh layer with the same config but for what is changed; a precision is a Keras dtype policy's name.
+    """A new layer with the same config, except for `changes`; `precision` is the name of a Keras dtype policy.
 
-    Functions and objects of the user's own (activations, initialisers, regularisers, constraints), which the config
-    holds by name only or not at all, are handed over as they are.
+    A user's functions and objects (activations, initialisers, regularisers, constraints), which the config holds only
+    by name or not at all, are passed on unchanged.
     """
     config = layer.get_config() | changes
     config = _in_precision(config, precision) if precision else config
@@ -40,12 +40,12 @@ def graph_model_in(layer: keras.layers.Layer) -> keras.Model | None:
 
 
 def with_model(layer: keras.layers.TimeDistributed, model: keras.Model) -> keras.layers.TimeDistributed:
-    """A fresh layer like one that calls a model at each step, which calls `model`."""
+    """A new layer like `layer`, which calls a model at each step of a sequence, but with another model."""
     return type(layer)(model, name=layer.name, dtype=layer.dtype_policy)
 
 
 def _in_precision(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
-    """The config of a layer in a precision, and those of the layers in it."""
+    """The config of a layer in a precision, including the configs of the layers in it."""
 
     def inner(part: Any) -> Any:
         if isinstance(part, list):
@@ -59,14 +59,14 @@ def _in_precision(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
 
 
 def _own_parts(layer: keras.layers.Layer) -> dict[str, Any]:
-    """The functions and objects that make up a layer and are not Keras's, by the name of the option."""
+    """The functions and objects of a layer that are not from Keras, by the name of the option."""
     if is_operation(layer):
         return {}
     return {name: value for name, value in vars(_owner(layer)).items() if _is_part(value) and not _is_keras(value)}
 
 
 def _owner(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """What holds the options: the cell of a recurrent layer."""
+    """The layer that holds the options: for a recurrent layer its cell, else the layer itself."""
     return getattr(layer, "cell", layer)
 
 
@@ -81,7 +81,7 @@ def _is_keras(value: Any) -> bool:
 
 
 def _known_by_name(layer: keras.layers.Layer) -> Mapping[str, Any]:
-    """Own classes and functions inside the layers that `layer` wraps, whose configs name them."""
+    """A user's classes and functions in the layers that `layer` wraps: their configs name them."""
     found: dict[str, Any] = {}
     for part in _parts_of(layer):
         found |= {type(part).__name__: type(part)} if not _is_keras(part) else {}

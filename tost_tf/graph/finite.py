@@ -9,11 +9,11 @@ from tost_tf.graph.replaced_calls import Call, calls_replaced
 
 
 def first_not_finite(model: keras.Model, images: tf.Tensor) -> str:
-    """What is the first that holds NaN or infinity when `model` is called in training mode, "" if nothing does.
+    """The first values with NaN or infinity when `model` is called in training mode, "" if all are finite.
 
     Args:
-      model: a functional or Sequential tf_keras model, or a view of a `GhostModel`; its statistics are put back.
-      images: as the model takes them.
+      model: a functional or Sequential tf_keras model, or a view of a `GhostModel`; its statistics are restored.
+      images: preprocessed for the model.
 
     Returns:
       "the images", "the weight PATH" or "the output of the layer NAME".
@@ -28,7 +28,7 @@ def first_not_finite(model: keras.Model, images: tf.Tensor) -> str:
     def watched(layer: keras.layers.Layer, call: Call) -> Call:
         def watch(*args, **kwargs):
             outputs = call(*args, **kwargs)
-            # In a graph that a layer traces for itself there are no values yet; that of the layer itself will do.
+            # In a graph that a layer traces itself there are no values yet; then the output of that layer is checked.
             if tf.executing_eagerly() and not found and not _all_finite(outputs):
                 found.append(f"the output of the layer {layer.name}")
             return outputs

@@ -1,4 +1,4 @@
-"""Which weights of a model can be pruned, and what they are called."""
+"""Which weights of a model can be pruned, and their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tost_tf.registry import KERNEL_KINDS
 
 
 def kind_of(layer: keras.layers.Layer) -> KernelKind | None:
-    """Where layers like `layer` hold kernels, `None` if they have none that can be pruned."""
+    """Where a layer's class holds kernels, `None` if it has none that can be pruned."""
     return next((kind for kind in KERNEL_KINDS.values() if isinstance(layer, tuple(kind.classes))), None)
 
 
@@ -28,7 +28,7 @@ def is_prunable(layer: keras.layers.Layer) -> bool:
 
 
 def kernels_in(layer: keras.layers.Layer) -> list[Kernel]:
-    """The prunable kernels of a layer that is no pruning wrapper, those of the layers in it included.
+    """The prunable kernels of a layer (not a pruning wrapper), including those of the layers in it.
 
     Biases and BatchNormalization are never pruned. Attention layers have none before they are built.
     """
@@ -43,11 +43,11 @@ def kernels_in(layer: keras.layers.Layer) -> list[Kernel]:
 
 
 def walk(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """The layers of `model` with their paths, those of nested models in their place; each layer is given once.
+    """The layers of `model` with their paths, in order, those of nested models in the place of the model; each once.
 
-    A wrapped layer is given as the wrapper, under the path of the layer inside; a path is the names of the nested
-    models and of the layer with "/" between them. A model that is called at each step of a sequence counts as nested,
-    under the name of the layer that calls it.
+    For a wrapped layer the wrapper is returned, with the path of the layer inside. A path is the names of the nested
+    models and of the layer, joined by "/". A model that is called at each step of a sequence counts as nested, with the
+    name of the layer that calls it.
     """
     seen: set[int] = set()
 
@@ -73,7 +73,7 @@ def prunable_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Laye
 
 
 def prunable_kernels(model: keras.Model) -> dict[str, Kernel]:
-    """Weight path ("stage1_block1_conv1/kernel") -> kernel, for every prunable weight in the order of the layers.
+    """Weight path ("stage1_block1_conv1/kernel") -> kernel, for all prunable weights, in the order of the layers.
 
     Raises:
       TostError: `model` is not a functional or Sequential tf_keras model.
@@ -88,7 +88,7 @@ def prunable_weights(model: keras.Model) -> dict[str, tf.Variable]:
 
 
 def is_ranked(layer_path: str, dense_layers: str) -> bool:
-    """Whether a layer's weights are ranked, and count towards the sparsity: its path does not match `dense_layers`."""
+    """Whether a layer's weights are ranked and count for the sparsity: its path does not match `dense_layers`."""
     return not (dense_layers and re.search(dense_layers, layer_path))
 
 

@@ -9,11 +9,11 @@ from tost_tf.errors import TostError
 
 
 def one_hot(labels: tf.Tensor | np.ndarray, classes: int) -> tf.Tensor | np.ndarray:
-    """Labels as [examples, classes]: those that are so already as they are, integers as one-hot float32.
+    """Labels as [examples, classes]: integers become one-hot float32, labels of this shape are returned unchanged.
 
     Args:
       labels: [examples, classes], or integers in [0, classes) of shape [examples] or [examples, 1].
-      classes: how many there are.
+      classes: the number of classes.
 
     Raises:
       TostError: labels of another shape, or numbers out of range.

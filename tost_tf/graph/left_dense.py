@@ -1,4 +1,4 @@
-"""Which kernels of a model keep all their weights, and how much of it they are."""
+"""Which kernels of a model keep all their weights, and their fraction of all weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.graph.kernels import is_ranked, prunable_weights, walk
 
-# Weights with two axes or more that are no kernels.
+# Weights with at least two axes that are not kernels.
 NO_KERNELS = ("bias", "gamma", "beta", "alpha")
 MOST_SHOWN = 4
 
@@ -19,10 +19,10 @@ class LeftDense:
     """The kernels that no mask prunes.
 
     Attributes:
-      sizes: their weights, by path, of those no mask reaches and of those left dense as asked for.
-      unreachable: the paths of those no mask reaches: embeddings, depthwise kernels of separable convolutions, kernels
-        of layers that are unknown (see `registry.KERNEL_KINDS`).
-      total: weights of all kernels of the model.
+      sizes: path -> number of weights, of kernels no mask can reach and of those left dense on request.
+      unreachable: the paths of kernels no mask can reach: embeddings, depthwise kernels of separable convolutions, and
+        kernels of unknown layers (see `registry.KERNEL_KINDS`).
+      total: the number of weights of all kernels of the model.
     """
 
     sizes: Mapping[str, int]
@@ -31,15 +31,15 @@ class LeftDense:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Path -> the share of all kernels' weights."""
+        """Path -> its fraction of the weights of all kernels."""
         return {path: size / self.total for path, size in self.sizes.items()}
 
     def sparsity(self, pruned: int) -> float:
-        """The sparsity over all kernels, if so many of their weights are zero."""
+        """The sparsity over all kernels, if `pruned` of their weights are zero."""
         return pruned / self.total if self.total else 0.0
 
     def __str__(self) -> str:
-        """A sentence, "" where there is nothing to say."""
+        """A sentence, or "" if no kernel is left dense."""
         if not self.sizes:
             return ""
         largest = sorted(self.shares.items(), key=lambda item: -item[1])
@@ -50,9 +50,9 @@ class LeftDense:
 
 
 def left_dense(model: keras.Model, dense_layers: str = "") -> LeftDense:
-    """What stays dense of a functional or Sequential tf_keras model, whatever its masks are.
+    """The kernels of a functional or Sequential tf_keras model that stay dense, whatever its masks are.
 
-    A kernel is any weight with two axes or more but biases and the parameters of normalisations and activations.
+    A kernel is any weight with at least two axes, except biases and the parameters of normalisations and activations.
 
     Args:
       model: with or without pruning wrappers.
@@ -61,9 +61,9 @@ def left_dense(model: keras.Model, dense_layers: str = "") -> LeftDense:
     prunable = prunable_weights(model)
     known = {id(weight) for weight in prunable.values()}
     others = {path: weight for path, weight in _kernels(model) if id(weight) not in known}
-    asked = {path: w for path, w in prunable.items() if not is_ranked(path.rpartition("/")[0], dense_layers)}
-    sizes = {path: weight.shape.num_elements() for path, weight in (others | asked).items()}
-    ranked = sum(weight.shape.num_elements() for path, weight in prunable.items() if path not in asked)
+    chosen = {path: w for path, w in prunable.items() if not is_ranked(path.rpartition("/")[0], dense_layers)}
+    sizes = {path: weight.shape.num_elements() for path, weight in (others | chosen).items()}
+    ranked = sum(weight.shape.num_elements() for path, weight in prunable.items() if path not in chosen)
     return LeftDense(sizes, tuple(others), ranked + sum(sizes.values()))
 
 

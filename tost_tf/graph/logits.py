@@ -1,4 +1,4 @@
-"""What a classifier gives: logits, or the probabilities of a softmax at its end."""
+"""The outputs of a classifier: logits, or the probabilities of a softmax at its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tost_tf.graph.copy import unwrapped_layer
 
 
 def last_layer(model: keras.Model) -> keras.layers.Layer:
-    """The layer that gives the only output of a model, also at the end of a model nested in it."""
+    """The layer that computes the only output of a model; it may be in a nested model."""
     require_one_output(model)
     last = layer_of(model.output)
     while is_graph_model(last) and len(last.outputs) == 1:
@@ -19,27 +19,27 @@ def last_layer(model: keras.Model) -> keras.layers.Layer:
 
 
 def classes_of(model: keras.Model) -> int:
-    """How many classes a classifier (a `GhostModel` too) tells apart. Raises `TostError` if it has several outputs."""
+    """The number of classes of a classifier (also a `GhostModel`). Raises `TostError` if it has several outputs."""
     model = getattr(model, "plain", model)
     require_one_output(model)
     return model.output_shape[-1]
 
 
 def require_one_output(model: keras.Model) -> None:
-    """Raises `TostError`, saying what to do, unless a graph model gives one tensor, in no list or dictionary."""
+    """Raises `TostError`, with advice, unless a graph model returns one tensor, not in a list or dictionary."""
     if is_graph_model(model) and not tf.is_tensor(model.output):
         names = ", ".join(unwrapped_layer(layer).name for layer in output_layers(model))[:120]
         raise TostError(
-            f"the model {model.name!r} gives {len(model.outputs)} outputs ({names}) in a list or dictionary, where the "
-            "logits of one classifier are needed: take one of them, as by tf_keras.Model(model.input, model.outputs[0])"
+            f"the model {model.name!r} returns {len(model.outputs)} outputs ({names}) in a list or dictionary, but the "
+            "logits of one classifier are needed: use one of them, as in tf_keras.Model(model.input, model.outputs[0])"
         )
 
 
 def ends_in_softmax(model: keras.Model) -> bool:
-    """Whether a model (a `GhostModel` too) ends in a softmax, as layer, activation or operation.
+    """Whether a model (also a `GhostModel`) ends in a softmax, as layer, activation or operation.
 
     Raises:
-      TostError: it ends in something else that gives no logits.
+      TostError: it ends in another function that gives no logits.
     """
     model = getattr(model, "plain", model)
     if not is_graph_model(model) or len(model.outputs) != 1:
@@ -51,15 +51,15 @@ def ends_in_softmax(model: keras.Model) -> bool:
     if function is keras.activations.sigmoid or symbol.endswith(("softmax", "sigmoid")):
         raise TostError(
             f"the model {model.name!r} ends in {last.name!r}, which gives neither logits nor the probabilities of a "
-            "softmax: make it without that"
+            "softmax: build the model without it"
         )
     return False
 
 
 def to_logits(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from outputs of a model to the logits they stand for: of a softmax the logarithms of probabilities.
+    """A function from outputs of a model to logits; for a softmax these are the logarithms of the probabilities.
 
-    They differ from the numbers before the softmax by one number for each example, which no loss depends on.
+    They differ from the values before the softmax by one number for each example, on which no loss depends.
 
     Raises:
       TostError: as `ends_in_softmax`.

@@ -1,4 +1,4 @@
-"""Training mode without chance."""
+"""Training mode without randomness."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tost_tf.graph.replaced_calls import Call, calls_replaced
 
 @contextlib.contextmanager
 def noise_off(model: keras.Model) -> Iterator[None]:
-    """Until the block ends, a call of `model` in training mode drops nothing, adds no noise and augments no image.
+    """Inside the block, a call of `model` in training mode drops nothing, adds no noise and augments no images.
 
-    Layers that act otherwise in training are called as in inference, whatever they are asked for: dropout of any kind,
-    also that of recurrent and attention layers, noise, random augmentation. Layers with statistics of their own or in
-    layers they hold (variables that are not trained, as BatchNormalization has) are left alone: they use those of the
-    batch where they would in training. What is traced in the block stays so; nothing of the layers is changed.
+    Layers that are random in training are called in inference mode, whatever `training` says: dropout of any kind, also
+    in recurrent and attention layers, noise, random augmentation. Layers with statistics (variables that are not
+    trained, such as BatchNormalization's), also in layers they contain, are not changed: in training they use the
+    statistics of the batch. Functions traced inside the block stay without noise; layers themselves are not changed.
 
     Args:
-      model: nested models, a `GhostModel`'s views and layers inside layers are seen to as well.
+      model: nested models, the views of a `GhostModel` and layers inside layers are included.
     """
     layers = [part for part in model.submodules if isinstance(part, keras.layers.Layer) and not is_graph_model(part)]
     quiet = [layer for layer in layers if _asks_for_training(layer) and not _has_statistics(layer)]
-    # What a layer has traced before has the noise of its parts in it, and what it traces now would be without after.
+    # Functions that a layer traced before include the noise of its parts, and those it traces now would stay without.
     traced = [layer for layer in layers if layer not in quiet and hasattr(layer.call, "python_function")]
     with calls_replaced(quiet, _as_in_inference), calls_replaced(traced, _traced_anew):
         yield
@@ -35,7 +35,7 @@ def _asks_for_training(layer: keras.layers.Layer) -> bool:
 
 
 def _has_statistics(layer: keras.layers.Layer) -> bool:
-    # Not what a generator of random numbers holds, which is a whole number, nor weights that are frozen for a while.
+    # Not the state of a random generator, which is an integer, and not weights that are frozen for a while.
     return any(variable.dtype.is_floating and not variable.trainable for variable in layer.variables)
 
 

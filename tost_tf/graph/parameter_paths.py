@@ -1,4 +1,4 @@
-"""What the parameters of a model are called."""
+"""Names of the parameters of a model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tost_tf.graph.kernels import prunable_weights, walk
 
 
 def parameter_paths(model: keras.Model) -> dict[str, tf.Variable]:
-    """Path ("stage1_block1_bn1/gamma") -> variable, for every trainable weight, in the order of the layers.
+    """Path ("stage1_block1_bn1/gamma") -> variable, for all trainable weights, in the order of the layers.
 
-    A path is the names of the nested models, of the layer and of the weight with "/" between them, the same with and
-    without pruning wrappers; kernels have the paths they have in masks. Further weights of one path are numbered:
+    A path is the names of the nested models, the layer and the weight, joined by "/". It is the same with and without
+    pruning wrappers; kernels have the same paths as in masks. Further weights with the same path are numbered:
     "layer/weight #2".
 
     Args:
@@ -30,12 +30,12 @@ def parameter_paths(model: keras.Model) -> dict[str, tf.Variable]:
 
 def _named(model: keras.Model) -> Iterator[tuple[str, tf.Variable]]:
     for path, layer in walk(model):
-        own = unwrapped_layer(layer)
-        for variable in own.trainable_weights:
-            yield f"{path}/{_name_in(own, variable)}", variable
+        inner = unwrapped_layer(layer)
+        for variable in inner.trainable_weights:
+            yield f"{path}/{_name_in(inner, variable)}", variable
 
 
 def _name_in(layer: keras.layers.Layer, variable: tf.Variable) -> str:
-    """The variable's name, after those of the layers it is in, in a layer made of layers: "query/kernel"."""
+    """The variable's name within a layer, with the names of the parts it is in: "query/kernel"."""
     names = variable.name.removesuffix(":0").split("/")
     return "/".join(names[names.index(layer.name) + 1 :]) if layer.name in names[:-1] else names[-1]

@@ -1,6 +1,6 @@
-"""Layers known by their place in the network, where Keras has named them.
+"""Identifies layers that Keras has named by their place in the network.
 
-Keras counts layers that are given no name for the whole process: a network that is built twice has `conv2d` and
+Keras numbers layers without a given name over the whole process: if a network is built twice, it has `conv2d` and
 `conv2d_1` the first time, `conv2d_2` and `conv2d_3` the second. Their order is the same.
 """
 
@@ -14,16 +14,16 @@ from collections.abc import Iterable
 
 from tost_tf.compat import keras
 
-# What may stand before such a name, the name, and its number.
+# A possible prefix of such a name, the name, and its number.
 NAME = re.compile(r"(?P<before>(?:\d+ )?(?:fixed_mask_)?)(?P<name>.+?)(?:_(?P<number>\d+))?")
 
 
 def by_place(paths: Iterable[str]) -> dict[str, str]:
-    """Path -> the path it would have if its network were the first to be built in a process.
+    """Path -> the path it would have if its network were the first one built in the process.
 
     Args:
-      paths: of all weights of one kind of a network, names of layers with "/" between them and of a weight at the end.
-        Names that a user gave stay as they are, but for those that Keras could have given.
+      paths: of all weights of one kind in a network: names of layers and of the weight, joined by "/". Names given by a
+        user do not change, unless Keras could have given them.
     """
     paths = list(paths)
     numbers: dict[str, set[int]] = defaultdict(set)
@@ -43,7 +43,7 @@ def by_place(paths: Iterable[str]) -> dict[str, str]:
 
 
 def _parsed(part: str) -> tuple[str, str, int | None]:
-    """What stands before a name, the name, and its number; no number where Keras cannot have given it."""
+    """The prefix of a name, the name, and its number; the number is `None` if Keras cannot have given the name."""
     match = NAME.fullmatch(part)
     if match is None or match["name"] not in _keras_names():
         return "", part, None
@@ -58,6 +58,6 @@ def _keras_names() -> frozenset[str]:
 
 
 def _snake_case(name: str) -> str:
-    """As Keras makes names of layers from those of classes."""
+    """The name of a layer that Keras makes from the name of its class."""
     words = re.sub("(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()

@@ -1,6 +1,6 @@
-"""Mixed precision: layers that compute in 16 bits with weights of 32, by Keras's dtype policies.
+"""Mixed precision: layers that compute in 16 bits with weights in 32 bits, by Keras's dtype policies.
 
-The policy is set layer by layer in a copy of the model; Keras's global policy is never touched.
+The policy is set layer by layer in a copy of the model; Keras's global policy is never changed.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from tost_tf.graph.rebuild import rebuild
 def in_precision(model: keras.Model, precision: str) -> keras.Model:
     """A copy of a graph model, with the same weights, that computes in "float16" or "bfloat16".
 
-    Weights stay float32, and so do the logits: the last layer with weights, and what comes after it, computes in
-    float32. "none" gives `model` itself.
+    Weights and logits stay float32: the last layer with weights, and everything after it, computes in float32. For
+    "none", `model` itself is returned.
     """
     if precision == "none":
         return model
     last = {id(layer) for layer in _last_layers(model)}
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        # Operations (`tf.nn.relu(x)`) have no policy: they compute in what they are given.
+        # Operations (`tf.nn.relu(x)`) have no policy: they compute in the type of their inputs.
         keeps = isinstance(layer, keras.layers.InputLayer) or hasattr(layer, "symbol") or id(layer) in last
         return copy_layer(layer, None if keeps else f"mixed_{precision}")
 
@@ -35,7 +35,7 @@ def weight_precision(layer: keras.layers.Layer) -> str | None:
 
 
 def _last_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers the outputs come from, back to the last with weights on each way."""
+    """The layers that compute the outputs, back to the last layer with weights on each path."""
     makers = {key: node for node in graph_nodes(model) for key in node.flat_output_ids}
     waiting, found = [str(id(tensor)) for tensor in model.outputs], []
     while waiting:

@@ -1,4 +1,4 @@
-"""The one way in which a graph model is called again: for copies, ghosted views, flattened and smaller models."""
+"""Repeats the calls of a graph model: for copies, ghosted views, flattened and smaller models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Tensors = dict[str, "tf.Tensor"]
 
 
 class Replay:
-    """Makes the calls of a graph model again, in order, into a new model.
+    """Repeats the calls of a graph model, in order, to build a new model.
 
     A subclass says which layer stands in for which (`new_layer`) and how a call is made (`call`). A layer, or nested
     model, that is called several times has one stand-in, whichever models it is called in. Names of layers, inputs and
@@ -38,7 +38,7 @@ class Replay:
         self._stand_ins: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
 
     def new_layer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
-        """What stands in for a layer that is not a graph model; asked once for each layer."""
+        """The stand-in for a layer that is not a graph model; called once for each layer."""
         return layer
 
     def call(self, call: Call, tensors: Tensors) -> Any:
@@ -55,7 +55,7 @@ class Replay:
         return self.layer(call.layer)(*arguments, **keywords)
 
     def layer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
-        """What stands in for a layer or a nested model, one that is called at each step of a sequence included."""
+        """The stand-in for a layer or a nested model, also for a model that is called at each step of a sequence."""
         if id(layer) not in self._stand_ins:
             if is_graph_model(layer):
                 new = self.model(layer)
@@ -89,7 +89,7 @@ class Replay:
         return tf.nest.map_structure(same_input, model.input)
 
     def replay(self, model: keras.Model, inputs: list[tf.Tensor]) -> Tensors:
-        """Makes all calls of a model again on other inputs; gives the new tensors by the keys of the old ones."""
+        """Repeats all calls of a model on other inputs; returns the new tensors by the keys of the old ones."""
         tensors: Tensors = dict(zip(keys(model.inputs), inputs, strict=True))
         for call in calls(model):
             outputs = self.call(call, tensors)
@@ -148,7 +148,7 @@ class _Copy(Replay):
         return new
 
     def _add_calls(self, model: keras.Sequential, new: keras.Sequential) -> None:
-        """The calls that are not in the row of layers: losses and metrics added as tensors."""
+        """Repeats the calls that are not in the row of layers: losses and metrics added as tensors."""
         old_calls, new_calls = calls(model), calls(new)
         tensors: Tensors = dict(zip(keys(model.inputs), new.inputs, strict=True))
         for old, fresh in zip(old_calls, new_calls, strict=False):
@@ -159,7 +159,7 @@ class _Copy(Replay):
         include_calls(new, list(tensors.values()))
 
     def take_over_state(self) -> None:
-        """Gives every new layer the weights and the flag `trainable` of the old one."""
+        """Copies the weights and the flag `trainable` of each old layer to the new one."""
         for old, new in self._stand_ins.values():
             if graph_model_in(old) is None:
                 old, new = unwrapped_layer(old), unwrapped_layer(new)
@@ -169,7 +169,7 @@ class _Copy(Replay):
 
 
 def _of_one_type(call: Call, given: Tensors) -> Tensors:
-    """The tensors an operation is given, of the widest type where layers in another precision have made them differ."""
+    """The tensors of an operation, cast to the widest type if layers in another precision made their types differ."""
     floating = {key: tensor for key, tensor in given.items() if tensor.dtype.is_floating}
     before = {tensor.dtype for tensor in call.input_tensors if tensor.dtype.is_floating}
     if len(before) != 1 or len({tensor.dtype for tensor in floating.values()}) < 2:
@@ -179,7 +179,7 @@ def _of_one_type(call: Call, given: Tensors) -> Tensors:
 
 
 def _is_needless_cast(call: Call, given: Tensors) -> bool:
-    """Whether an operation is a cast that did something in the old model and would do nothing now: one of these."""
+    """Whether an operation is a cast that changed the type in the old model but would not now."""
     if call.layer.symbol != "cast":
         return False
     (before,), (after,), (now,) = call.input_tensors, call.output_tensors, given.values()
@@ -187,12 +187,11 @@ def _is_needless_cast(call: Call, given: Tensors) -> bool:
 
 
 def rebuild(model: keras.Model, new_layer: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model:
-    """A copy of a graph model, its layers made by `new_layer`, nested models copied likewise, with the same weights.
+    """A copy of a graph model with the same weights; `new_layer` makes its layers, also those of nested models.
 
     Args:
       model: a functional or Sequential tf_keras model.
-      new_layer: from a layer, one of the inputs included, to a fresh one; it may add a pruning wrapper or take one
-        away.
+      new_layer: takes a layer, which may be an input, and returns a new one; it may add or remove a pruning wrapper.
 
     Raises:
       TostError: `model` is of another kind, or has a loss that was added as a function.
@@ -205,7 +204,7 @@ def rebuild(model: keras.Model, new_layer: Callable[[keras.layers.Layer], keras.
 
 
 def same_input(tensor: tf.Tensor) -> tf.Tensor:
-    """A fresh input of a model, of the shape, type, kind (sparse, ragged) and name of another."""
+    """A new input of a model, with the shape, type, kind (sparse, ragged) and name of another."""
     return keras.layers.InputLayer.from_config(layer_of(tensor).get_config()).output
 
 

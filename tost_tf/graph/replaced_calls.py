@@ -1,4 +1,4 @@
-"""Layers whose calls go through something else for a while."""
+"""Replaces the calls of layers for a while."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Call = Callable[..., object]
 def calls_replaced(
     layers: Iterable[keras.layers.Layer], replace: Callable[[keras.layers.Layer, Call], Call]
 ) -> Iterator:
-    """Until the block ends, `layer.call` is `replace(layer, its own call)`, for each of the layers."""
+    """Inside the block, `layer.call` is `replace(layer, layer.call)`, for each of the layers."""
     with contextlib.ExitStack() as undo:
         for layer in layers:
             had_one = "call" in vars(layer)  # else it is the class's
             original = layer.call
-            # Not by Keras's own way, which looks into what it is given for weights.
+            # Not by a normal assignment: Keras would search the new value for weights.
             object.__setattr__(layer, "call", replace(layer, original))
             if had_one:
                 undo.callback(object.__setattr__, layer, "call", original)

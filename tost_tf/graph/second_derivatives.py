@@ -1,4 +1,4 @@
-"""Functions of a model that take a derivative of its derivative."""
+"""Functions that use second derivatives of a model."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from tost_tf.errors import TostError
 
 # Operations that call another graph.
 CALLS = ("PartitionedCall", "StatefulPartitionedCall", "If", "StatelessIf", "While", "StatelessWhile")
-# TensorFlow holds the largest value fixed in it, rightly: the result does not depend on that.
+# In it TensorFlow rightly treats the largest value as constant: the result does not depend on it.
 SAFE = "ReduceLogSumExp"
-# What TensorFlow puts before the names of operations and graphs that belong to a derivative, in which it is right.
+# Prefixes of TensorFlow's names of operations and graphs that belong to a derivative; there stop_gradient is right.
 DERIVATIVES = ("gradient_tape/", "gradients/", "__inference__jvp")
 
 
 def twice_differentiable(
     function: Callable[..., list[tf.Tensor]], model: keras.Model, variables: Sequence[tf.Variable]
 ) -> Callable[..., list[tf.Tensor]]:
-    """A `tf.function` of `function`, in which second derivatives of the model are those of what it computes.
+    """A `tf.function` of `function`, in which second derivatives of the model are right.
 
-    The variances of normalisations are computed so that this holds (`tost_tf.compat.exact_moments`).
+    For this, the variances of normalisations are computed differently (`tost_tf.compat.exact_moments`).
 
     Args:
       function: takes tensors; calls `model` and differentiates twice.
-      model: of the function, for the errors.
-      variables: what is differentiated by.
+      model: of the function, for error messages.
+      variables: the variables of differentiation.
 
     Raises:
-      TostError: by the result, when it is called: an operation of the model has no second derivative, or the model
-        holds gradients of `variables` back (`tf.stop_gradient`, as batch renormalisation does), so that it is wrong.
+      TostError: raised by the returned function: an operation of the model has no second derivative, or the model stops
+        gradients of `variables` (`tf.stop_gradient`, as in batch renormalisation), so second derivatives are wrong.
     """
     problems: list[str] = []
 
@@ -46,7 +46,7 @@ def twice_differentiable(
                 raise
         if not tf.executing_eagerly():
             problems.extend(
-                f"{model.name} holds gradients back (tf.stop_gradient) in {name}, which makes second derivatives wrong"
+                f"{model.name} stops gradients (tf.stop_gradient) in {name}, which makes second derivatives wrong"
                 for name in _held_back(variables)
             )
         return results
@@ -55,18 +55,18 @@ def twice_differentiable(
         try:
             results = traced(*arguments)
         except Exception:
-            # Raised here: TensorFlow would write the places in the code around it.
+            # Raised below, outside of tracing: TensorFlow would add places in the code to the message.
             if not problems:
                 raise
         if problems:
-            raise TostError(f"{problems[0]}: GraSP, the rescaled initialisation and the Hessian cannot be had for it")
+            raise TostError(f"{problems[0]}: GraSP, the rescaled initialisation and the Hessian cannot be computed")
         return results
 
     return call
 
 
 def _held_back(variables: Sequence[tf.Variable]) -> list[str]:
-    """The operations of the graph being traced that hold back gradients of what depends on the variables."""
+    """The operations of the graph being traced that stop gradients of values that depend on the variables."""
     graph = tf.compat.v1.get_default_graph()
     handles = {id(variable.handle) for variable in variables}
     reached = {inner.op for outer, inner in graph.captures if id(outer) in handles}

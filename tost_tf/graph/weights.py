@@ -17,22 +17,22 @@ from tost_tf.graph.places import by_place
 
 
 def named_weights(model: keras.Model) -> dict[str, tf.Variable]:
-    """The weights of `model`, in its order, by names that are theirs alone: "0003 stem_conv/kernel"."""
+    """The weights of `model`, in its order, by unique names: "0003 stem_conv/kernel"."""
     return {f"{index:04d} {weight.name.removesuffix(':0')}": weight for index, weight in enumerate(model.weights)}
 
 
 def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
-    """Writes every weight of `model`, BatchNormalization's statistics included, whole or not at all."""
+    """Writes all weights of `model`, including BatchNormalization's statistics, completely or not at all."""
     write_arrays(path, {name: weight.numpy() for name, weight in named_weights(model).items()})
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike, new_layers: str = "") -> None:
-    """Puts the weights `save_weights` wrote into a model of the same architecture.
+    """Loads the weights that `save_weights` wrote into a model of the same architecture.
 
     Args:
-      model: the layers in `new_layers` keep the weights they have.
+      model: the layers in `new_layers` keep their current weights.
       path: of the file.
-      new_layers: regular expression of the paths of layers that need not be in the file, or are others there.
+      new_layers: regular expression of the paths of layers that are missing in the file, or different there.
 
     Raises:
       TostError: there is no such file, it cannot be read, or it holds the weights of another model.
@@ -59,21 +59,21 @@ def are_saved_here(arrays: Mapping[str, np.ndarray]) -> bool:
 def set_named_weights(
     model: keras.Model, arrays: Mapping[str, np.ndarray], path: str | os.PathLike, new_layers: str = ""
 ) -> None:
-    """As `load_weights`, for what was read from `path`."""
+    """As `load_weights`, with the arrays that were read from `path`."""
     named = list(named_weights(model).items())
     layers = weight_layers(model)
     old = [pair for pair, layer in zip(named, layers, strict=True) if not _is_in(layer, new_layers)]
     new = {_bare(name) for name, _ in named} - {_bare(name) for name, _ in old}
-    taken = {name: array for name, array in arrays.items() if not _starts_anew(_bare(name), new, new_layers)}
-    # A new layer may have more or fewer weights, so that those behind it are counted otherwise.
+    taken = {name: array for name, array in arrays.items() if not _is_new(_bare(name), new, new_layers)}
+    # A new layer may have more or fewer weights, which changes the numbers of the weights after it.
     expected = [(_bare(name) if new_layers else name, tuple(weight.shape)) for name, weight in old]
     found = [(_bare(name) if new_layers else name, array.shape) for name, array in taken.items()]
     if found != expected and _placed(found) == _placed(expected):
-        # The same network built again, whose layers without names of their own Keras has counted on.
+        # The same network built again: Keras has given its unnamed layers other numbers.
         found = expected
     if found != expected:
         differing = [name for name, _ in dict.fromkeys((*expected, *found)) if _count(name, expected, found)]
-        anew = "" if new_layers else "; layers that shall start anew are named by new_layers"
+        anew = "" if new_layers else "; name layers that should be initialised with new_layers"
         raise TostError(
             f"the weights in {str(path)!r} are not those of {model.name}: {len(set(differing))} of them differ in name "
             f"or shape, the first is {differing[0] if differing else 'one in another place'}{anew}"
@@ -101,7 +101,7 @@ def _is_in(layer: str, new_layers: str) -> bool:
     return bool(new_layers and re.search(new_layers, layer))
 
 
-def _starts_anew(bare: str, new: set[str], new_layers: str) -> bool:
+def _is_new(bare: str, new: set[str], new_layers: str) -> bool:
     return bool(new_layers) and (bare in new or _is_in(bare.rpartition("/")[0], new_layers))
 
 
@@ -116,5 +116,5 @@ def _placed(shapes: list[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[
 
 
 def _count(name: str, expected: list, found: list) -> bool:
-    """Whether what has that name differs."""
+    """Whether the entries with this name differ."""
     return [pair for pair in expected if pair[0] == name] != [pair for pair in found if pair[0] == name]

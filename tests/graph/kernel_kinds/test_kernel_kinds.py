@@ -132,7 +132,7 @@ def test_models_at_each_step_get_ghosts():
         ("c2", "projection"),
         ("c2", "pswish"),
     ]
-    assert "left alone, as they are inside another layer: dense" in ghosted.describe()
+    assert "left alone, since they are inside another layer: dense" in ghosted.describe()
 
 
 def test_one_layer_can_be_left_dense():

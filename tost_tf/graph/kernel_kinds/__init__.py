@@ -1,1 +1,1 @@
-"""Where layers hold kernels that can be pruned: one file a kind of layer, each in `registry.KERNEL_KINDS`."""
+"""Where layers hold kernels that can be pruned: one file for each kind of layer, each in `registry.KERNEL_KINDS`."""

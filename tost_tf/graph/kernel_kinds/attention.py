@@ -1,4 +1,4 @@
-"""Attention with several heads: four layers with a kernel each, which exist once it knows the shapes of its tensors."""
+"""Multi-head attention: four layers with a kernel each, which are created when the shapes of its tensors are known."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ DEPTHWISE = KernelKind(
     (layers.DepthwiseConv1D, layers.DepthwiseConv2D), lambda layer: {"depthwise_kernel": ((-2,), (-2, -1))}
 )
 
-# The pointwise kernel alone, as in tensorflow-model-optimization: nearly all the weights are there.
+# Only the pointwise kernel, as in tensorflow-model-optimization: it has nearly all the weights.
 SEPARABLE = KernelKind(
     (layers.SeparableConv1D, layers.SeparableConv2D), lambda layer: {"pointwise_kernel": ((-2,), (-1,))}
 )

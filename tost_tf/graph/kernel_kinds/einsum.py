@@ -9,7 +9,7 @@ from tost_tf.graph.kernel_kinds.kind import Axes, KernelKind
 
 
 def _kernels(layer: keras.layers.EinsumDense) -> Mapping[str, Axes]:
-    """The axes of the outputs are those that the layer's output has, too."""
+    """The axes of the outputs are those that also occur in the layer's output."""
     operands, result = layer.equation.replace(" ", "").split("->")
     letters = operands.split(",")[1]
     places = {letter: index - len(letters) for index, letter in enumerate(letters)}

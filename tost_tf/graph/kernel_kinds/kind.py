@@ -1,4 +1,4 @@
-"""What a kind of layer says of its kernels."""
+"""The interface of a kind of layer: where its kernels are."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Kernel:
     """A kernel of a layer.
 
     Attributes:
-      name: in the layer: "kernel", "query/kernel", "forward/recurrent_kernel".
+      name: within the layer: "kernel", "query/kernel", "forward/recurrent_kernel".
       holder: the layer, or the layer in it, that has the kernel.
-      attribute: of the holder, in which it is.
-      axes: those along which the kernel's inputs lie and those of its outputs, counted from the end (-1 is the last).
+      attribute: the holder's attribute with the kernel.
+      axes: the axes of the kernel's inputs and those of its outputs, counted from the end (-1 is the last).
     """
 
     name: str
@@ -43,12 +43,12 @@ class KernelKind:
 
     Attributes:
       classes: the classes.
-      kernels: from a layer to attribute -> axes of the kernels it holds itself; also before it is built.
-      parts: from a layer to the layers in it that may hold kernels, by what they are called in the kernels' names, ""
-        for one that needs no name beside the layer's own. A part's own kind says where it holds them.
-      build: makes the weights of a layer from the shapes of the tensors it is called with, where its `build`, which is
-        told of the first one only, does not. To be called with the layer and shapes by the names of arguments.
-      make_parts: as `build`, for what has to be there before: the parts.
+      kernels: takes a layer, built or not; returns attribute -> axes, of the kernels that the layer holds itself.
+      parts: takes a layer; returns the layers in it that may hold kernels, by their names in the kernels' names ("" for
+        a part that needs no name). The kind of each part says where its kernels are.
+      build: creates the weights of a layer, if its `build` method cannot, since that gets only the shape of the first
+        argument. Takes the layer, and shapes by the names of arguments.
+      make_parts: takes the same arguments as `build`, and creates the parts before it.
     """
 
     classes: Sequence[type]

@@ -1,4 +1,4 @@
-"""Recurrent layers of any kind: what has kernels is the cell."""
+"""Recurrent layers of any kind: the cell has the kernels."""
 
 from __future__ import annotations
 

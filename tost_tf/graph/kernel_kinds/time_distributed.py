@@ -1,4 +1,4 @@
-"""A layer at each step of a sequence. (A model at each step is a model nested in the network: `graph.copy`.)"""
+"""A layer called at each step of a sequence. (A model called so counts as a nested model: `graph.copy`.)"""
 
 from __future__ import annotations
 
