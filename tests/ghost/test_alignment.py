@@ -37,7 +37,7 @@ def test_first_centre_by_hand(size, kernel_size, stride, dilation, padding, expe
     assert int(first_centre(tf.constant(size), kernel_size, stride, dilation, padding)) == expected
 
 
-def test_windows_hold_the_centres_and_tile_the_image_where_that_is_possible():
+def test_windows_contain_the_centres_and_tile_the_image_if_possible():
     assert first_window(1, 6, 2, 3) == 0  # TensorFlow's padding: [0, 1], [2, 3], [4, 5] hold 1, 3, 5
     assert first_window(0, 6, 2, 3) == 0  # PyTorch's: they hold 0, 2, 4
     assert first_window(1, 8, 2, 3) == 1  # the same behind a layer that pads: not the padding
@@ -154,7 +154,7 @@ def identity_skip(x: np.ndarray, outputs: int, **options) -> np.ndarray:
     return tost.GhostSkip("identity", **options)([x, block]).numpy() * (1 + 1e-5) ** 0.5
 
 
-def test_identity_skips_average_whole_windows():
+def test_identity_skips_average_complete_windows():
     x = GENERATOR.normal(size=(2, 6, 6, 3)).astype(np.float32)
     pairs = x.reshape(2, 3, 2, 3, 2, 3).mean((2, 4))
     np.testing.assert_allclose(identity_skip(x, 3, strides=2, kernel_size=3), pairs, atol=1e-6)

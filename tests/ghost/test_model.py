@@ -48,7 +48,7 @@ def test_skip_is_added_after_the_normalization_and_before_the_activation(small_m
 
 @pytest.mark.parametrize("neurons", ["pswish", "mish"])
 @pytest.mark.parametrize("skips", ["identity", "projection"])
-def test_faded_ghosts_compute_what_the_plain_view_does(small_model, small_images, neurons, skips):
+def test_faded_ghosts_compute_the_same_as_the_plain_view(small_model, small_images, neurons, skips):
     ghosted = tost.GhostModel(sparse_copy(small_model), neurons, skips, "he_normal")
     set_ghosts(ghosted, 1.0, 1.0)
     assert np.abs(ghosted.ghosted(small_images[0]) - ghosted.plain(small_images[0])).max() > 0.01
@@ -137,7 +137,7 @@ def test_nested_and_sequential_models_and_valid_convolutions():
     assert [layer.name for layer in tost.strip(ghosted).layers] == [layer.name for layer in model.layers]
 
 
-def test_activation_layers_that_are_no_relu_are_left_alone():
+def test_activation_layers_that_are_not_relu_are_left_alone():
     layers = keras.layers
     assert is_relu(layers.ReLU()) and is_relu(layers.ReLU(6.0)) and is_relu(layers.Activation("relu"))
     for layer in (
@@ -317,7 +317,7 @@ def test_activations_left_alone_are_named():
     kinds = {name: kind for name, kind in ghosted.left_alone.items() if "silu" not in name}
     assert kinds == {"leaky": "LeakyReLU", "fused": "tanh", "gelu": "gelu", "sloped": "ReLU"}
     assert list(ghosted.left_alone.values()).count("nn.silu") == 1 and len(ghosted.left_alone) == 5
-    assert "left alone, as they are not ReLU: leaky (LeakyReLU), gelu (gelu)" in ghosted.describe()
+    assert "left alone, since they are not ReLU: leaky (LeakyReLU), gelu (gelu)" in ghosted.describe()
     assert tost.GhostModel(keras.Model(image, image)).left_alone == {}
 
 

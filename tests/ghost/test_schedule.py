@@ -38,7 +38,7 @@ def test_every_step_has_its_values_and_the_view_changes_in_the_middle_of_fit(gho
     assert history.history["beta"] == [3.0, 7.0, math.inf]
 
 
-def test_fit_goes_on_where_it_was(ghosted, small_images):
+def test_fit_resumes_where_it_was(ghosted, small_images):
     recorder = Recorder()
     schedule = tost.GhostSchedule(end_epoch=4, steps_per_epoch=2, beta_end=9.0)
     ghosted.fit(*small_images, batch_size=10, epochs=4, initial_epoch=3, verbose=0, callbacks=[schedule, recorder])
@@ -88,7 +88,7 @@ def test_same_values_on_two_replicas(small_model, small_images, two_replicas):
     assert not model.ghosts_active and np.isfinite(model.predict(small_images[0], verbose=0)).all()
 
 
-def test_config_holds_all_arguments():
+def test_config_has_all_arguments():
     schedule = tost.GhostSchedule(5, 7, "cosine", 0.3, 11.0)
     assert tost.GhostSchedule(**schedule.get_config()).get_config() == schedule.get_config()
     assert schedule.get_config()["beta_end"] == 11.0

@@ -37,7 +37,7 @@ def test_identity_skip_leaves_out_channels_the_block_does_not_have():
     assert tost.GhostSkip("identity")([X, np.zeros((16, 6, 6, 2), np.float32)]).shape == (16, 6, 6, 2)
 
 
-def test_projection_starts_constant_and_every_channel_alike():
+def test_projection_starts_constant_and_the_same_for_every_channel():
     skip = tost.GhostSkip("projection", strides=2, alpha=0.7)
     result = skip([X, np.zeros((16, 3, 3, 5), np.float32)], training=True).numpy()
     kernel = skip.trainable_weights[0]
@@ -99,7 +99,7 @@ def test_unknown_kind_is_refused():
         tost.GhostSkip("identical")
 
 
-def test_by_hand_in_a_model_of_ones_own():
+def test_by_hand_in_a_model_of_the_user():
     image = keras.Input((6, 6, 3))
     block = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, padding="same")(image))
     x = tost.GhostActivation("pswish")(tost.GhostSkip("identity")([image, block]))

@@ -40,7 +40,7 @@ def eager(ghosted):
     return outputs, loss, tape.gradient(loss, ghosted.plain.trainable_variables)
 
 
-def test_a_step_of_the_users_own_goes_over_with_the_model(ghosted, step):
+def test_a_step_of_the_user_switches_with_the_model(ghosted, step):
     for change in (lambda: None, ghosted.remove_ghosts, ghosted.restore_ghosts):
         change()
         moving = [v for v in ghosted.plain.non_trainable_variables if "moving_mean" in v.name]
@@ -61,7 +61,7 @@ def test_a_step_of_the_users_own_goes_over_with_the_model(ghosted, step):
             assert all(not gradient.numpy().any() for ref, gradient in by_variable.items() if ref not in own)
 
 
-def test_what_keras_traces_holds_one_view_alone(ghosted, monkeypatch):
+def test_graphs_of_keras_have_only_one_view(ghosted, monkeypatch):
     monkeypatch.setattr(ghosted._switch, "call", None)
     ghosted.compile("sgd", "mse")
     ghosted.fit(IMAGES, np.zeros((4, 4)), verbose=0)
@@ -70,7 +70,7 @@ def test_what_keras_traces_holds_one_view_alone(ghosted, monkeypatch):
     np.testing.assert_allclose(ghosted.predict(IMAGES, verbose=0), ghosted.plain(IMAGES), atol=1e-5)
 
 
-def test_the_switch_is_no_weight_and_in_no_checkpoint(ghosted, tmp_path):
+def test_the_switch_is_not_a_weight_and_not_in_checkpoints(ghosted, tmp_path):
     names = [variable.name for variable in (*ghosted.variables, *ghosted.ghosted.variables)]
     assert not any("ghosts_active" in name for name in names)
     tf.train.Checkpoint(model=ghosted).write(str(tmp_path / "checkpoint"))

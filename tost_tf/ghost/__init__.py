@@ -1,5 +1,5 @@
-"""Ghosts: soft neurons and skip connections that are there while training starts and gone before it ends."""
+"""Ghosts: soft neurons and skip connections that exist in the first part of training and are then removed."""
 
 from __future__ import annotations
 
-NO_GHOST = "none"  # the kind of ghosts that are not there
+NO_GHOST = "none"  # the kind that means no ghosts

@@ -8,16 +8,16 @@ from tost_tf.registry import GHOST_NEURONS
 
 @keras.utils.register_keras_serializable("tost_tf")
 class GhostActivation(keras.layers.Layer):
-    """A soft neuron in place of ReLU, whose β a `GhostSchedule` raises until it is (nearly) ReLU.
+    """A soft neuron that replaces ReLU; a `GhostSchedule` raises its β until it is (nearly) ReLU.
 
     Args:
-      kind: "pswish", "mish" or a registered one.
-      beta: β at the start.
-      max_value: the cap of a capped ReLU such as ReLU6; `None` for no cap.
+      kind: "pswish", "mish" or a registered kind.
+      beta: the initial β.
+      max_value: the maximum of a capped ReLU such as ReLU6; `None` for no cap.
       **kwargs: as for any Keras layer.
 
     Raises:
-      TostError: no such kind.
+      TostError: there is no such kind.
     """
 
     def __init__(self, kind: str = "pswish", beta: float = 1.0, max_value: float | None = None, **kwargs):

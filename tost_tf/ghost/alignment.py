@@ -1,6 +1,6 @@
-"""Which pixels of its input a convolution looks at, so that what stands beside it can read the same ones.
+"""Which pixels of its input a convolution reads, so that its ghost skip can read the same ones.
 
-All along one dimension of the image. Sizes are numbers, or scalar integer tensors where only the run knows them.
+Everything is along one dimension of the image. Sizes are integers, or scalar integer tensors if not known statically.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ Length = int | tf.Tensor
 
 
 def first_centre(size: Length, kernel_size: int, stride: int, dilation: int, padding: str) -> Length:
-    """The pixel under the middle of the kernel for the first output; output i has it at i·stride pixels further on.
+    """The pixel under the centre of the kernel for the first output; for output i it is i·stride pixels further.
 
-    The middle is that of all pixels from the kernel's first tap to its last, the earlier one of the two in the middle
-    where their number is even. It is never outside the image. A causal kernel looks back only; its middle would be
-    outside at first, and the pixel of its last tap is taken.
+    The centre is the middle of all pixels from the kernel's first tap to its last; if their number is even, the earlier
+    of the two in the middle. It is never outside the image. For a causal kernel, which reads only earlier pixels, the
+    centre would be outside at first, so the pixel of its last tap is used.
 
     Args:
       size: of the input.
       kernel_size, stride, dilation: of the convolution, at least 1.
-      padding: "valid", "same" (as TensorFlow pads: what is odd in it goes to the end) or "causal".
+      padding: "valid", "same" (as TensorFlow pads: an odd pixel goes to the end) or "causal".
     """
     if padding == "causal":
         return 0
@@ -33,16 +33,16 @@ def first_centre(size: Length, kernel_size: int, stride: int, dilation: int, pad
 
 
 def first_window(centre: Length, size: Length, stride: int, outputs: Length) -> Length:
-    """Where windows as wide as the stride begin that hold the centres, one each.
+    """The start of the first of the windows that are as wide as the stride and hold one centre each.
 
-    The centre is in the middle of its window. Of an even stride it is one of the two pixels in the middle: the first,
-    unless the last window would then leave the image and does not with the second.
+    The centre is in the middle of its window. For an even stride it is the first of the two pixels in the middle, or
+    the second if the last window would otherwise leave the image.
 
     Args:
-      centre: the first, from `first_centre`.
+      centre: the first centre, from `first_centre`.
       size: of the input.
       stride: at least 1.
-      outputs: how many windows there are.
+      outputs: the number of windows.
     """
     first, second = centre - (stride - 1) // 2, centre - stride // 2
     return _larger(_smaller(first, _larger(size - outputs * stride, second)), 0)

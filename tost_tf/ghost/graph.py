@@ -1,4 +1,4 @@
-"""The second view of a model: the same layers called again, with ghosts put in."""
+"""The second view of a model: the same layers called again, with ghosts added."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.
 WEIGHTED = (*CONVOLUTIONS, keras.layers.Dense, keras.layers.EinsumDense)
 # Layers that are an activation and not a ReLU.
 OTHER_ACTIVATIONS = (keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU, keras.layers.ThresholdedReLU)
-# What is a ReLU, and its cap: functions, and the symbols of TensorFlow's operations in a graph.
+# Each ReLU with its cap: functions, and the symbols of TensorFlow's operations in a graph.
 RELUS = {keras.activations.relu: None, tf.nn.relu: None, tf.nn.relu6: 6.0, "nn.relu": None, "nn.relu6": 6.0}
 # Operations that are an activation and not a ReLU.
 OTHER_SYMBOLS = {f"nn.{name}" for name in ("elu", "gelu", "leaky_relu", "selu", "silu", "swish")} | {"math.tanh"}
@@ -37,7 +37,7 @@ NOT_OF_INTEREST = (keras.activations.linear, keras.activations.softmax, keras.ac
 
 @dataclasses.dataclass(frozen=True)
 class Ghost:
-    """What was put where: `kind` beside or in place of the layer `layer`, giving [batch, *shape]."""
+    """A ghost: its `kind`, the layer it belongs to, the shape of its output [batch, *shape], its extra parameters."""
 
     layer: str
     kind: str
@@ -47,14 +47,14 @@ class Ghost:
 
 @dataclasses.dataclass(frozen=True)
 class SkipPlace:
-    """A skip that is to be added: past which convolution, and the key of the tensor the convolution reads."""
+    """Where a skip is added: the convolution it bypasses, and the key of the tensor the convolution reads."""
 
     convolution: keras.layers.Layer
     source: str
 
 
 class BeforeActivation(keras.layers.Layer):
-    """A layer called without its own activation, and without the penalty on what the activation gives.
+    """A layer called without its activation, and without the penalty on the activation's output.
 
     It holds the layer itself, so the weights are the same.
     """
@@ -66,13 +66,13 @@ class BeforeActivation(keras.layers.Layer):
         clear_symbolic_losses(unwrapped_layer(layer))
 
     def call(self, inputs):
-        own = unwrapped_layer(self.layer)
-        activation, regularizer = own.activation, own.activity_regularizer
-        own.activation, own.activity_regularizer = keras.activations.linear, None
+        inner = unwrapped_layer(self.layer)
+        activation, regularizer = inner.activation, inner.activity_regularizer
+        inner.activation, inner.activity_regularizer = keras.activations.linear, None
         try:
             return self.layer(inputs)
         finally:
-            own.activation, own.activity_regularizer = activation, regularizer
+            inner.activation, inner.activity_regularizer = activation, regularizer
 
     def get_config(self):
         return super().get_config() | {"layer": keras.layers.serialize(self.layer)}
@@ -85,23 +85,23 @@ class BeforeActivation(keras.layers.Layer):
 class GhostGraph(Replay):
     """Builds the ghosted view of a functional or Sequential model.
 
-    Each ReLU becomes a `GhostActivation`. Each spatial convolution (kernel of at least 2) gets a `GhostSkip` from its
-    input to its output, after the BatchNormalization that follows it where it feeds nothing else; convolutions that
-    read the model's input (the stem) get none. A layer's own activation (`Conv2D(activation="relu")`) is split off in
-    this view, so that the skip comes before it and a ReLU becomes a ghost. Layers with weights are called again, never
-    copied, so the view trains the same weights.
+    Each ReLU becomes a `GhostActivation`. Each spatial convolution (kernel size at least 2) gets a `GhostSkip` from its
+    input to its output, or to the output of the following BatchNormalization if only that reads the convolution.
+    Convolutions that read the model's input (the stem) get none. An activation inside a layer
+    (`Conv2D(activation="relu")`) becomes a separate layer in this view: the skip is added before it, and a ReLU becomes
+    a ghost. Layers with weights are called again, never copied, so the view trains the same weights.
 
     Args:
       model: the plain view.
       neurons, skips: kinds of ghosts, or "none".
       skip_initializer: for projection skips.
-      beta: β at the start.
+      beta: the initial β.
 
     Attributes:
       view: the ghosted model, from the same inputs to outputs of the same shape.
-      ghosts: what was put in, in the order of the graph.
-      left_alone: name of a layer -> the activation it has, for activations that are not ReLU and stay as they are.
-      inside: names of layers in which there are layers with a ReLU, which stays as it is.
+      ghosts: in the order of the graph.
+      left_alone: layer name -> activation, for activations that are not ReLU and do not change.
+      inside: names of layers that contain layers with a ReLU, which does not change.
     """
 
     def __init__(self, model: keras.Model, neurons: str, skips: str, skip_initializer: str, beta: float):
@@ -110,7 +110,7 @@ class GhostGraph(Replay):
         self.ghosts: list[Ghost] = []
         self.left_alone: dict[str, str] = {}
         self.inside: list[str] = []
-        # By what they are and the id of the layer they stand beside.
+        # By their role and the id of the layer they belong to.
         self._ghost_layers: dict[tuple[str, int], keras.layers.Layer] = {}
         self._places = {} if skips == NO_GHOST else skip_places(model)
         self._plain = model
@@ -120,7 +120,7 @@ class GhostGraph(Replay):
         return f"{model.name}_ghosted" if model is self._plain else model.name
 
     def inputs(self, model: keras.Model) -> Any:
-        # Those of the plain view: what one layer gives in it can be compared with what another gives here.
+        # Those of the plain view, so that outputs of layers can be compared between the views.
         return model.input if model is self._plain else super().inputs(model)
 
     def call(self, call: Call, tensors: Tensors) -> Any:
@@ -143,7 +143,7 @@ class GhostGraph(Replay):
             self.inside.append(own.name)
 
     def _activate(self, layer: keras.layers.Layer, x: tf.Tensor, cap: float | None) -> tf.Tensor:
-        """The ghost in place of a ReLU layer, or of the ReLU in a layer."""
+        """Calls the ghost that replaces a ReLU layer, or the ReLU in a layer."""
         key, own = ("neuron", id(layer)), unwrapped_layer(layer)
         if key not in self._ghost_layers:
             self._ghost_layers[key] = GhostActivation(
@@ -161,7 +161,7 @@ class GhostGraph(Replay):
         return self.neurons != NO_GHOST and activation in RELUS
 
     def _split(self, layer: keras.layers.Layer, x: tf.Tensor, place: SkipPlace | None, tensors: Tensors) -> tf.Tensor:
-        """A layer with an activation of its own: what comes before it, the skip, and the activation or its ghost."""
+        """Splits a layer with an activation: calls the layer without it, adds the skip, calls activation or ghost."""
         own = unwrapped_layer(layer)
         key = ("before", id(layer))
         if key not in self._ghost_layers:
@@ -202,12 +202,12 @@ class GhostGraph(Replay):
 
 
 def skip_places(model: keras.Model) -> dict[str, SkipPlace]:
-    """Where ghost skips are added: the key of a tensor (of `model` or a model nested in it) -> what is added to it."""
+    """Key of a tensor (of `model` or a model nested in it) -> the skip that is added to it."""
     places: dict[str, SkipPlace] = {}
     seen: set[int] = set()
 
     def walk(network: keras.Model, past_weights: set[str]) -> None:
-        """`past_weights`: the inputs that are computed from a layer with weights."""
+        """`past_weights`: the inputs that are computed by layers with weights."""
         seen.add(id(network))
         network_calls = calls(network)
         readers = defaultdict(list)
@@ -233,7 +233,7 @@ def skip_places(model: keras.Model) -> dict[str, SkipPlace]:
 
 
 def _place(call: Call, convolution: keras.layers.Layer, readers: list[Call], model_outputs: list[str]) -> str:
-    """The tensor a skip is added to: what the convolution gives, or the BatchNormalization that alone reads it."""
+    """The tensor a skip is added to: the convolution's output, or that of a BatchNormalization that alone reads it."""
     output = call.outputs[0]
     normalised = len(readers) == 1 and isinstance(readers[0].layer, keras.layers.BatchNormalization)
     if normalised and output not in model_outputs and not has_activation(convolution):
@@ -242,7 +242,7 @@ def _place(call: Call, convolution: keras.layers.Layer, readers: list[Call], mod
 
 
 def is_spatial(layer: keras.layers.Layer) -> bool:
-    """Whether `layer` is a convolution that reads more than one place of its input."""
+    """Whether `layer` is a convolution that reads more than one position of its input."""
     return isinstance(layer, CONVOLUTIONS) and not isinstance(layer, TRANSPOSED) and max(layer.kernel_size) > 1
 
 
@@ -254,7 +254,7 @@ def is_relu(layer: keras.layers.Layer) -> bool:
 
 
 def _has_relu_inside(layer: keras.layers.Layer) -> bool:
-    """Whether there is a ReLU in a layer that is inside `layer`, which is no model."""
+    """Whether a layer inside `layer`, which is not a model, has a ReLU."""
     if graph_model_in(layer) is not None:
         return False
     parts = [part for part in layer.submodules if isinstance(part, keras.layers.Layer)]
@@ -267,7 +267,7 @@ def _as_function(layer: keras.layers.Layer) -> Callable | str | None:
 
 
 def other_activation(layer: keras.layers.Layer) -> str | None:
-    """The name of the activation `layer` is or has, if it is one that no ghost takes the place of."""
+    """The name of the activation that `layer` is or has, if no ghost replaces it."""
     if isinstance(layer, OTHER_ACTIVATIONS) or (isinstance(layer, keras.layers.ReLU) and not is_relu(layer)):
         return type(layer).__name__
     function = layer.activation if has_activation(layer) else _as_function(layer)
@@ -277,7 +277,7 @@ def other_activation(layer: keras.layers.Layer) -> str | None:
 
 
 def has_activation(layer: keras.layers.Layer) -> bool:
-    """Whether `layer` has weights and, behind them, an activation of its own."""
+    """Whether `layer` has weights and an activation after them."""
     return isinstance(layer, WEIGHTED) and layer.activation not in (None, keras.activations.linear)
 
 

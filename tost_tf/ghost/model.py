@@ -14,26 +14,26 @@ from tost_tf.registry import GHOST_NEURONS, GHOST_SKIPS
 
 
 class GhostModel(keras.Model):
-    """Trains a sparse model with ghosts first and without them later; both views share every layer of the model.
+    """Trains a sparse model first with ghosts and later without them; both views share all layers of the model.
 
-    It is compiled and fitted like any Keras model. While ghosts are active, `fit`, `evaluate` and `predict` go
-    through the ghosted view; after `remove_ghosts` (which a `GhostSchedule` calls) they go through the plain view,
-    at the plain view's cost. A `tf.function` of one's own that calls the model goes over too, whenever it was traced.
+    It is compiled and fitted like any Keras model. While ghosts are active, `fit`, `evaluate` and `predict` use the
+    ghosted view; after `remove_ghosts` (which a `GhostSchedule` calls) they use the plain view, at its cost. A user's
+    `tf.function` that calls the model switches too, whenever it was traced.
 
     Args:
       sparse: a functional or Sequential tf_keras model, usually made by `sparsify`.
       neurons: "pswish", "mish", a registered kind, or "none".
       skips: "projection", "identity", a registered kind, or "none".
-      skip_initializer: start of projection skips, "constant" (the authors') or "he_normal".
-      beta: β of the ghost neurons at the start.
+      skip_initializer: of projection skips, "constant" (the authors') or "he_normal".
+      beta: the initial β of ghost neurons.
 
     Attributes:
       plain: the plain view, `sparse` itself.
       ghosted: the ghosted view.
-      ghosts: what was put where, a list of `Ghost`.
-      left_alone: layer -> activation, for activations that are not ReLU and stay as they are.
+      ghosts: a list of `Ghost`.
+      left_alone: layer -> activation, for activations that are not ReLU and do not change.
 
-    Steps of the user's own (`train_step` of the class of `sparse`) are not taken over, which is logged.
+    If the class of `sparse` overrides `train_step` or similar methods, these are not used, and a warning is logged.
 
     Raises:
       TostError: `sparse` is a subclassed or Keras 3 model, or a kind is unknown.
@@ -56,9 +56,9 @@ class GhostModel(keras.Model):
         own = own_steps(sparse)
         if own:
             logging.warning(
-                "%s has a %s of its own, which is not used with ghosts: write it in a subclass of GhostModel",
+                "%s overrides %s, which is not used with ghosts: write it in a subclass of GhostModel",
                 type(sparse).__name__,
-                " and a ".join(own),
+                " and ".join(own),
             )
         graph = GhostGraph(sparse, neurons, skips, skip_initializer, beta)
         self.plain = sparse
@@ -89,11 +89,11 @@ class GhostModel(keras.Model):
         return self.ghosted if self._ghosts_active else self.plain
 
     def remove_ghosts(self) -> None:
-        """Goes over to the plain view, also in the middle of `fit`: from the next step on."""
+        """Switches to the plain view; in the middle of `fit`, from the next step on."""
         self._use_ghosts(False)
 
     def restore_ghosts(self) -> None:
-        """Goes back to the ghosted view."""
+        """Switches back to the ghosted view."""
         self._use_ghosts(bool(self._ghosts))
 
     def _use_ghosts(self, active: bool) -> None:
@@ -101,7 +101,7 @@ class GhostModel(keras.Model):
             return
         self._ghosts_active = active
         self._switch.set(active)
-        # Keras keeps the traced steps of the other view: make it trace again where it has traced.
+        # Keras keeps the traced steps of the other view: make it trace again what it has traced.
         if self.train_function is not None:
             self.make_train_function(force=True)
         if self.test_function is not None:
@@ -129,7 +129,7 @@ class GhostModel(keras.Model):
     def _train_step(self, data):
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return super().train_step(data)
-        # Keras's step, with a loss that is right where a batch cannot be split evenly.
+        # Keras's step, with a loss that is also right if a batch cannot be split evenly.
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             outputs = self(images, training=True)
@@ -138,7 +138,7 @@ class GhostModel(keras.Model):
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         return self.compute_metrics(images, labels, outputs, weights)
 
-    # Only what the view in use computes with: a weight without a gradient would be warned about at every step.
+    # Only the weights of the view in use: Keras would warn at every step about weights without a gradient.
     @property
     def trainable_weights(self) -> list[tf.Variable]:
         return self.view.trainable_weights
@@ -161,9 +161,9 @@ class GhostModel(keras.Model):
         return children | ({"ghosts_active": self._switch.variable} if save_type == "savedmodel" else {})
 
     def describe(self) -> str:
-        """A table of the ghosts: which stands where, the shape it gives, and the parameters it adds; what is left out.
+        """A table of the ghosts: layer, kind, shape of the output, and extra parameters; and what was left alone.
 
-        Left out are activations that are no ReLU or are inside other layers, and kernels that no mask reaches.
+        These are activations that are not ReLU or are inside other layers, and kernels that no mask can reach.
         """
         lines = [f"{'layer':40} {'ghost':12} {'shape':20} {'parameters':>10}"]
         for ghost in self._ghosts:
@@ -173,9 +173,9 @@ class GhostModel(keras.Model):
         lines.append(f"{f'{len(self._ghosts)} ghosts':74} {total:10,}")
         if self._left_alone:
             alone = ", ".join(f"{layer} ({activation})" for layer, activation in self._left_alone)
-            lines.append(f"left alone, as they are not ReLU: {alone}")
+            lines.append(f"left alone, since they are not ReLU: {alone}")
         if self._inside:
-            lines.append(f"left alone, as they are inside another layer: {', '.join(self._inside)}")
+            lines.append(f"left alone, since they are inside another layer: {', '.join(self._inside)}")
         left = str(left_dense(self.plain))
         if left:
             lines.append(left)

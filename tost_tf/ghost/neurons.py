@@ -11,9 +11,9 @@ from tost_tf.compat import tf
 def pswish(x: tf.Tensor, beta: tf.Tensor | tf.Variable | float) -> tf.Tensor:
     """Parametric Swish, x·sigmoid(βx): Swish at β = 1, ReLU for β → ∞ (ToST, Section 2.2).
 
-    Keeps only `x` for the backward pass, which is four element-wise operations beside the sigmoid; no product overflows
-    to NaN in float16 however large |x| and β are. β may be a variable, and trained: a graph leaves out what its
-    derivative takes where nobody asks for it.
+    Stores only `x` for the backward pass, which needs four element-wise operations besides the sigmoid. No product
+    becomes NaN in float16, however large |x| and β are. β may be a trained variable; if its derivative is not used, a
+    graph does not compute it.
     """
 
     @tf.custom_gradient
@@ -32,7 +32,7 @@ def pswish(x: tf.Tensor, beta: tf.Tensor | tf.Variable | float) -> tf.Tensor:
 def mish(x: tf.Tensor, beta: tf.Tensor | tf.Variable | float) -> tf.Tensor:
     """Parametric Mish, x·tanh(softplus(βx)): Mish at β = 1, ReLU for β → ∞.
 
-    The paper names Mish (Misra 2019) as the other soft neuron but gives no parameter that removes it; β is put where
-    PSwish has it.
+    The paper names Mish (Misra 2019) as the other soft neuron, but gives no parameter that removes it; β is used as in
+    PSwish.
     """
     return x * tf.tanh(tf.math.softplus(tf.convert_to_tensor(beta, x.dtype) * x))

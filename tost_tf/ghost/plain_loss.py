@@ -1,4 +1,4 @@
-"""How good the plain view of a network is while its ghosts are still there."""
+"""The loss of the plain view of a network while it still has ghosts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tost_tf.graph.rebuild import rebuild
 
 
 class PlainLoss:
-    """The cross-entropy of a `GhostModel`'s plain view on one batch, which it is not trained on.
+    """The cross-entropy of a `GhostModel`'s plain view on one batch of held-out images.
 
-    BatchNormalization uses the statistics of the batch, as its moving ones belong to the view with ghosts; dropout and
-    noise are off. The model is not changed: a copy computes the loss.
+    BatchNormalization uses the statistics of the batch, since its moving statistics belong to the view with ghosts;
+    dropout and noise are off. The model is not changed: a copy computes the loss.
 
     Args:
-      plain: the plain view, which gives logits.
-      images: as the network takes them.
+      plain: the plain view, whose outputs are logits.
+      images: preprocessed for the network.
       labels: one-hot, [batch, classes].
     """
 

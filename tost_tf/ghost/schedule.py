@@ -16,18 +16,18 @@ from tost_tf.steps import StepCallback
 class GhostSchedule(StepCallback):
     """Sets α (1 to 0) and β (`beta_start` to `beta_end`) before every step, and removes the ghosts at the end.
 
-    Works on every `GhostActivation` and `GhostSkip` in the model, also those put in by hand. Step s of the
-    T = `end_epoch` * `steps_per_epoch` steps of the ghost phase has progress s / T; before step T α is exactly 0 and β
-    exactly `beta_end`, and a `GhostModel` goes over to its plain view. The values depend on the number of the step
-    alone, so a resumed `fit(initial_epoch=...)` resumes where it was. `alpha` and `beta` of an epoch's last step are
-    added to the logs; without ghosts they are 0 and infinity, which is what a ReLU is.
+    Works on all `GhostActivation` and `GhostSkip` layers in the model, also those added by hand. Step s of the
+    T = `end_epoch` * `steps_per_epoch` steps of the ghost phase has progress s / T. Before step T, α becomes exactly 0
+    and β to exactly `beta_end`, and a `GhostModel` switches to its plain view. The values depend only on the number of
+    the step, so a resumed `fit(initial_epoch=...)` continues with the right values. `alpha` and `beta` of an epoch's
+    last step are added to the logs; without ghosts they are 0 and infinity, the values of a ReLU.
 
     Args:
-      end_epoch: the first epoch without ghosts, at least 1; -1 keeps them as they start, to the end.
+      end_epoch: the first epoch (from 0) without ghosts, at least 1; -1 keeps them in their initial state to the end.
       steps_per_epoch: steps in an epoch.
       schedule: "linear", "cosine", "exponential", "constant" or a registered one.
-      beta_start: β at the start.
-      beta_end: β when the ghosts go.
+      beta_start: the initial β.
+      beta_end: β when the ghosts are removed.
 
     Raises:
       TostError: a value is out of range, or there is no such schedule.
@@ -46,7 +46,7 @@ class GhostSchedule(StepCallback):
             raise TostError(f"end_epoch is {end_epoch}, it must be at least 1, or -1 to keep the ghosts")
         if steps_per_epoch < 1:
             raise TostError(f"steps_per_epoch is {steps_per_epoch}, it must be at least 1")
-        self.share_left = GHOST_SCHEDULES[schedule]
+        self.fraction_left = GHOST_SCHEDULES[schedule]
         self.end_epoch, self.schedule = end_epoch, schedule
         self.beta_start, self.beta_end = float(beta_start), float(beta_end)
         self._assign = self._assigned = None
@@ -65,8 +65,8 @@ class GhostSchedule(StepCallback):
             return 1.0, self.beta_start
         if progress == 1:
             return 0.0, self.beta_end
-        share = self.share_left(progress)
-        return share, self.beta_end + (self.beta_start - self.beta_end) * share
+        fraction = self.fraction_left(progress)
+        return fraction, self.beta_end + (self.beta_start - self.beta_end) * fraction
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)

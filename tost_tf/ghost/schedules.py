@@ -1,6 +1,6 @@
-"""How ghosts fade: from the progress p in [0, 1] of the ghost phase to the share of them that is left, 1 to 0.
+"""How ghosts fade: functions from the progress p in [0, 1] of the ghost phase to the remaining fraction, 1 to 0.
 
-α is that share; β goes from its start to its end as the share goes from 1 to 0.
+α is this fraction; β goes from its start to its end while the fraction goes from 1 to 0.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ def cosine(progress: float) -> float:
 
 
 def exponential(progress: float) -> float:
-    """(e^-5p - e^-5) / (1 - e^-5): fast first, and 0 at the end as the others."""
+    """(e^-5p - e^-5) / (1 - e^-5): fast at first, and 0 at the end like the others."""
     last = math.exp(-STEEPNESS)
     return (math.exp(-STEEPNESS * progress) - last) / (1 - last)
 
 
 def constant(progress: float) -> float:
-    """1 to the end: the ghosts are removed abruptly."""
+    """1 until the end: the ghosts are removed abruptly."""
     return 1.0 if progress < 1 else 0.0

@@ -1,4 +1,4 @@
-"""What each device's part of a batch counts for."""
+"""The weight of each device's part of a batch in the loss."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from tost_tf.compat import tf
 
 
 def share_of_batch(examples: tf.Tensor) -> tf.Tensor:
-    """How many times an equal share of the batch this replica has: its examples · replicas / all examples.
+    """The size of this replica's part relative to an equal part: its examples · replicas / all examples.
 
-    Keras takes the mean loss of each replica and then the mean over replicas, which is that of the batch only where
-    all replicas have as many examples. Times this factor it is the batch's for the last, smaller batch too.
-    To be called in the replicas' context, where it costs the sum of one number over them.
+    Keras averages the loss over the examples of each replica and then over replicas. That is the mean over the batch
+    only if all replicas have equally many examples. Multiplied by this factor it is right for any batch, also the last,
+    smaller one. Must be called in replica context, where it costs the sum of one number over replicas.
 
     Args:
-      examples: images this replica has, a whole number.
+      examples: the number of examples of this replica, an integer.
     """
     context = tf.distribute.get_replica_context()
     here = tf.cast(examples, tf.float32)

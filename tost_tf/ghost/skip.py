@@ -15,12 +15,12 @@ POOLINGS = tuple(getattr(keras.layers, f"{kind}Pooling{n}D") for kind in ("Avera
 class GhostSkip(keras.layers.Layer):
     """Adds α times the (matched) input of a convolution block to the block's output.
 
-    Called on `[block_input, block_output]`, both [batch, height, width, channels] (or one, or three dimensions between
-    batch and channels; or the channels first); gives the shape of `block_output`.
+    It is called on `[block_input, block_output]`, both [batch, height, width, channels] (or with one or three
+    dimensions between batch and channels, or channels first), and returns the shape of `block_output`.
     A `GhostSchedule` lowers α from 1 to 0.
 
-    The skip reads the block's input where the centre of the convolution's kernel is, whatever its strides and padding;
-    poolings have windows that hold the centre (`tost_tf.ghost.alignment` says which pixels that are).
+    The skip reads the block's input at the centre of the convolution's kernel, for any strides and padding; the windows
+    of poolings contain the centre (see `tost_tf.ghost.alignment`).
 
     Args:
       kind: "projection", "identity" or a registered one.
@@ -28,12 +28,12 @@ class GhostSkip(keras.layers.Layer):
         each.
       padding: that of the block's convolution, "same", "valid" or "causal".
       kernel_initializer: "constant" or "he_normal", for kinds with a kernel.
-      alpha: α at the start.
+      alpha: the initial α.
       data_format: "channels_last" or "channels_first", of both inputs.
       **kwargs: as for any Keras layer.
 
     Raises:
-      TostError: no such kind.
+      TostError: there is no such kind.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class GhostSkip(keras.layers.Layer):
         return None if mask is None else mask[1]
 
     def _aligned(self, block_input: tf.Tensor, block_output: tf.Tensor) -> tf.Tensor:
-        """The part of the input that the branch reads, and nothing else for the normalisation to see."""
+        """The part of the input that the branch reads, so that its normalisation sees only this part."""
         kernels, dilations = (_each(value, len(self._strides)) for value in (self.kernel_size, self.dilation_rate))
         sizes, outputs = _lengths(block_input), _lengths(block_output)
         parts = []
@@ -125,7 +125,7 @@ def _each(value: int | tuple[int, ...], dimensions: int) -> tuple[int, ...]:
 
 
 def _lengths(x: tf.Tensor) -> list[int | tf.Tensor]:
-    """Of the dimensions between batch and channels."""
+    """The sizes of the dimensions between batch and channels."""
     dynamic = tf.shape(x)
     return [dynamic[axis] if x.shape[axis] is None else x.shape[axis] for axis in range(1, len(x.shape) - 1)]
 

@@ -1,10 +1,10 @@
-"""The kinds of ghost skip: what the input of a convolution goes through before it is added to the output.
+"""The kinds of ghost skip: the layers applied to the input of a convolution before it is added to the output.
 
-A kind is a function `(channels, strides, kernel_initializer)` that gives the Keras layers to apply in turn;
-`channels` is the number the block gives, `strides` has one number for each dimension of the image (1, 2 or 3), whose
-channels come last. What they are given begins with the first pixel to read: a convolution of size 1 with the block's
-strides reads where the block's kernel has its centre, and pooling windows as wide as the strides hold those pixels.
-Where the layers give another number of channels, zero channels are added (or the last ones left out) by `GhostSkip`.
+A kind is a function `(channels, strides, kernel_initializer)` that returns the Keras layers to apply in order.
+`channels` is the number of output channels of the block, `strides` has one number for each dimension of the image (1, 2
+or 3), whose channels come last. The input of the layers starts at the first pixel to read: a convolution of size 1 with
+the block's strides reads the centres of the block's kernel, and pooling windows as wide as the strides contain them.
+If the layers return another number of channels, `GhostSkip` adds zero channels or leaves out the last ones.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from tost_tf.compat import keras
 from tost_tf.models.layers import BATCH_NORMALIZATION
 
 INITIALIZERS = {
-    # Of the authors' released code. BatchNormalization does not undo all of the smallness: the variance it divides by
-    # is below its ε of 1e-5 for narrow networks, so that such a skip starts small and grows by its large gradient.
+    # From the authors' released code. BatchNormalization does not fully undo the small scale: in narrow networks the
+    # variance is below its ε of 1e-5, so such a skip starts small and grows because of its large gradient.
     "constant": {"class_name": "Constant", "config": {"value": 1e-4}},
     "he_normal": {"class_name": "HeNormal", "config": {}},
 }
@@ -35,9 +35,9 @@ def projection(channels: int, strides: tuple[int, ...], kernel_initializer: str)
 
 
 def identity(channels: int, strides: tuple[int, ...], kernel_initializer: str) -> list[keras.layers.Layer]:
-    """No learned projection: average pooling as wide as the strides where there are any, then normalisation by channel.
+    """No learned projection: average pooling as wide as the strides (if above 1), then normalisation by channel.
 
-    Without the normalisation the residual stream would double at every convolution, and training diverge.
+    Without the normalisation the residual stream would double at every convolution, and training would diverge.
     """
     del channels, kernel_initializer
     pooling = [POOLINGS[len(strides)](strides, strides, padding="same")] if max(strides) > 1 else []

@@ -1,4 +1,4 @@
-"""Which view a graph goes through that somebody else has traced."""
+"""The view that is used in a graph traced by a user."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tost_tf.compat import keras, losses_of_calls, losses_of_weights, tf
 
 
 class Switch:
-    """The choice between two views of a model, as a part of graphs that are not made anew when the choice changes.
+    """The choice between two views of a model, as a part of graphs that are not traced again when the choice changes.
 
-    What `fit`, `evaluate` and `predict` trace is made anew, and has one view alone. A step of the user's own may have
-    been traced while ghosts were there; in it the choice is a variable, and only the view that is chosen computes.
+    The graphs of `fit`, `evaluate` and `predict` are traced again, and contain only one view. A user's step may have
+    been traced while there were ghosts; in it the choice is a variable, and only the chosen view computes.
 
     Args:
       ghosted: whether the ghosted view is chosen.
 
     Attributes:
-      variable: holds that.
+      variable: the choice, a boolean.
     """
 
     def __init__(self, ghosted: bool):
-        # Held by a plain object: neither a weight of the model nor a part of its checkpoints.
+        # In a plain object, so it is neither a weight of the model nor a part of its checkpoints.
         self.variable = tf.Variable(ghosted, trainable=False, dtype=tf.bool, name="ghosts_active")
         self._depth = 0
         self._losses: dict[int, list[tf.Tensor]] = {}
@@ -34,7 +34,7 @@ class Switch:
 
     @contextlib.contextmanager
     def not_needed(self) -> Iterator[None]:
-        """What is traced in the block is traced again when the choice changes."""
+        """For code whose traced graphs are traced again when the choice changes."""
         self._depth += 1
         try:
             yield
@@ -42,15 +42,15 @@ class Switch:
             self._depth -= 1
 
     def is_needed(self) -> bool:
-        """Whether a graph of somebody else's is being traced."""
+        """Whether a user's graph is being traced."""
         return not (self._depth or tf.executing_eagerly())
 
     def call(self, ghosted: keras.Model, plain: keras.Model, inputs: Any, training: Any) -> Any:
-        """The outputs of the view that is chosen when the graph runs."""
+        """The outputs of the view that is chosen at the time the graph runs."""
 
         def through(view: keras.Model) -> tuple[Any, tf.Tensor]:
             outputs = view(inputs, training=training)
-            # Tensors of a branch are not to be had outside of it: out with what layers added to the loss, too.
+            # Tensors of a branch cannot be used outside of it, so the branch also returns the losses that layers added.
             added = [tf.cast(loss, tf.float32) for loss in losses_of_calls(view)]
             return outputs, tf.add_n([tf.zeros(()), *added])
 
@@ -59,6 +59,6 @@ class Switch:
         return outputs
 
     def losses(self, view: keras.Model) -> list[tf.Tensor]:
-        """What is added to the loss of a view, of both views in a graph that went through `call`."""
+        """The losses added by a view, or by the chosen view in a graph that used `call`."""
         graph = None if tf.executing_eagerly() else id(tf.compat.v1.get_default_graph())
         return losses_of_weights(view) + self._losses[graph] if graph in self._losses else view.losses
