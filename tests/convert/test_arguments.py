@@ -91,7 +91,7 @@ def test_layers_in_layers_are_refused_by_both_names():
 
 
 @pytest.mark.parametrize("kind", ["RandomFlip", "SpatialDropout1D", "SpatialDropout2D", "Discretization"])
-def test_options_that_one_keras_lacks_are_left_out_where_they_do_nothing(kind):
+def test_options_that_one_keras_lacks_are_left_out_if_they_do_nothing(kind):
     arguments = {"SpatialDropout1D": (0.3,), "SpatialDropout2D": (0.3,), "Discretization": ([0.3, 0.7],)}
     shape = (6, 4) if kind == "SpatialDropout1D" else (6, 6, 2)
     x = keras.Input(shape)

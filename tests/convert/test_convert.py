@@ -106,7 +106,7 @@ def test_what_has_no_counterpart_is_named():
     legacy = keras.Input((6, 6, 3))
     with pytest.raises(TostError, match=r"the layer 'tf.math.cos.*' \(the operation math.cos\) has no .* Keras 3"):
         to_keras3(keras.Model(legacy, tf.cos(legacy)))
-    with pytest.raises(TostError, match=r"'bn' \(BatchNormalization\) has .*, which it cannot have in Keras 3"):
+    with pytest.raises(TostError, match=r"'bn' \(BatchNormalization\) has .*, which Keras 3 does not have"):
         bn = keras.layers.BatchNormalization(virtual_batch_size=2, name="bn")
         to_keras3(keras.Model(legacy, bn(legacy)))
 
@@ -130,7 +130,7 @@ def test_other_models_are_refused():
         to_keras3(K3.Sequential([K3.Input((3,)), K3.layers.Dense(2)]))
 
 
-def test_export_replaces_whole_files_only(tmp_path, small_model):
+def test_export_replaces_only_complete_files(tmp_path, small_model):
     with pytest.raises(TostError, match="must end with .keras"):
         tost.export.keras3(small_model, tmp_path / "model.h5")
     (tmp_path / "model.keras").write_text("an earlier file")
@@ -148,7 +148,7 @@ def gelu(x):
     return 3.0 * x
 
 
-def test_a_function_of_ones_own_is_not_taken_for_the_known_one():
+def test_a_function_of_the_user_is_not_taken_for_the_known_one():
     for library, convert in ((K3, tost.from_keras3), (keras, to_keras3)):
         image = library.Input((3,))
         model = library.Model(image, library.layers.Dense(2, activation=gelu, name="own")(image))
@@ -181,5 +181,5 @@ def test_activations_that_are_layers_in_tf_keras():
 def test_masks_and_ghosts_are_stripped_before_an_export(small_model):
     sparse = tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.5))
     for model in (sparse, tost.GhostModel(sparse)):
-        with pytest.raises(TostError, match="give it to `tost_tf.strip` first"):
+        with pytest.raises(TostError, match="call `tost_tf.strip` first"):
             to_keras3(model)

@@ -106,7 +106,7 @@ def test_and_the_same_again_when_they_are_exported(made, exported, name):
 
 
 @pytest.mark.parametrize("name", and_larger(ZOO, LARGER_ZOO))
-def test_sparse_networks_of_the_zoo_are_exported_and_come_back(exported, name):
+def test_sparse_networks_of_the_zoo_are_exported_and_loaded_again(exported, name):
     expected = np.load(exported / f"{name}_expected.npy")
     assert_close(np.load(exported / f"{name}.npy"), expected)
     plain = keras3().models.load_model(exported / f"{name}.keras")

@@ -153,10 +153,10 @@ def test_unknown_order_is_refused(scramble):
     image = keras.Input((4, 5, 3))
     out = layers.Dense(7, name="fc")(layers.Flatten()(scramble(layers.ReLU()(image))))
     model = keras.Model(image, out)
-    with pytest.raises(TostError, match="fc/kernel cannot be taken from PyTorch: behind .* it is not known") as error:
+    with pytest.raises(TostError, match="fc/kernel cannot be read from PyTorch: after .* is unknown") as error:
         masks_from_torch({"fc.weight": np.ones((7, 60))}, model)
     assert len(str(error.value)) < 500
-    with pytest.raises(TostError, match="fc cannot be taken from PyTorch"):
+    with pytest.raises(TostError, match="fc cannot be read from PyTorch"):
         load_torch_weights(model, {"fc.weight": numbers(7, 60), "fc.bias": numbers(7)})
 
 
@@ -177,12 +177,12 @@ def test_kernels_kept_in_another_way_are_refused():
     words = keras.Input((5, 3))
     memory = keras.Model(words, layers.GRU(4, name="memory")(words))
     masks = {"memory.weight_ih_l0": np.ones((12, 3)), "memory.weight_hh_l0": np.ones((12, 4))}
-    with pytest.raises(TostError, match="memory/.*: how the weights of a GRU are kept there is not known; leave"):
+    with pytest.raises(TostError, match="memory/.*: PyTorch's layout of the weights of a GRU is unknown; leave"):
         masks_from_torch(masks, memory)
     inside = keras.Sequential([layers.InputLayer((2, 2, 3)), layers.Flatten(), layers.Dense(4, name="fc")])
     images = keras.Input((5, 2, 2, 3))
     model = keras.Model(images, layers.TimeDistributed(inside, name="each")(images))
-    with pytest.raises(TostError, match="fc/kernel cannot be taken from PyTorch: it is part of another layer; leave"):
+    with pytest.raises(TostError, match="fc/kernel cannot be read from PyTorch: it is part of another layer; leave"):
         masks_from_torch({"fc.weight": np.ones((4, 12))}, model)
 
 
@@ -260,15 +260,15 @@ def test_what_does_not_match_is_refused_and_nothing_changed(state, change, messa
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
-def test_parameters_that_a_layer_does_without():
+def test_parameters_that_a_layer_does_not_have():
     image = keras.Input((4, 4, 2))
     x = layers.BatchNormalization(scale=False, epsilon=1e-5, name="bn")(image)
     model = keras.Model(image, layers.Conv2D(3, 3, use_bias=False, name="conv")(x))
     state = normalization("bn", 2) | {"bn.weight": np.ones(2), "conv.weight": numbers(3, 2, 3, 3)}
     load_torch_weights(model, state | {"conv.bias": np.zeros(3)})
-    with pytest.raises(TostError, match="conv has a bias in the file, and conv has none here"):
+    with pytest.raises(TostError, match="conv has a bias in the file, but conv has none here"):
         load_torch_weights(model, state | {"conv.bias": np.array([0, 0, 0.3])})
-    with pytest.raises(TostError, match="bn has a weight in the file, and bn has none here"):
+    with pytest.raises(TostError, match="bn has a weight in the file, but bn has none here"):
         load_torch_weights(model, state | {"bn.weight": np.array([1, 0.3])})
 
 
@@ -279,19 +279,19 @@ def test_layers_that_start_anew(state):
     lines = []
     load_torch_weights(model, state, new_layers="^fc$", say=lines.append)
     assert all(np.array_equal(a, b) for a, b in zip(fresh, model.get_layer("fc").get_weights(), strict=True))
-    assert np.array_equal(model.get_layer("conv").bias, state["module.conv.bias"]) and "fc is not taken over" in lines
+    assert np.array_equal(model.get_layer("conv").bias, state["module.conv.bias"]) and "fc is ignored" in lines
 
 
 def test_layer_of_another_kind_is_named():
     words = keras.Input((5, 3))
     model = keras.Model(words, layers.GRU(4, name="memory")(words))
-    with pytest.raises(TostError, match=r"the weights of memory \(GRU\) cannot be taken from PyTorch"):
+    with pytest.raises(TostError, match=r"the weights of memory \(GRU\) cannot be read from PyTorch"):
         load_torch_weights(model, {"memory.weight_ih_l0": numbers(12, 3)})
 
 
-def test_another_epsilon_is_told(caplog):
+def test_another_epsilon_is_reported(caplog):
     image = keras.Input((3,))
     model = keras.Model(image, layers.BatchNormalization(name="bn")(image))
     load_torch_weights(model, normalization("bn", 3))
-    assert "bn has epsilon=0.001, PyTorch's is 1e-05" in caplog.text
+    assert "bn has epsilon=0.001, but PyTorch's default is 1e-05" in caplog.text
     assert list(prunable_weights(model)) == []

@@ -1,4 +1,4 @@
-"""What a layer is called with, as the same layer of the other Keras takes it."""
+"""The arguments of a layer's call, in the form that the same layer of the other Keras takes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 
 def by_meaning(layer: Any, arguments: tuple | list, keywords: dict[str, Any]) -> tuple[list, dict[str, Any]]:
-    """The arguments of a call of `layer`, by position only as far as both Keras agree, which is the first.
+    """The arguments of a call of `layer`: the first by position, on which both Keras agree, the others by name.
 
-    MultiHeadAttention and recurrent layers have the rest in another order there. Arguments that are `None` are left
-    out. Recurrent layers of tf_keras are called with a list of their input and their initial states.
+    The order of the others differs for MultiHeadAttention and recurrent layers. Arguments that are `None` are left out.
+    Recurrent layers of tf_keras are called with a list of their input and initial states.
 
     Args:
-      layer: of the Keras that the call comes from.
+      layer: of the Keras from which the call comes.
       arguments, keywords: of the call.
     """
     names = [

@@ -18,10 +18,10 @@ from tost_tf.graph.copy import graph_model_in
 def from_keras3(model: Any) -> keras.Model:
     """A functional or Sequential Keras 3 model rebuilt in tf_keras: same layers, names, options, weights, outputs.
 
-    Only configs and weights are read, so that any backend of Keras 3 will do; nothing is run.
+    Only configs and weights are read, and nothing is run, so any backend of Keras 3 works.
 
     Args:
-      model: a Keras 3 model; nested models and layers that are called several times are kept as they are.
+      model: a Keras 3 model; nested models and layers that are called several times stay so.
 
     Raises:
       TostError: it is not such a model, or a layer or operation has no counterpart in tf_keras.
@@ -67,7 +67,7 @@ def _layer(layer: Any, keras_3: Any, direction: Direction) -> keras.layers.Layer
 
 def _copy_all(layers: list, new_layers: list) -> None:
     for layer, new_layer in zip(layers, new_layers, strict=True):
-        if graph_model_in(new_layer) is None:  # nested models have theirs already
+        if graph_model_in(new_layer) is None:  # nested models have their weights already
             copy_weights(layer, new_layer)
 
 
@@ -91,10 +91,10 @@ class _Rebuilt:
             if graph_model_in(layer) is None:
                 copy_weights(model.get_layer(name), layer)
         if not model.trainable:
-            self.model.trainable = False  # for all it holds; True would also unfreeze what is frozen inside
+            self.model.trainable = False  # for all its layers; True would also unfreeze frozen ones
 
     def _call(self, entry: dict, number: int, call: dict | None) -> bool:
-        """Makes one call of a layer, unless a tensor it needs is not there yet."""
+        """Repeats one call of a layer; returns `False` if a tensor it needs is still missing."""
         name = entry["name"]
         if call is None:
             config = entry["config"]
@@ -129,7 +129,7 @@ class _Rebuilt:
         return self.layers[name]
 
     def _filled(self, value: Any) -> Any:
-        """Arguments as they were, tensors in the place of their descriptions."""
+        """The arguments, with descriptions of tensors replaced by the tensors."""
         if isinstance(value, dict):
             if value.get("class_name") == "__keras_tensor__":
                 return self.tensors[tuple(value["config"]["keras_history"])]

@@ -1,4 +1,4 @@
-"""One layer of one Keras made again in the other."""
+"""Converts one layer from one Keras to the other."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from tost_tf.graph.copy import HELD
 
 # Options with another name, by class: tf_keras -> Keras 3.
 RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
-# Given to every layer, or of no meaning for what it computes.
+# Options that every layer has, or that do not change what it computes.
 GENERAL = {"name", "trainable", "dtype"}
-# Activations of the same name that are another function there (slope 0.2 in tf_keras, 1/6 in Keras 3).
+# Activations with the same name that are different functions (slope 0.2 in tf_keras, 1/6 in Keras 3).
 OTHER_FUNCTION = {"hard_sigmoid"}
-# Options of one Keras alone that change nothing of what a layer computes for given weights and random numbers.
+# Options of only one Keras that do not change what a layer computes for given weights and random numbers.
 INACTIVE = {"rng_type"}
-# Options that recurrent layers take without having them in their signatures.
+# Options that recurrent layers take although they are not in their signatures.
 UNSIGNED = {"zero_output_for_mask"}
 PARTS = ("initializer", "regularizer", "constraint")
 
 
 class Direction:
-    """From which Keras to which.
+    """The direction of a conversion.
 
     Args:
       source, target: the two Keras packages.
-      source_name, target_name: what they are called in error messages.
       to_keras3: whether `target` is Keras 3.
+
+    Attributes:
+      source_name, target_name: their names in error messages.
     """
 
     def __init__(self, source: ModuleType, target: ModuleType, to_keras3: bool):
@@ -41,7 +43,7 @@ class Direction:
 
     @property
     def _as_layers(self) -> dict[Any, Any]:
-        """Activations of Keras 3 that are layers, but no functions, in tf_keras."""
+        """Activations of Keras 3 that are layers, not functions, in tf_keras."""
         functions, layers = self.source.activations, self.target.layers
         return {
             functions.relu6: lambda name: layers.ReLU(6.0, name=name),
@@ -49,22 +51,22 @@ class Direction:
         }
 
     def no_counterpart(self, name: str, kind: str) -> TostError:
-        return TostError(f"the layer {name!r} ({kind}) has no counterpart in {self.target_name}: take it out or away")
+        return TostError(f"the layer {name!r} ({kind}) has no counterpart in {self.target_name}: remove or replace it")
 
     def not_called(self, name: str, kind: str, error: Exception) -> TostError:
-        """What to raise where the target cannot make a call that the source can."""
+        """The error for a call that the source can make but the target cannot."""
         return self.no_counterpart(name, f"{kind}, called so: {' '.join(str(error).split())[:200]}")
 
     def counterpart(self, layer: Any, model: Callable[[Any], Any] | None = None, name: str | None = None) -> Any:
-        """A fresh layer of the target with the name and options of `layer`, of the source.
+        """A new layer of the target with the name and options of `layer`, a layer of the source.
 
         Args:
-          layer: no model; it may hold one or other layers, as `TimeDistributed` and `Bidirectional` do.
-          model: makes the counterpart of a model that it holds.
-          name: another one.
+          layer: not a model; it may hold a model or other layers, as `TimeDistributed` and `Bidirectional` do.
+          model: converts a model that the layer holds.
+          name: another name for the new layer.
 
         Raises:
-          TostError: the target has no such layer, or not an option that `layer` has set.
+          TostError: the target has no such layer, or lacks an option that `layer` uses.
         """
         kind = type(layer).__name__
         if kind == "Activation" and not self.to_keras3 and layer.activation in self._as_layers:
@@ -97,7 +99,7 @@ class Direction:
             elif model is not None and isinstance(inner, self.source.Model):
                 held[option] = model(inner)
             else:
-                # Bidirectional puts these before the names of the layers that it is given.
+                # Bidirectional adds these prefixes to the names of its layers.
                 name = inner.name.removeprefix("forward_").removeprefix("backward_") if _has_two(layer) else inner.name
                 held[option] = self.counterpart(inner, model, name)
         return held
@@ -119,7 +121,7 @@ class Direction:
                     options[new_key] = value
             elif not _harmless(key, value) and value != defaults.get(key, value):
                 raise TostError(
-                    f"the layer {layer.name!r} ({kind}) has {key}={value!r}, which it cannot have in {self.target_name}"
+                    f"the layer {layer.name!r} ({kind}) has {key}={value!r}, which {self.target_name} does not have"
                 )
         return options
 
@@ -129,7 +131,7 @@ class Direction:
         if value == "silu" and not self.to_keras3 and getattr(layer, key, None) is self.source.activations.silu:
             return  # "swish" in tf_keras
         known = isinstance(value, str) and value not in OTHER_FUNCTION and hasattr(self.target.activations, value)
-        # A function of the user's own may have the name of a known one.
+        # A user's function may have the name of a known one.
         if not known or getattr(layer, key, None) not in (None, self.source.activations.get(value)):
             raise self.no_counterpart(layer.name, f"{type(layer).__name__} with {key} {value!r}")
 
@@ -143,10 +145,10 @@ class Direction:
         if not isinstance(value, dict):
             return value
         if part is None:
-            raise TostError(f"the option {key}={str(value)[:150]} of a layer cannot be given to {self.target_name}")
+            raise TostError(f"the option {key}={str(value)[:150]} of a layer cannot be converted to {self.target_name}")
         new_class = getattr(getattr(self.target, f"{part}s"), str(value.get("class_name")), None)
         if new_class is None:
-            # The weights come from the layer itself: what they were drawn from does not matter any more.
+            # The weights are copied from the layer, so their initialiser no longer matters.
             if part == "initializer":
                 return _DROPPED
             raise TostError(f"the {part} {value.get('class_name')!r} has no counterpart in {self.target_name}")
@@ -163,12 +165,12 @@ def _takes(kind: type, option: str) -> bool:
 
 
 def _has_two(layer: Any) -> bool:
-    """Whether a layer holds two others, for both directions."""
+    """Whether a layer holds two others, one for each direction."""
     return hasattr(layer, "backward_layer")
 
 
 def _harmless(key: str, value: Any) -> bool:
-    """Whether an option the other Keras does not have can be left out whatever its default is."""
+    """Whether an option that the other Keras does not have can be left out, whatever its default is."""
     return (
         value is None
         or key in INACTIVE
@@ -178,7 +180,7 @@ def _harmless(key: str, value: Any) -> bool:
 
 
 def copy_weights(layer: Any, new_layer: Any) -> None:
-    """Puts the weights of a layer into its counterpart, by name where names are the same, else in order.
+    """Copies the weights of a layer to its counterpart, by name if the names are the same, else in order.
 
     Raises:
       TostError: the counterpart has weights of other shapes.
@@ -195,7 +197,7 @@ def copy_weights(layer: Any, new_layer: Any) -> None:
         )
     new_layer.set_weights(arrays)
     if hasattr(new_layer, "finalize_state"):
-        new_layer.finalize_state()  # a Normalization computes with what it derives from its weights
+        new_layer.finalize_state()  # a Normalization layer computes with values derived from its weights
 
 
 def _last(name: str) -> str:
@@ -208,7 +210,7 @@ def _type_name(dtype: Any) -> str:
 
 
 def _signature(kind: type) -> dict[str, Any]:
-    """The options a class and its bases take, with their defaults."""
+    """The options of a class and its base classes, with their defaults."""
     options = {}
     for base in kind.__mro__:
         if base.__name__ in ("Layer", "Operation", "object"):
@@ -218,5 +220,5 @@ def _signature(kind: type) -> dict[str, Any]:
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 options.setdefault(parameter.name, parameter.default)
         if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
-            break  # nothing gets through to the bases
+            break  # nothing is passed on to the base classes
     return options

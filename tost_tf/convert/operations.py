@@ -1,4 +1,4 @@
-"""Operations that stand in a graph without a layer, such as `x * 2.0`, in both Keras."""
+"""Operations that are in a graph without a layer, such as `x * 2.0`, in both Keras."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _functional(model: keras.Model, direction: Direction) -> Any:
         if graph_model_in(layer) is None:
             copy_weights(layer, new_layer)
     if not model.trainable:
-        new.trainable = False  # for all it holds; True would also unfreeze what is frozen inside
+        new.trainable = False  # for all its layers; True would also unfreeze frozen ones
     return new
 
 
@@ -92,5 +92,5 @@ def _layer(layer: keras.layers.Layer, direction: Direction) -> Any:
 
 
 def _repacked(structure: Any, flat: list) -> Any:
-    """The tensors in the structure (one, a list, a dictionary) the model has."""
+    """The tensors in the structure of the model's inputs or outputs (one tensor, a list, a dictionary)."""
     return tf.nest.pack_sequence_as(structure, flat)

@@ -1,8 +1,8 @@
-"""Kernels in PyTorch's layouts, turned into those of Keras.
+"""Converts kernels from PyTorch's layouts to those of Keras.
 
-PyTorch keeps a convolution as [out, in, height, width] and a linear layer as [out, in]; TensorFlow as
-[height, width, in, out] and [in, out], and a depthwise convolution as [height, width, channels, multiplier]; in one and
-three dimensions likewise. Transposed convolutions are [in, out, height, width] there and [height, width, out, in] here.
+A convolution is [out, in, height, width] in PyTorch and [height, width, in, out] in Keras, a linear layer [out, in]
+and [in, out]. A depthwise convolution is [height, width, channels, multiplier] in Keras. A transposed convolution
+is [in, out, height, width] and [height, width, out, in]. In one and three dimensions it is the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DEPTHWISE = "depthwise_kernel"
 
 
 def kernel_kinds(modules: Mapping[str, TorchModule]) -> dict[str, Kind]:
-    """Module -> kind, with the shape its kernel has here, of the modules that have a kernel."""
+    """Module -> kind, with the shape of its kernel in Keras's layout, for the modules that have a kernel."""
     return {name: _kind_there(module.kernel) for name, module in modules.items() if module.has_kernel}
 
 
@@ -28,7 +28,7 @@ def kernel_kind(attribute: str, shape: tuple[int, ...]) -> Kind:
     """The kind of a kernel of this model: a depthwise one looks like PyTorch's [height, width, 1, out]."""
     if attribute == DEPTHWISE:
         return ("kernel", *shape[:-2], 1, shape[-2] * shape[-1])
-    if attribute == "embeddings":  # the same in both, and not told from a linear layer there
+    if attribute == "embeddings":  # the same layout in both; in the file it looks like a linear layer
         return ("kernel", *reversed(shape))
     return ("kernel", *shape)
 
@@ -43,7 +43,7 @@ def converted_kernel(
       array: in PyTorch's layout.
       path: of the weight here.
       shape: of the weight here.
-      order: in which PyTorch has what the layer reads; `None` for the same.
+      order: PyTorch's order of the layer's input features; `None` for the same order.
 
     Raises:
       TostError: the shapes do not fit.

@@ -1,4 +1,4 @@
-"""Masks made in PyTorch, in this project's layouts and under this model's names."""
+"""Masks from PyTorch, converted to this project's layouts and names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tost_tf.graph.kernels import is_ranked, prunable_weights
 from tost_tf.masks.masks import Masks
 
 Say = Callable[[str], None]
-# Of a layer in another one, which the graph does not show.
+# The order for a layer inside another one: the graph does not show it.
 INSIDE = Order("unknown", None, "it is part of another layer")
 
 
@@ -31,26 +31,26 @@ def masks_from_torch(
 ) -> Masks:
     """The masks of `model` from those of the same network in PyTorch, as `from_torch` reads them.
 
-    What a layer reads may be in another order there (behind a Flatten of images): masks are reordered likewise.
+    The input features of a layer may have another order there (after a Flatten of images); its mask is reordered too.
 
     Args:
-      arrays: as of `from_torch`.
+      arrays: as in `from_torch`.
       model: a functional or Sequential tf_keras model.
-      names: as of `from_torch`.
-      dense_layers: regular expression of the paths of layers that the file may leave out, and that stay dense then.
-      new_layers: regular expression of the paths of layers that are not taken from the file, and stay dense; of as many
-        modules in the file nothing is taken.
-      say: takes a line for each pair of names.
+      names: as in `from_torch`.
+      dense_layers: regular expression of the paths of layers that the file may omit; then they stay dense.
+      new_layers: regular expression of the paths of layers that are not read from the file, and stay dense; up to as
+        many modules in the file are ignored.
+      say: called with a line for each pair of names.
 
     Raises:
-      TostError: as `from_torch`, or the order of what a layer reads is not known.
+      TostError: as `from_torch`, or the order of a layer's input features is unknown.
     """
     shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
     old = {path: shape for path, shape in shapes.items() if is_ranked(path_of_layer(path), new_layers)}
     ranked = {path: shape for path, shape in old.items() if is_ranked(path_of_layer(path), dense_layers)}
     there = sum(module.has_kernel for module in modules_of(arrays).values())
-    asked = ranked if there < len(old) else old
-    masks = from_torch(arrays, asked, names, input_orders(model), len(shapes) - len(old), say)
+    wanted = ranked if there < len(old) else old
+    masks = from_torch(arrays, wanted, names, input_orders(model), len(shapes) - len(old), say)
     return Masks({path: masks.get(path, np.ones(shape)) for path, shape in shapes.items()})
 
 
@@ -64,21 +64,21 @@ def from_torch(
 ) -> Masks:
     """Masks of weights of these shapes from those of the same network in PyTorch.
 
-    The masks are the tensors named `..._mask`, where there are some; a layer of which the file has the weights and no
-    mask stays dense then. Else they are the weights' tensors themselves, if these are zeros and ones, or their zeros.
-    Which is which is found as `match` says.
+    If the file has tensors named `..._mask`, these are the masks; a layer with weights but without a mask stays dense.
+    Otherwise the weight tensors are the masks if they hold only zeros and ones; if not, their zeros are pruned.
+    `match` says how modules are matched with layers.
 
     Args:
       arrays: PyTorch name ("layer1.0.conv1.weight_mask") -> array in PyTorch's layout.
       shapes: weight path -> shape of this model's prunable weights, in the order of its layers.
-      names: PyTorch name -> weight path, for what names, order and shape do not decide.
-      orders: layer path -> the order in which PyTorch has what the layer reads; by default the same.
+      names: PyTorch name -> weight path, if names, order and shape are not enough.
+      orders: layer path -> PyTorch's order of the layer's input features; by default the same.
       spare: how many modules may be left over, of kinds that no layer here has.
-      say: takes a line for each pair of names.
+      say: called with a line for each pair of names.
 
     Raises:
-      TostError: a name in `names` is unknown, a shape does not fit, the match is ambiguous, or masks prune what cannot
-        be pruned here.
+      TostError: a name in `names` is unknown, a shape does not fit, the match is ambiguous, or masks prune parameters
+        that cannot be pruned here.
     """
     modules = modules_of(arrays)
     masks = _masks_there(modules)
@@ -134,16 +134,16 @@ def _given_pairs(
 
 
 def require_order(path: str, order: Order | None) -> None:
-    """Raises `TostError` where the order of what a layer reads in PyTorch is not known."""
+    """Raises `TostError` if PyTorch's order of a layer's input features is unknown."""
     if order is not None and not order.has_known_channels:
         raise TostError(
-            f"{path} cannot be taken from PyTorch: {order.reason or 'a reshape before it is not understood'}; leave "
-            "the layer out (by dense_layers or new_layers), or convert its weights yourself"
+            f"{path} cannot be read from PyTorch: {order.reason or 'a reshape before it is not understood'}; leave "
+            "the layer out (with dense_layers or new_layers), or convert its weights yourself"
         )
 
 
 def _masks_there(modules: Mapping[str, TorchModule]) -> dict[str, np.ndarray | None]:
-    """Module -> its mask in PyTorch's layout, `None` for one that was not pruned."""
+    """Module -> its mask in PyTorch's layout, `None` for a module that was not pruned."""
     kernels = {name: module for name, module in modules.items() if module.has_kernel}
     if any("weight_mask" in module.parts for module in modules.values()):
         _require_kernels_only(modules, ("weight_mask", "bias_mask"))
@@ -152,10 +152,10 @@ def _masks_there(modules: Mapping[str, TorchModule]) -> dict[str, np.ndarray | N
             for name, module in kernels.items()
         }
     values = {name: module.kernel for name, module in kernels.items()}
-    # Weights have both signs; a mask that holds something else than zeros and ones is refused as such.
+    # Weights have both signs; a mask with other values than zeros and ones is refused later.
     if any((array < 0).any() for array in values.values() if array.dtype.kind in "if"):
         if all(array.all() for array in values.values()):
-            raise TostError("no weight in the file is zero, and no mask is in it: there is nothing to make a mask of")
+            raise TostError("the file has neither masks nor weights that are zero: it defines no mask")
         return {name: array != 0 for name, array in values.items()}
     _require_kernels_only(modules, ("weight", "bias"))
     return values
@@ -169,6 +169,6 @@ def _require_kernels_only(modules: Mapping[str, TorchModule], parts: tuple[str, 
             if mask is not None and mask.ndim < 2 and not mask.all():
                 zeros = int((mask == 0).sum())
                 raise TostError(
-                    f"{module.names[part]} prunes {zeros} of {mask.size} parameters that are no kernel, and biases and "
-                    "normalisations always stay here: leave it out of the file if these shall stay"
+                    f"{module.names[part]} prunes {zeros} of {mask.size} parameters that are not in a kernel, but "
+                    "biases and normalisations are never pruned here: remove it from the file to keep them"
                 )

@@ -1,4 +1,4 @@
-"""Which module of a PyTorch state dict is which layer here."""
+"""Matches the modules of a PyTorch state dict with layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from tost_tf.convert.torch_state import natural, shown
 from tost_tf.errors import TostError
 
-# Words in names that mean the same, and words that say nothing of the place in the network.
+# Words in names with the same meaning, and words that say nothing about the place in the network.
 SYNONYMS = {
     "shortcut": ("downsample", "shortcut", "projection", "proj", "skip"),
     "dense": ("fc", "linear", "dense", "classifier", "head", "logits", "hidden"),
@@ -22,30 +22,30 @@ EMPTY_WORDS = {
     *("res", "conv", "convolution", "convolutional", "bn", "batchnorm", "batch", "norm", "normalization"),
     *("features", "feature", "module", "model", "net", "network", "backbone", "weight", "kernel"),
 }
-# Of a module: "kernel", or the class of a normalisation, and its shape here. Only those of the same can be the same.
+# Of a module: "kernel" or the class of a normalisation, and its shape here. A module fits only layers of its kind.
 Kind = tuple
 
 
 def match(
     theirs: Mapping[str, Kind], ours: Mapping[str, Kind], names: Mapping[str, str], spare: int = 0
 ) -> dict[str, str]:
-    """Pairs modules with layers: those in `names` as it says, those of the same name, the others by kind and order.
+    """Pairs modules with layers: first the pairs in `names`, then equal names, then the others by kind and order.
 
-    Of one kind, modules of a `Sequential` ("features.0", "features.3") are paired in order; others are if their names
-    differ by numbers only, and likewise in groups of names with the same words, where those of the two sides answer one
-    another ("downsample" is "shortcut").
+    Modules of one kind in a `Sequential` ("features.0", "features.3") are paired in order. Others are paired in order
+    if their names differ only in numbers. Names with different words form groups, which must correspond on both sides
+    ("downsample" is "shortcut").
 
     Args:
-      theirs: module -> kind (what must be the same, such as a shape).
+      theirs: module -> kind (what must be equal, such as a shape).
       ours: layer path -> kind, in the order of the layers.
-      names: module -> layer path, for what is not to be guessed.
+      names: module -> layer path, for pairs that should not be guessed.
       spare: how many modules may be left over, of kinds that no layer has.
 
     Returns:
       Layer path -> module, in the order of the layers.
 
     Raises:
-      TostError: there are more of one kind on one side, kinds contradict names, or orders contradict each other.
+      TostError: the sides have different numbers of one kind, kinds contradict names, or orders contradict each other.
     """
     pairs = _given(theirs, ours, names)
     pairs |= _same_names(_left(theirs, pairs.values()), _left(ours, pairs))
@@ -58,7 +58,7 @@ def match(
         kind = unequal[0]
         more = f" (and {len(unequal) - 1} more kinds)" if len(unequal) > 1 else ""
         only_fewer = all(len(left[kind]) < len(rest[kind]) for kind in unequal)
-        hint = "; layers that are not in the file are named by dense_layers or new_layers" if only_fewer else ""
+        hint = "; name layers that are not in the file with dense_layers or new_layers" if only_fewer else ""
         raise TostError(
             f"the file cannot be matched by name, shape and order, give a name_map: {_kind_text(kind)}: "
             f"{len(left[kind])} in the file ({shown(left[kind])}), {len(rest[kind])} in the model "
@@ -98,14 +98,14 @@ def _same_names(theirs: Mapping[str, Kind], ours: Mapping[str, Kind]) -> dict[st
         if theirs[same[0]] != kind:
             raise TostError(
                 f"{same[0]} in the file would have the {_kind_text(theirs[same[0]])} here, and the layer of that name, "
-                f"{path}, has the {_kind_text(kind)}: rename it, or say by a name_map what is what"
+                f"{path}, has the {_kind_text(kind)}: rename it, or give a name_map"
             )
         pairs[path] = same[0]
     return pairs
 
 
 def _in_order(theirs: Sequence[str], ours: Sequence[str], every: Mapping[str, Kind]) -> dict[str, str]:
-    """Pairs of one kind."""
+    """The pairs of one kind."""
     if len(theirs) == 1:
         return {ours[0]: theirs[0]}
     if len({_in_row(name) for name in theirs}) == 1 and _in_row(theirs[0]) is not None:
@@ -124,15 +124,15 @@ def _in_order(theirs: Sequence[str], ours: Sequence[str], every: Mapping[str, Ki
         has_order = len({_pattern(name) for name in names}) == 1 and list(paths) == sorted(paths, key=natural)
         if len(names) != len(paths) or not has_order:
             raise TostError(
-                f"which of {shown(theirs)} in the file is which of {shown(ours)} in the model cannot be told by name "
-                "or order, and they have the same shape: give a name_map"
+                f"{shown(theirs)} in the file cannot be matched with {shown(ours)} in the model by name or order, and "
+                "they have the same shape: give a name_map"
             )
         pairs |= dict(zip(paths, sorted(names, key=natural), strict=True))
     return pairs
 
 
 def _require_one_order(pairs: Mapping[str, str], ours: Sequence[str], theirs: Mapping[str, Kind]) -> None:
-    """That names which differ by numbers only are in the order of the network over all shapes together."""
+    """Requires that names that differ only in numbers have the order of the network, over all shapes."""
     by_name = {name: path for path, name in pairs.items()}
     groups = defaultdict(list)
     for name in by_name:
@@ -144,19 +144,19 @@ def _require_one_order(pairs: Mapping[str, str], ours: Sequence[str], theirs: Ma
             one_kind = _in_row(one) is not None or _words(first, ours) == _words(second, ours)
             if one_kind and ours.index(first) > ours.index(second):
                 raise TostError(
-                    f"by shape {one} would be {first} and {other} be {second}, and their order contradicts that: give "
-                    "a name_map"
+                    f"by shape {one} would be {first} and {other} would be {second}, but their order contradicts that: "
+                    "give a name_map"
                 )
 
 
 def _in_row(name: str) -> str | None:
-    """The one word before the numbers in a name of modules that are called one after the other ("features.3.0")."""
+    """The word before the numbers in a name of a module in a sequence of modules ("features.3.0")."""
     match = re.fullmatch(r"(?:(\w*?)\.)?\d+(?:\.\d+)*", name)
     return match and (match[1] or "")
 
 
 def _pattern(name: str) -> str:
-    """The name without what numbers it: digits, and letters that stand alone ("conv_a")."""
+    """The name with its numbering replaced by "#": digits, and single letters ("conv_a")."""
     return re.sub(r"(?<![a-z])[a-z](?![a-z])|\d+", "#", name.lower())
 
 
@@ -168,7 +168,7 @@ def _by_words(names: Sequence[str] | Mapping[str, str], every: Sequence[str] | M
 
 
 def _words(name: str, every: Sequence[str] | Mapping[str, Kind]) -> frozenset[str]:
-    """What the words in a name say of its place; "conv1" and "bn1" beside "layer1.0.conv1" are of the stem."""
+    """The words in a name that say its place; "conv1" and "bn1" belong to the stem if there is "layer1.0.conv1"."""
     words = {MEANING.get(word, word) for word in re.findall(r"[a-z]{2,}", name.lower())} - EMPTY_WORDS
     if not words and "." not in name and "/" not in name and any("." in other for other in every):
         words = {"stem"}

@@ -1,8 +1,8 @@
-"""In which order PyTorch has the features that a layer reads.
+"""PyTorch's order of the input features of a layer.
 
-PyTorch keeps images as [channels, height, width], TensorFlow as [height, width, channels]: what a layer reads behind a
-`Flatten` is the same numbers in another order, and its weights have to be reordered likewise. The order is followed
-through the graph; where it cannot be known, it is said which layer is the reason.
+Images are [channels, height, width] in PyTorch and [height, width, channels] in TensorFlow. So after a `Flatten`, a
+layer reads the same numbers in another order, and its weights must be reordered too. The order is followed through the
+graph; if it is unknown, the layer that causes this is named.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tost_tf.compat import is_graph_model, is_operation, keras, tf
 from tost_tf.graph.calls import calls, keys
 from tost_tf.graph.copy import unwrapped_layer
 
-# Layers that leave every number where it is, or move it within its channel.
+# Layers that move no number, or only within its channel.
 IN_PLACE = (
     *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU", "Softmax", "Dropout", "SpatialDropout1D"),
     *("SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "BatchNormalization"),
@@ -36,14 +36,14 @@ ARITHMETIC = ("__operators__.add", "math.add", "math.subtract", "math.multiply",
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """The order in which PyTorch has the features of a tensor.
+    """PyTorch's order of the features of a tensor.
 
     Attributes:
-      kind: "same"; "channels first", of a tensor whose channels come first there; "moved", of a flat one, as
-        `places` says; "either", where the channels are the same and what a flattening gives is not known; "expanded",
-        channels first with an axis of one more; or "unknown".
-      places: of a flat tensor "moved": the place in PyTorch of each feature here.
-      reason: of an unknown one: why, as the end of a sentence.
+      kind: "same"; "channels first" there; "moved", a flat tensor with the order `places`; "either": the channels are
+        the same, but the order after flattening is unknown; "expanded", channels first with one more axis of size one;
+        or "unknown".
+      places: for "moved", the index in PyTorch of each feature here.
+      reason: for "unknown", the reason, as the end of a sentence.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Order:
 
     @property
     def has_known_channels(self) -> bool:
-        """Whether a layer that reads the last axis has its weights in the order of PyTorch's, or in a known one."""
+        """Whether the order of the last axis is known, so that weights of a layer that reads it can be converted."""
         return self.kind not in ("unknown", "expanded")
 
 
@@ -66,10 +66,10 @@ EXPANDED = Order("expanded")
 
 
 def input_orders(model: keras.Model) -> dict[str, Order]:
-    """Layer path -> the order in which PyTorch has what the layer reads, for every layer of `model` with weights.
+    """Layer path -> PyTorch's order of the layer's input features, for all layers of `model` with weights.
 
     Args:
-      model: a functional or Sequential model; layers in nested ones have a path, as in masks.
+      model: a functional or Sequential model; layers in nested models have paths as in masks.
     """
     found: dict[str, Order] = {}
     _walk(model, [_of_input(tensor) for tensor in model.inputs], "", found)
@@ -92,7 +92,7 @@ def _walk(model: keras.Model, inputs: Sequence[Order], prefix: str, found: dict[
                 first = read[0] if read else SAME
                 name = type(layer).__name__
                 if _kind(layer) not in (*IN_PLACE, "Convolution", "Dense") and name != "Embedding":
-                    first = Order("unknown", None, f"how the weights of a {name} are kept there is not known")
+                    first = Order("unknown", None, f"PyTorch's layout of the weights of a {name} is unknown")
                 elif path in found and found[path] != first:
                     first = Order("unknown", None, "it is called twice, on inputs in different orders")
                 found[path] = first
@@ -103,7 +103,7 @@ def _walk(model: keras.Model, inputs: Sequence[Order], prefix: str, found: dict[
 
 
 def _of_input(tensor: tf.Tensor) -> Order:
-    """Of images PyTorch has the channels first; of a sequence that is the model's choice."""
+    """The order of a model's input: images are channels first in PyTorch, for sequences it depends on the model."""
     rank = len(tensor.shape) - 1
     if rank < 2:
         return SAME
@@ -111,7 +111,7 @@ def _of_input(tensor: tf.Tensor) -> Order:
 
 
 def _after(layer: keras.layers.Layer, read: Sequence[Order], into: Sequence[tuple], out: tuple) -> Order:
-    """The order of what a layer gives."""
+    """The order of the output of a layer."""
     kind = _kind(layer)
     if kind in IN_PLACE:
         return read[0]
@@ -200,7 +200,7 @@ def _reshaped(layer: keras.layers.Layer, read: Order, into: tuple, out: tuple) -
     if into == (*out, 1) and read.kind == "expanded":
         return CHANNELS_FIRST
     if out[-1] == into[-1] and read.kind != "expanded":
-        return EITHER  # positions in a row, channels as they are
+        return EITHER  # positions are joined, channels unchanged
     return _unknown(layer.name)
 
 
@@ -222,7 +222,7 @@ def _flattened(layer: keras.layers.Layer, read: Order, into: tuple) -> Order:
 
 
 def _places(shape: tuple[int, ...]) -> np.ndarray:
-    """The place, with channels first, of each number of a flattened tensor of `shape`, channels last."""
+    """The index with channels first of each number of a flattened tensor of `shape`, channels last."""
     first = np.arange(int(np.prod(shape))).reshape(shape[-1], *shape[:-1])
     return np.moveaxis(first, 0, -1).ravel()
 
@@ -232,9 +232,9 @@ def _without_ones(shape: tuple) -> tuple:
 
 
 def _unknown(name: str) -> Order:
-    return Order("unknown", None, f"behind {name} it is not known in which order its inputs are there")
+    return Order("unknown", None, f"after {name} PyTorch's order of its inputs is unknown")
 
 
 def reordered(kernel: np.ndarray, order: Order | None) -> np.ndarray:
-    """A kernel of [inputs, outputs], or numbers by feature, in the order in which they are read here."""
+    """A kernel [inputs, outputs], or numbers by feature, in the order of the input features here."""
     return kernel if order is None or order.places is None else kernel[order.places]

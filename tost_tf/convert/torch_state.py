@@ -1,7 +1,7 @@
-"""What a PyTorch state dict holds: arrays by name, gathered by the module they belong to.
+"""The content of a PyTorch state dict: arrays by name, grouped by module.
 
-`torch.nn.utils.prune` keeps a pruned parameter as `weight_orig` and its mask as `weight_mask`; `DataParallel` puts
-`module.` before every name, `torch.compile` `_orig_mod.`.
+`torch.nn.utils.prune` stores a pruned parameter as `weight_orig` and its mask as `weight_mask`. `DataParallel` adds the
+prefix `module.` to all names, `torch.compile` the prefix `_orig_mod.`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from tost_tf.errors import TostError
 
 WRAPPERS = ("module.", "_orig_mod.")
-# Attributes in which people keep the whole network: left out where every name has them.
+# Attributes that often hold the network: removed if all names begin with them.
 HOLDERS = ("model.", "net.", "network.", "state_dict.")
 PARTS = (
     *("weight", "weight_orig", "weight_mask", "mask", "bias", "bias_orig", "bias_mask"),
@@ -26,10 +26,10 @@ MOST_SHOWN = 3
 
 @dataclasses.dataclass(frozen=True)
 class TorchModule:
-    """What the file holds of one module.
+    """The arrays of one module in the file.
 
     Attributes:
-      name: of the module, without what wrappers put before it.
+      name: of the module, without prefixes of wrappers.
       parts: "weight", "bias", "running_mean", ... -> array; a mask is called "weight_mask".
       names: part -> the name in the file.
     """
@@ -40,7 +40,7 @@ class TorchModule:
 
     @property
     def kernel(self) -> np.ndarray | None:
-        """The weights, masked if there is a mask, or else the mask alone; `None` where it has neither."""
+        """The weights, masked if there is a mask; only the mask if there are no weights; `None` without both."""
         if "weight_orig" in self.parts:
             return self.parts["weight_orig"] * self.parts.get("weight_mask", 1)
         if "weight" in self.parts:
@@ -49,12 +49,12 @@ class TorchModule:
 
     @property
     def mask(self) -> np.ndarray | None:
-        """The mask of the weights, `None` where the file has none."""
+        """The mask of the weights, `None` if the file has none."""
         return self.parts.get("weight_mask")
 
     @property
     def kernel_name(self) -> str:
-        """The name in the file of the mask, or of the weights where there is none."""
+        """The name in the file of the mask, or of the weights if there is no mask."""
         return next(self.names[part] for part in ("weight_mask", "weight", "weight_orig") if part in self.names)
 
     @property
@@ -64,7 +64,7 @@ class TorchModule:
 
     @property
     def has_weights(self) -> bool:
-        """Whether it is a kernel of which the file holds more than a mask: numbers beside zeros and ones."""
+        """Whether the file has weights of its kernel, not only a mask: numbers other than zeros and ones."""
         values = self.parts.get("weight_orig", self.parts.get("weight"))
         return self.has_kernel and values is not None and bool(((values != 0) & (values != 1)).any())
 
@@ -79,7 +79,7 @@ def modules_of(arrays: Mapping[str, np.ndarray]) -> dict[str, TorchModule]:
     """The modules in a state dict by name, in the natural order of their names.
 
     Raises:
-      TostError: two names are the same but for what wrappers put before them.
+      TostError: two names differ only in prefixes of wrappers.
     """
     stripped = dict(zip(arrays, _without_wrappers(arrays), strict=True))
     modules: dict[str, TorchModule] = {}
@@ -90,13 +90,13 @@ def modules_of(arrays: Mapping[str, np.ndarray]) -> dict[str, TorchModule]:
         part = "weight_mask" if part == "mask" else part
         found = modules.setdefault(module, TorchModule(module))
         if part in found.parts:
-            raise TostError(f"{found.names[part]} and {full} are the same {part} of {module}: one must go")
+            raise TostError(f"{found.names[part]} and {full} are the same {part} of {module}: remove one")
         found.parts[part], found.names[part] = _as_numbers(arrays[full]), full
     return modules
 
 
 def module_name(name: str, modules: Mapping[str, TorchModule]) -> str | None:
-    """The module that a name in the file belongs to, with or without what wrappers put before it; `None` if none."""
+    """The module to which a name in the file belongs, with or without prefixes of wrappers; `None` if there is none."""
     for module in modules.values():
         if name == module.name or name in module.names.values():
             return module.name
@@ -105,12 +105,12 @@ def module_name(name: str, modules: Mapping[str, TorchModule]) -> str | None:
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:
-    """A key to sort names by, numbers in them compared as numbers."""
+    """A sort key of names that compares numbers in them as numbers."""
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
 
 
 def shown(names: Iterable[str]) -> str:
-    """The first few names with commas."""
+    """The first few names, separated by commas."""
     names = list(names)
     return ", ".join(names[:MOST_SHOWN]) + (", ..." if len(names) > MOST_SHOWN else "") if names else "none"
 
@@ -124,6 +124,6 @@ def _without_wrappers(names: Iterable[str]) -> list[str]:
 
 
 def _as_numbers(array: np.ndarray) -> np.ndarray:
-    """The array, of a type that NumPy itself counts as numbers: bfloat16 and the like become float32."""
-    is_own = array.dtype.kind in "buif" or array.dtype.names or array.dtype.type.__module__ == "numpy"
-    return array if is_own else array.astype(np.float32)
+    """The array with a numeric type of NumPy: bfloat16 and similar types become float32."""
+    is_numpys = array.dtype.kind in "buif" or array.dtype.names or array.dtype.type.__module__ == "numpy"
+    return array if is_numpys else array.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The weights of a network trained in PyTorch, put into the same network here."""
+"""Loads the weights of a network trained in PyTorch into the same network here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tost_tf.errors import NotFinite, TostError
 from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.graph.kernels import walk
 
-# Class of a layer -> what each part of a PyTorch module is called here.
+# Class of a layer -> the name here of each part of a PyTorch module.
 NORMALIZATION = {"weight": "gamma", "bias": "beta"}
 STATISTICS = {"running_mean": "moving_mean", "running_var": "moving_variance"}
 PARTS = {
@@ -31,7 +31,7 @@ PARTS = {
     "BatchNormalization": NORMALIZATION | STATISTICS,
     "LayerNormalization": NORMALIZATION,
 }
-# What a parameter that a layer here does without would have to be.
+# The value that a parameter must have if the layer here does not have it.
 NEUTRAL = {"weight": 1, "bias": 0}
 PYTORCH_EPSILON = 1e-5  # of its normalisations, by default
 
@@ -45,21 +45,21 @@ def load_torch_weights(
     new_layers: str = "",
     say: Callable[[str], None] = logging.info,
 ) -> None:
-    """Puts the weights in a PyTorch state dict into `model`: kernels, biases and what normalisations have.
+    """Loads the weights in a PyTorch state dict into `model`: kernels, biases, and parameters of normalisations.
 
-    A parameter that `torch.nn.utils.prune` has masked is taken masked. Modules are matched with layers as `match` says.
-    All is checked before the first weight is changed.
+    Parameters with a mask of `torch.nn.utils.prune` are masked. `match` says how modules are matched with layers.
+    Everything is checked before the first weight is changed.
 
     Args:
       model: a functional or Sequential tf_keras model, the same network.
       arrays: PyTorch name ("layer1.0.conv1.weight") -> array in PyTorch's layout.
-      names: PyTorch name -> weight path, for what names, order and shape do not decide.
-      new_layers: regular expression of the paths of layers that keep the weights they have; of as many modules in the
-        file nothing is taken.
-      say: takes a line for each pair of names.
+      names: PyTorch name -> weight path, if names, order and shape are not enough.
+      new_layers: regular expression of the paths of layers that keep their current weights; up to as many modules in
+        the file are ignored.
+      say: called with a line for each pair of names.
 
     Raises:
-      TostError: the file lacks or has too much of something, a value is not finite, or a layer cannot be converted.
+      TostError: the file has too few or too many arrays, a value is not finite, or a layer cannot be converted.
     """
     modules = modules_of(arrays)
     every = {path: unwrapped_layer(layer) for path, layer in walk(model) if layer.weights}
@@ -72,18 +72,18 @@ def load_torch_weights(
         values += _values(modules[name], path, layers[path], orders.get(path, INSIDE))
         say(f"{name} -> {path}")
     for name in sorted(set(modules) - set(pairs.values())):
-        say(f"{name} is not taken over")
+        say(f"{name} is ignored")
     for variable, value in values:
         variable.assign(value)
-    _tell_of_epsilon(layers)
+    _warn_of_epsilon(layers)
 
 
 def _parts_of(path: str, layer: keras.layers.Layer) -> dict[str, str]:
     parts = PARTS.get(type(layer).__name__)
     if parts is None:
         raise TostError(
-            f"the weights of {path} ({type(layer).__name__}) cannot be taken from PyTorch: how they are kept there is "
-            f"known of {', '.join(PARTS)} only; name it by new_layers, so that it starts anew"
+            f"the weights of {path} ({type(layer).__name__}) cannot be read from PyTorch, only those of "
+            f"{', '.join(PARTS)}: name it with new_layers to initialise it"
         )
     return parts
 
@@ -128,7 +128,7 @@ def _values(
         array = {"weight": module.kernel, "bias": module.bias}.get(part, module.parts.get(part))
         if variable is None:
             if array is not None and np.any(array != NEUTRAL[part]):
-                raise TostError(f"{module.name} has a {part} in the file, and {path} has none here")
+                raise TostError(f"{module.name} has a {part} in the file, but {path} has none here")
             continue
         if array is None:
             raise TostError(f"{module.name} has no {part} in the file, which {path}/{attribute} needs")
@@ -145,12 +145,12 @@ def _values(
     return found
 
 
-def _tell_of_epsilon(layers: Layers) -> None:
+def _warn_of_epsilon(layers: Layers) -> None:
     epsilons = {path: getattr(layer, "epsilon", PYTORCH_EPSILON) for path, layer in layers.items()}
     others = [path for path, epsilon in epsilons.items() if not math.isclose(epsilon, PYTORCH_EPSILON, rel_tol=1e-3)]
     if others:
         logging.warning(
-            "%s has epsilon=%g, PyTorch's is %g unless it was set: weights from there give other logits then",
+            "%s has epsilon=%g, but PyTorch's default is %g: unless it was set there, logits will differ",
             shown(others),
             epsilons[others[0]],
             PYTORCH_EPSILON,
