@@ -1,9 +1,9 @@
-"""The one place that picks a Keras and reaches into the private parts of Keras, TensorFlow and tfmot.
+"""The only file that chooses a Keras and uses private parts of Keras, TensorFlow and tfmot.
 
-tensorflow-model-optimization 0.8.1 works on Keras 2 only (the package `tf_keras`) and looks at
-`TF_USE_LEGACY_KERAS` when TensorFlow first makes `tf.keras`. So the variable is set before TensorFlow is
-imported, and every other file of the project takes `tf` and `keras` from here. Both are imported when something of
-them is first asked for, so that options can be checked without waiting for TensorFlow.
+tensorflow-model-optimization 0.8.1 works only with Keras 2 (the package `tf_keras`) and reads `TF_USE_LEGACY_KERAS`
+when TensorFlow first creates `tf.keras`. So the variable is set before TensorFlow is imported, and all other files of
+the project take `tf` and `keras` from here. Both are imported at first use, so options can be checked without waiting
+for TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tost_tf.errors import TostError
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-# What TensorFlow notes about the machine when it is imported; set it to 0 to see that.
+# Hides TensorFlow's notes about the machine at import; set it to 0 to see them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 TFMOT = "tensorflow_model_optimization.python.core.sparsity.keras"
@@ -32,7 +32,7 @@ NOTE = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLo
 
 
 class LazyModule(types.ModuleType):
-    """A module that is imported when something of it is first asked for."""
+    """A module that is imported at the first use of one of its attributes."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_imported(self.__name__), name)
@@ -49,9 +49,9 @@ def _imported(name: str) -> types.ModuleType:
 
 @contextlib.contextmanager
 def _without_notes() -> Iterator[None]:
-    """As long as the block lasts, TensorFlow's notes about the machine are not printed; all else is, after it.
+    """Inside the block, TensorFlow's notes about the machine are not printed; other output is printed after it.
 
-    TensorFlow writes them before it has read the level from which it is to log.
+    TensorFlow writes these notes before it reads the log level.
     """
     if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
         yield
@@ -85,9 +85,9 @@ def pruning_wrapper() -> type[keras.layers.Wrapper]:
 
 @contextlib.contextmanager
 def _without_keras3() -> Iterator[None]:
-    """As long as the block lasts, the package `keras` cannot be imported, unless it is there already.
+    """Inside the block, the package `keras` cannot be imported, unless it is imported already.
 
-    tensorflow-model-optimization looks for a private module in it that Keras 3 does not have, and then does without.
+    tensorflow-model-optimization tries to import a private module of it that Keras 3 does not have, and works without.
     The attempt imports all of Keras 3, scikit-learn and matplotlib, which takes more than a second.
     """
     if "keras" in sys.modules:
@@ -101,7 +101,7 @@ def _without_keras3() -> Iterator[None]:
 
 
 def is_pruning_wrapper(layer: object) -> bool:
-    """Whether `layer` is a pruning wrapper, of this project or tensorflow-model-optimization's own."""
+    """Whether `layer` is a pruning wrapper, of this project or of tensorflow-model-optimization."""
     return isinstance(layer, pruning_wrapper())
 
 
@@ -111,10 +111,10 @@ def is_graph_model(layer: object) -> bool:
 
 
 def keras3() -> types.ModuleType:
-    """Keras 3, the package `keras`, imported when it is first asked for: only conversions need it.
+    """Keras 3, the package `keras`, imported at first use: only conversions need it.
 
     Raises:
-      TostError: it is not installed, or an older one is.
+      TostError: it is not installed, or an older version is.
     """
     try:
         package = importlib.import_module("keras")
@@ -127,18 +127,18 @@ def keras3() -> types.ModuleType:
 
 @contextlib.contextmanager
 def exact_moments() -> Iterator[None]:
-    """As long as the block lasts, the variances of `tf.nn.moments` have the right second derivatives.
+    """Inside the block, the variances of `tf.nn.moments` have the right second derivatives.
 
-    TensorFlow takes the variance around a mean that it holds fixed (`tf.stop_gradient`). Of the first derivative that
-    leaves out a part that is zero; of the second it leaves out one that is not. All that is traced in the block sees
-    moments of the same values without that, such as BatchNormalization that is not fused and LayerNormalization.
-    (Fused BatchNormalization has second derivatives of its own, which are right.)
+    TensorFlow computes the variance around a mean that it treats as constant (`tf.stop_gradient`). In the first
+    derivative the missing part is zero; in the second it is not. Code traced in the block, such as BatchNormalization
+    that is not fused and LayerNormalization, gets moments with the same values but without `tf.stop_gradient`. (Fused
+    BatchNormalization has its own second derivatives, which are right.)
     """
     nn_impl = importlib.import_module("tensorflow.python.ops.nn_impl")
     original = nn_impl.moments
 
     def moments(x, axes, shift=None, name=None, keep_dims=None, keepdims=None):
-        del shift  # nor does TensorFlow use it
+        del shift  # TensorFlow does not use it either
         with tf.name_scope(name or "moments"):
             values = tf.cast(x, tf.float32) if x.dtype == tf.float16 else x
             mean = tf.reduce_mean(values, axes, keepdims=True)
@@ -155,17 +155,17 @@ def exact_moments() -> Iterator[None]:
 
 
 def start_fit_at_step(model: keras.Model, step: int) -> None:
-    """Makes `fit`, which has begun, start its first epoch at `step`, by what Keras's own BackupAndRestore uses."""
+    """Makes the running `fit` start its first epoch at `step`, by the hook that Keras's BackupAndRestore uses."""
 
     def counters(steps_per_epoch: int, initial_epoch: int) -> tuple[int, int]:
-        del model._maybe_load_initial_counters_from_ckpt  # another `fit` starts at the start
+        del model._maybe_load_initial_counters_from_ckpt  # the next `fit` starts at step 0 again
         return initial_epoch, step
 
     model._maybe_load_initial_counters_from_ckpt = counters
 
 
 def require_graph_model(model: object) -> None:
-    """Raises `TostError`, saying what to do, unless `model` is a functional or Sequential tf_keras model."""
+    """Raises `TostError`, with advice, unless `model` is a functional or Sequential tf_keras model."""
     if is_graph_model(model):
         return
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
@@ -189,49 +189,49 @@ def require_graph_model(model: object) -> None:
 
 
 def graph_nodes(model: keras.Model) -> list:
-    """The calls of layers in `model`'s graph, inputs left out, each after those it depends on."""
+    """The calls of layers in `model`'s graph, without inputs, each after those it depends on."""
     by_depth = model._nodes_by_depth
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
 
 
 def call_arguments(node, tensors: dict[str, tf.Tensor]) -> tuple[tuple, dict]:
-    """The positional and keyword arguments of a node's call, its input tensors replaced.
+    """The positional and keyword arguments of a node's call, with its input tensors replaced.
 
     Args:
       node: one of `graph_nodes`.
       tensors: a tensor for each of `node.flat_input_ids`.
     """
-    # The node takes its tensors off lists, one for each use.
+    # The node removes tensors from lists, one for each use.
     return node.map_arguments({key: [tensors[key]] * node.flat_input_ids.count(key) for key in node.flat_input_ids})
 
 
 def call_of(tensor: tf.Tensor) -> object:
-    """The call of a layer that gave a symbolic tensor: a node like those of `graph_nodes`."""
+    """The call of a layer that returned a symbolic tensor: a node as in `graph_nodes`."""
     history = tensor._keras_history
     return history.layer._inbound_nodes[history.node_index]
 
 
 def layer_of(tensor: tf.Tensor) -> keras.layers.Layer:
-    """The layer that gave a symbolic tensor."""
+    """The layer that returned a symbolic tensor."""
     return tensor._keras_history.layer
 
 
 def output_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layer that gives each output of a graph model."""
+    """The layer that returns each output of a graph model."""
     return list(model._output_layers)
 
 
 def layers_in_row(model: keras.Sequential) -> list[keras.layers.Layer]:
     """The layers a Sequential model was made of, in order, with its `InputLayer` if it has one.
 
-    Layers of losses and metrics that were added as tensors, which Keras keeps beside them, are left out.
+    Layers of losses and metrics that were added as tensors, which Keras stores with them, are left out.
     """
     beside = {id(node.layer) for depth, nodes in model._nodes_by_depth.items() if depth < 0 for node in nodes}
     return [layer for layer in model._flatten_layers(include_self=False, recursive=False) if id(layer) not in beside]
 
 
 def training_argument(node) -> tuple[bool, object]:
-    """Whether a node's call says anything of `training`, by name or by position, and what."""
+    """Whether a node's call has the argument `training`, by name or by position, and its value."""
     specification = node.layer._call_spec
     if not specification.arg_was_passed("training", node.call_args, node.call_kwargs, inputs_in_args=True):
         return False, None
@@ -239,7 +239,7 @@ def training_argument(node) -> tuple[bool, object]:
 
 
 def with_training(layer: keras.layers.Layer, training: object, arguments: tuple, keywords: dict) -> tuple:
-    """The arguments of a call with `training` set; unchanged where `layer` (a bare operation, say) does not take it."""
+    """The arguments of a call with `training` set; unchanged if `layer` (for example an operation) does not take it."""
     if is_operation(layer) or not layer._call_spec.expects_training_arg:
         return arguments, keywords
     return layer._call_spec.set_arg_value("training", training, arguments, dict(keywords), inputs_in_args=True)
@@ -251,12 +251,12 @@ def is_operation(layer: keras.layers.Layer) -> bool:
 
 
 def keras_mask(tensor: tf.Tensor) -> object:
-    """The Keras mask that comes with a tensor, or `None`."""
+    """The Keras mask of a tensor, or `None`."""
     return getattr(tensor, "_keras_mask", None)
 
 
 def include_calls(model: keras.Model, tensors: list[tf.Tensor]) -> None:
-    """Makes the calls that gave `tensors` part of a graph model, where no output needs them.
+    """Makes the calls that returned `tensors` part of a graph model, even if no output needs them.
 
     Losses and metrics that were added as symbolic tensors (`model.add_loss(tensor)`) are such calls.
     """
@@ -267,20 +267,20 @@ def include_calls(model: keras.Model, tensors: list[tf.Tensor]) -> None:
 
 
 def copy_trainable(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
-    """Gives `new` the flag `trainable` that `old` itself has, whatever the layers around and inside it have."""
+    """Gives `new` the flag `trainable` of `old` itself, whatever the layers around and inside it have."""
     new._trainable = old._trainable
 
 
 def clear_symbolic_losses(layer: keras.layers.Layer) -> None:
-    """Forgets the penalties that `layer` noted when a model was made with it.
+    """Removes the penalties that `layer` recorded when a model was built with it.
 
-    Keras falls back to them, though they belong to a graph that is gone, where a call of the layer adds no penalty.
+    If a call of the layer adds no penalty, Keras falls back to them, although their graph no longer exists.
     """
     layer._losses.clear()
 
 
 def losses_of_calls(model: keras.Model) -> list[tf.Tensor]:
-    """What the layers of `model` added to the loss when a graph called them last."""
+    """The losses that the layers of `model` added in their last call in a graph."""
     return [loss for layer in model._flatten_layers() for loss in layer._eager_losses]
 
 
@@ -301,34 +301,34 @@ def added_functions(model: keras.Model) -> list:
 
 
 def takes_functional_arguments(kind: type) -> bool:
-    """Whether a class of models is made from `(inputs, outputs, name=...)`, as `keras.Model` is."""
+    """Whether models of a class are made from `(inputs, outputs, name=...)`, as with `keras.Model`."""
     return importlib.import_module("tf_keras.src.engine.functional").has_functional_like_constructor(kind)
 
 
 def own_steps(model: keras.Model) -> list[str]:
-    """The methods by which `fit`, `evaluate` and `predict` make a step that the class of `model` has as its own."""
+    """The methods for the steps of `fit`, `evaluate` and `predict` that the class of `model` overrides."""
     names = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
     return [name for name in names if getattr(type(model), name) is not getattr(keras.Model, name)]
 
 
 def variable_key(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> str:
-    """By what a Keras optimizer knows a variable; that of a variable on several devices is the same on each."""
+    """The key of a variable in a Keras optimizer; it is the same for the copies of a variable on several devices."""
     return optimizer._var_key(variable)
 
 
 def variable_index(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> int | None:
-    """The place of a variable in the list a Keras optimizer was built for, `None` where it was not."""
+    """The index of a variable in the list a Keras optimizer was built for, `None` if it is not in the list."""
     return optimizer._index_dict.get(optimizer._var_key(variable))
 
 
 def recurrent_cells() -> tuple[type, ...]:
-    """The classes of Keras's recurrent cells, of convolutional ones too."""
+    """The classes of Keras's recurrent cells, including convolutional ones."""
     convolutional = importlib.import_module("tf_keras.src.layers.rnn.base_conv_lstm").ConvLSTMCell
     return keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell, convolutional
 
 
 def attention_parts(layer: keras.layers.MultiHeadAttention) -> dict[str, keras.layers.Layer]:
-    """The layers with the kernels of an attention layer, by their names; none before `make_attention_parts`."""
+    """The layers with the kernels of an attention layer, by name; empty before `make_attention_parts`."""
     if not layer._built_from_signature:
         return {}
     parts = (layer._query_dense, layer._key_dense, layer._value_dense, layer._output_dense)
@@ -336,16 +336,16 @@ def attention_parts(layer: keras.layers.MultiHeadAttention) -> dict[str, keras.l
 
 
 def make_attention_parts(layer: keras.layers.MultiHeadAttention, shapes: dict[str, tf.TensorShape]) -> None:
-    """Makes the layers in an attention layer, without weights yet, for tensors of these shapes (query, value, key)."""
+    """Creates the layers in an attention layer, still without weights, for shapes of query, value and key."""
     layer._build_from_signature(**{name: shapes[name] for name in ("query", "value", "key") if name in shapes})
 
 
 def called_like(wrapper: keras.layers.Wrapper) -> None:
-    """Lets Keras see the arguments of the wrapped layer's `call` as those of the wrapper's."""
+    """Makes Keras treat the arguments of the wrapped layer's `call` as those of the wrapper's."""
     wrapper._call_spec = wrapper.layer._call_spec
 
 
 def shapes_by_argument(layer: keras.layers.Layer, arguments: tuple, keywords: dict) -> dict[str, tf.TensorShape]:
-    """The shapes of the tensors a layer is called with, by the names of its arguments."""
+    """The shapes of the tensors with which a layer is called, by the names of its arguments."""
     named = dict(zip(layer._call_spec.arg_names, arguments, strict=False)) | keywords
     return {name: value.shape for name, value in named.items() if hasattr(value, "shape")}
