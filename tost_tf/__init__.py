@@ -1,6 +1,6 @@
 """Training sparse neural networks better with any mask (ToST), in Keras and TensorFlow.
 
-The names below are imported when they are first used, so that importing the package is quick.
+The names below are imported at first use, so importing the package is fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m tost_tf COMMAND ...`: the commands of the console scripts, where those are not installed."""
+"""`python -m tost_tf COMMAND ...`: runs the commands of the console scripts without installation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COMMANDS = ("train", "mask", "analyze", "export", "sweep", "report")
 
 
 def main() -> None:
-    """Runs the command that the first argument names on the others."""
+    """Runs the command named by the first argument, with the other arguments."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in COMMANDS:
         print(f"tost_tf: error: {unknown_name('command', name, COMMANDS)}", file=sys.stderr)

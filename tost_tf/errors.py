@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""The exceptions that users are meant to read."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import difflib
 from collections.abc import Iterable
 
 MOST_SHOWN = 24  # names in a message
-MOST_CHARACTERS = 500  # of a message; what it begins and ends with says most
+MOST_CHARACTERS = 500  # of a message
 
 
 class TostError(ValueError):
     """A bad input or a failed run, explained in one sentence: the thing, its value and what would be right.
 
-    The command line prints the sentence alone and exits with a non-zero code; Python callers may catch it
-    as a `ValueError`. Of a message of more than `MOST_CHARACTERS` the middle is left out.
+    The command line prints only this sentence and exits with code 2; Python code may catch it as a `ValueError`. A
+    message of more than `MOST_CHARACTERS` is shortened in the middle.
     """
 
     def __init__(self, message: str):
@@ -41,7 +41,7 @@ def _shortened(message: str) -> str:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> TostError:
-    """The error for a name that is not among the `known` ones, with the nearest one if any is near."""
+    """The error for a name that is not among the `known` names, with the most similar one if there is one."""
     known = sorted(known)
     nearest = difflib.get_close_matches(str(name), known, n=MOST_SHOWN)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""

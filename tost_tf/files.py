@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old one or the new one, never a half."""
+"""Writes files so that a reader sees the complete old or the complete new file, never a part."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".tar", ".bin")
 
 @contextlib.contextmanager
 def replaced_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Gives a temporary name beside `path` to write to; renames it to `path` if the block did not raise."""
+    """Yields a temporary path in the folder of `path` to write to; renames it to `path` unless the block raises."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays, since some writers choose the format by it or add it where it is missing.
+    # The suffix is kept, since some writers choose the format by it, or add it if it is missing.
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -38,7 +38,7 @@ def replaced_file(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replaced_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """As `replaced_file`, for a folder: an existing folder at `path` is removed only once the new is whole."""
+    """As `replaced_file`, for a folder: an existing folder at `path` is removed only after the new one is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -54,11 +54,11 @@ def replaced_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def require_writable(folder: str | os.PathLike, whose: str) -> None:
-    """Raises `TostError` if no files can be written into a folder, which may be missing still. Nothing is made.
+    """Raises `TostError` if no files can be written into a folder. It need not exist yet, and is not created.
 
     Args:
-      folder: that is written into later.
-      whose: what it is, for the message: "--out=masks/mask.npz".
+      folder: the folder.
+      whose: what will be written, for the message: "--out=masks/mask.npz".
     """
     folder = Path(folder)
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
@@ -69,9 +69,9 @@ def require_writable(folder: str | os.PathLike, whose: str) -> None:
 
 
 def sweep_folder(folder: Path) -> None:
-    """Removes what processes that were killed in `replaced_file` or `replaced_folder` left in a folder.
+    """Removes the temporary files of processes that were killed in `replaced_file` or `replaced_folder`.
 
-    A folder that was moved away and not replaced yet is replaced now: the new one was whole.
+    If an old folder was already moved away, the new one was complete, and the replacement is finished now.
     """
     for entry in folder.glob(".*-*"):
         if not entry.is_dir():
@@ -84,7 +84,7 @@ def sweep_folder(folder: Path) -> None:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes `text` to `path`, whole or not at all."""
+    """Writes `text` to `path`, completely or not at all."""
     with replaced_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -101,7 +101,7 @@ def read_object(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes named arrays as an `.npz` file, whole or not at all."""
+    """Writes named arrays as an `.npz` file, completely or not at all."""
     with replaced_file(path) as temporary:
         np.savez_compressed(temporary, **arrays)
 
@@ -111,7 +111,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is neither, is cut off, or holds pickled objects.
+      ValueError: it is not such a file, is incomplete, or holds pickled objects.
     """
     try:
         if str(path).endswith(".safetensors"):
@@ -124,7 +124,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
                 raise ValueError(str(error)) from None
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):
-                raise ValueError("it is not a whole .npz archive")
+                raise ValueError("it is not a complete .npz archive")
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
@@ -134,7 +134,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def require_no_pickle(path: str | os.PathLike) -> None:
-    """Raises `TostError`, saying what to do, for the name of a file that is a pickle."""
+    """Raises `TostError`, with advice, if the name is that of a pickle."""
     if str(path).endswith(PICKLES):
         raise TostError(
             f"{str(path)!r} is a pickle, which is never read: convert it in PyTorch by safetensors.torch.save_file("
@@ -143,7 +143,7 @@ def require_no_pickle(path: str | os.PathLike) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, an empty one if there is none or it cannot be read."""
+    """The object in a JSON file; empty if there is no such file or it cannot be read."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -152,7 +152,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON that people can read, whole or not at all."""
+    """Writes indented JSON, completely or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 

@@ -1,6 +1,6 @@
-"""One option: a dataclass field that knows its help text, its known names, its range, and with what it has an effect.
+"""One option: a dataclass field with its help text, known names, range, and the options without which it has no effect.
 
-Options stand beside what they are for; flags are made from them. Imports neither flags nor TensorFlow.
+Options are defined next to the code that uses them; flags are made from them. Imports neither flags nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from tost_tf.errors import NoEffect, TostError, unknown_name
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-    """What the value of another option must be.
+    """A condition on the value of another option.
 
     Attributes:
-      holds: from that value to whether it is so.
-      text: the right values in words, behind "--name=" in messages.
+      holds: whether a value fulfils it.
+      text: the right values in words, after "--name=" in messages.
     """
 
     holds: Callable[[Any], bool]
@@ -26,28 +26,28 @@ class Condition:
 
 
 def one_of(*values: Any) -> Condition:
-    """That another option is one of `values`."""
+    """The condition that another option is one of `values`."""
     return Condition(lambda value: value in values, " or ".join(map(_shown, values)))
 
 
 def none_of(*values: Any) -> Condition:
-    """That another option is anything but `values`."""
+    """The condition that another option is none of `values`."""
     text = f"(anything but {' or '.join(map(_shown, values))})" if values != ("",) else "..."
     return Condition(lambda value: value not in values, text)
 
 
 @dataclasses.dataclass(frozen=True)
 class Allowed:
-    """What values an option takes, and when.
+    """The values an option may have, and when it has an effect.
 
     `minimum` and `maximum` are allowed values; `above` and `below` are not; `None` is no bound.
 
     Attributes:
       help: what the option is, for `--help`.
-      names: the names it takes, if it takes names; asked for when they are needed, so that registered ones count.
-      also: names that are right beside those.
-      only_with: other options -> the values that all of them must have for this one to have an effect.
-      only_with_one: other options -> the values of which one is enough.
+      names: the names it may have, if its values are names; read when needed, so that registered names are included.
+      also: further allowed names.
+      only_with: other options -> conditions that must all hold for this option to have an effect.
+      only_with_one: other options -> conditions of which one is enough.
     """
 
     help: str
@@ -61,7 +61,7 @@ class Allowed:
     only_with_one: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
 
     def known_names(self) -> tuple[str, ...]:
-        """The names the option takes, none if it takes any text or a number."""
+        """The names the option may have; empty if it takes any text or a number."""
         return (*self.also, *(self.names or ()))
 
     def range_text(self) -> str:
@@ -91,7 +91,7 @@ def option(default: Any, help: str, **allowed: Any) -> Any:
 
 
 def allowed_of(field: dataclasses.Field) -> Allowed:
-    """What an option, a field made by `option`, allows."""
+    """The `Allowed` of a field made by `option`."""
     return field.metadata["allowed"]
 
 
@@ -100,7 +100,7 @@ def check_values(group: Any, prefix: str = "") -> None:
 
     Args:
       group: an instance of a dataclass of options.
-      prefix: what stands before the names in messages: "--" where they are flags.
+      prefix: of the names in messages: "--" if they are flags.
     """
     for field in dataclasses.fields(group):
         _check_value(f"{prefix}{field.name}", getattr(group, field.name), allowed_of(field), str(field.type))
@@ -128,13 +128,13 @@ def check_effects(
 ) -> None:
     """Raises `NoEffect` for an option that has no effect with the others, in one sentence that names both.
 
-    An option counts as given where it differs from its default, since a run's resolved options list them all.
+    An option counts as given if it differs from its default, since the saved options of a run list all options.
 
     Args:
       fields: the options.
       values: of all options, by name.
       defaults: of all options, by name.
-      needs: what all the fields need beside what each says itself.
+      needs: conditions of all the fields, in addition to those of each.
     """
     for field in fields:
         if values[field.name] == defaults[field.name]:

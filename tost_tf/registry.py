@@ -1,7 +1,7 @@
-"""Names that users write, and what they stand for; each kind of thing has one registry here.
+"""Names that users write, and what they stand for; there is one registry for each kind of thing.
 
-A new thing is one file and one line: in this file for those of the project, `tost_tf.register(kind, name, value)` for
-one's own.
+A new thing is one file and one line: in this file if it belongs to the project, else
+`tost_tf.register(kind, name, value)`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ T = TypeVar("T")
 class Registry(Mapping[str, T], Generic[T]):
     """Named values of one kind, each imported when it is first used.
 
-    The entries shipped with the project are written as `"package.module:value"`, so that names can be checked before
-    TensorFlow is imported.
+    The project's entries are written as `"package.module:value"`, so that names can be checked without importing
+    TensorFlow.
 
     Args:
       kind: what the entries are, for error messages: "model", "mask", ...
@@ -32,15 +32,15 @@ class Registry(Mapping[str, T], Generic[T]):
         self._entries: dict[str, str | T] = dict(entries)
 
     def register(self, name: str, value: T) -> T:
-        """Adds `value` under `name` and returns it. Raises `TostError` if the name is taken."""
+        """Adds `value` as `name` and returns it. Raises `TostError` if the name is in use."""
         if name in self._entries:
-            raise TostError(f"the {self.kind} {name!r} exists already: register yours under another name")
+            raise TostError(f"the {self.kind} {name!r} already exists: register yours under another name")
         self._entries[name] = value
         return value
 
     @contextlib.contextmanager
     def temporarily(self, name: str, value: T) -> Iterator[None]:
-        """Has `value` under `name`, whether taken or not, as long as the block lasts."""
+        """Inside the `with` block, `name` stands for `value`, even if the name is in use."""
         before = dict(self._entries)
         self._entries[name] = value
         try:
@@ -49,7 +49,7 @@ class Registry(Mapping[str, T], Generic[T]):
             self._entries = before
 
     def check(self, name: str) -> None:
-        """Raises `TostError` with the known names and the nearest one if `name` is not among them."""
+        """Raises `TostError` with the known names, and the most similar one, if `name` is not among them."""
         if name not in self._entries:
             raise unknown_name(self.kind, name, self._entries)
 
@@ -76,7 +76,7 @@ def _entries(module: str, names: str) -> dict[str, str]:
     return {name: f"tost_tf.{module}:{name}" for name in names.split()}
 
 
-# (input_shape, num_classes, width_multiplier) -> a functional model that gives logits.
+# (input_shape, num_classes, width_multiplier) -> a functional model with logits as output.
 MODELS: Registry[Any] = Registry(
     "model",
     _entries("models.cifar_resnet", "resnet8 resnet20 resnet32 resnet32x2 resnet44 resnet56 resnet104 resnet110")
@@ -85,7 +85,7 @@ MODELS: Registry[Any] = Registry(
     | _entries("models.mobilenet", "mobilenet"),
 )
 
-# Options of the data -> `ImageData`. Any other name is looked up in tensorflow-datasets.
+# `DataConfig` -> `ImageData`. Any other name is looked up in tensorflow-datasets.
 DATASETS: Registry[Any] = Registry(
     "dataset",
     {
@@ -94,7 +94,7 @@ DATASETS: Registry[Any] = Registry(
     },
 )
 
-# (path, options of the data) -> `ImageData`: what stands before the colon of a dataset "npz:FILE".
+# (path, `DataConfig`) -> `ImageData`, named by the part before the colon of a dataset: "npz:FILE".
 DATA_SOURCES: Registry[Any] = Registry(
     "data source", {"folder": "tost_tf.data.from_folder:load_folder", "npz": "tost_tf.data.from_npz:load_npz"}
 )
@@ -108,13 +108,13 @@ MASKS: Registry[Any] = Registry(
     },
 )
 
-# `DynamicMethod`s: where the mask loses weights and where it grows.
+# `DynamicMethod`s: which weights the mask loses and which it gains.
 DYNAMIC_METHODS: Registry[Any] = Registry(
     "dynamic method",
     {name: f"tost_tf.dynamic.{name}:METHOD" for name in ("set", "rigl", "granet")},
 )
 
-# `Growth`s: where weights grow.
+# `Growth`s: which weights grow.
 GROWTHS: Registry[Any] = Registry(
     "growth", {"random": "tost_tf.dynamic.growth:RANDOM", "gradient": "tost_tf.dynamic.growth:GRADIENT"}
 )
@@ -122,15 +122,15 @@ GROWTHS: Registry[Any] = Registry(
 # `OptimizerMethod`s.
 OPTIMIZERS: Registry[Any] = Registry("optimizer", _entries("training.optimizer_methods", "sgd orthogonal lars adamw"))
 
-# `OptimizerTweak`s: what is done around the steps of any optimizer.
+# `OptimizerTweak`s: changes to the steps of any optimizer.
 OPTIMIZER_TWEAKS: Registry[Any] = Registry(
     "optimizer tweak", {name: f"tost_tf.training.{name}:TWEAK" for name in ("ham", "sparse_opt")}
 )
 
-# Progress of the training -> what the learning rate is multiplied by.
+# Progress of the training -> the factor of the learning rate.
 RATE_SCHEDULES: Registry[Any] = Registry("learning-rate schedule", _entries("training.learning_rate", "cosine"))
 
-# `KernelKind`s: where layers hold the kernels that can be pruned. The first that knows a layer's class decides.
+# `KernelKind`s: where layers hold the kernels that can be pruned. The first one for a layer's class is used.
 KERNEL_KINDS: Registry[Any] = Registry(
     "kernel kind",
     {
@@ -155,10 +155,10 @@ KERNEL_KINDS: Registry[Any] = Registry(
 # (x, β) -> the soft neuron's output.
 GHOST_NEURONS: Registry[Any] = Registry("ghost neuron", _entries("ghost.neurons", "pswish mish"))
 
-# (channels, strides, kernel_initializer) -> the layers a block's input goes through.
+# (channels, strides, kernel_initializer) -> the layers of the skip, applied to the block's input.
 GHOST_SKIPS: Registry[Any] = Registry("ghost skip", _entries("ghost.skips", "projection identity"))
 
-# Progress of the ghost phase -> the fraction of the ghosts that is left.
+# Progress of the ghost phase -> α, the remaining strength of the ghosts.
 GHOST_SCHEDULES: Registry[Any] = Registry(
     "ghost schedule", _entries("ghost.schedules", "linear cosine exponential constant")
 )
@@ -210,18 +210,18 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 
 
 def register(kind: str, name: str, value: Any) -> Any:
-    """Makes a thing of one's own known by a name, in Python, and to the commands that a script of one's own starts.
+    """Registers a user's thing under a name, for use in Python and in commands started from the same script.
 
     Args:
-      kind: a name in `REGISTRIES`, such as "mask"; the registry of the kind says what such a thing is.
-      name: by which it is asked for; one that is not taken.
+      kind: a name in `REGISTRIES`, such as "mask"; the comment at its registry says what `value` must be.
+      name: a name that is not in use.
       value: the thing.
 
     Returns:
       `value`.
 
     Raises:
-      TostError: there is no such kind, or the name is taken.
+      TostError: there is no such kind, or the name is in use.
     """
     if kind not in REGISTRIES:
         raise unknown_name("kind", kind, REGISTRIES)

@@ -1,4 +1,4 @@
-"""Seeds for the parts of a run, all derived from its one `--seed`."""
+"""Seeds for the parts of a run, all derived from a single one."""
 
 from __future__ import annotations
 

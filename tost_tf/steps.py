@@ -11,12 +11,11 @@ from tost_tf.compat import keras
 class Step:
     """A step of training.
 
-    What a callback does should depend on the step alone: then a run that was stopped and resumed does what one would
-    that was never stopped.
+    If a callback depends only on the step, a run that was stopped and resumed does the same as an uninterrupted one.
 
     Attributes:
-      epoch: that it belongs to, counted from 0.
-      batch: of that epoch, counted from 0.
+      epoch: its epoch, counted from 0.
+      batch: its number within the epoch, counted from 0.
       steps_per_epoch: steps in an epoch.
     """
 
@@ -26,17 +25,17 @@ class Step:
 
     @property
     def number(self) -> int:
-        """How many steps come before it, in all epochs."""
+        """The number of steps before it, over all epochs."""
         return self.epoch * self.steps_per_epoch + self.batch
 
     @property
     def done(self) -> int:
-        """How many steps are done after it, in all epochs."""
+        """The number of steps up to and including it, over all epochs."""
         return self.number + 1
 
 
 class StepCallback(keras.callbacks.Callback):
-    """A callback that knows which step `fit` is at.
+    """A callback that knows the current step of `fit`.
 
     Args:
       steps_per_epoch: steps in an epoch.
@@ -51,5 +50,5 @@ class StepCallback(keras.callbacks.Callback):
         self._epoch = epoch
 
     def step(self, batch: int) -> Step:
-        """The step at a batch (counted from 0) of the epoch that has begun last."""
+        """The step of a batch (counted from 0) in the current epoch."""
         return Step(self._epoch, batch, self.steps_per_epoch)

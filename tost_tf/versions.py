@@ -1,4 +1,4 @@
-"""The versions of what a run was made with."""
+"""The versions of the packages used in a run."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PACKAGES = {
 
 
 def versions() -> dict[str, str]:
-    """Name -> version, of Python, this project (installed or not) and `PACKAGES`; "unknown" where there is none."""
-    own = {"python": platform.python_version(), "tost_tf": tost_tf.__version__}
-    return own | {name: _version(name, module) for name, module in PACKAGES.items()}
+    """Name -> version, of Python, this project (installed or not) and `PACKAGES`; "unknown" if there is none."""
+    here = {"python": platform.python_version(), "tost_tf": tost_tf.__version__}
+    return here | {name: _version(name, module) for name, module in PACKAGES.items()}
 
 
 def _version(name: str, module: str) -> str:
