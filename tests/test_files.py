@@ -11,7 +11,7 @@ def test_a_folder_that_may_be_written_is_not_made(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(TostError, match=r"--out=x cannot be written: '.*/file' is not a folder"):
         require_writable(tmp_path / "file/deep/er", "--out=x")

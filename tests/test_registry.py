@@ -24,7 +24,7 @@ def test_registered_function_is_found_and_no_name_is_taken_twice():
     registry = Registry("function", {"root": "math:sqrt"})
     registry.register("double", lambda x: 2 * x)
     assert registry["double"](3) == 6
-    with pytest.raises(TostError, match="'root' exists already"):
+    with pytest.raises(TostError, match="'root' already exists"):
         registry.register("root", abs)
 
 
@@ -44,5 +44,5 @@ def test_value_is_there_as_long_as_the_block_lasts():
 def test_things_of_ones_own_are_registered_by_kind():
     with pytest.raises(TostError, match="unknown kind 'masks': did you mean 'mask'"):
         tost.register("masks", "mine", len)
-    with pytest.raises(TostError, match="the mask 'snip' exists already"):
+    with pytest.raises(TostError, match="the mask 'snip' already exists"):
         tost.register("mask", "snip", len)

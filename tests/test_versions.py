@@ -17,7 +17,7 @@ def test_versions_are_those_installed():
     assert found["numpy"] == np.__version__ and found["tost_tf"] == tost.__version__
 
 
-def test_packages_without_metadata_of_their_own_are_no_error(monkeypatch):
+def test_packages_without_metadata_are_not_an_error(monkeypatch):
     def version(name):
         raise metadata.PackageNotFoundError(name)
 

@@ -6,7 +6,7 @@ from tost_tf.analysis.activations import activation_sparsity, by_stage, stage_of
 from tost_tf.compat import keras
 
 
-def test_shares_by_hand():
+def test_fractions_by_hand():
     image = keras.Input((4,))
     x = keras.layers.ReLU(name="stage1_relu")(image)
     x = keras.layers.Dense(2, activation="relu", use_bias=False, name="stage2_fused")(x)
@@ -46,7 +46,7 @@ def test_shared_and_nested_layers_are_counted_at_each_call():
     assert rows["inner_relu"]["outputs"] == 15 and rows["inner_relu"]["zero"] == 0
 
 
-def test_stages_weigh_every_output_alike():
+def test_stages_weight_every_output_equally():
     rows = [
         {"stage": "a", "zero": 0.5, "near_zero": 0.6, "outputs": 10},
         {"stage": "a", "zero": 0.2, "near_zero": 0.3, "outputs": 30},

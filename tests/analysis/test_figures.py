@@ -34,7 +34,7 @@ def legend(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def test_bars_of_activations_are_the_shares_by_stage(drawn):
+def test_bars_of_activations_are_the_fractions_by_stage(drawn):
     def row(stage, zero):
         return {"layer": f"{stage}_relu", "stage": stage, "zero": zero, "near_zero": zero + 0.1, "outputs": 10}
 
@@ -104,7 +104,7 @@ def test_bars_of_an_overlap(drawn):
     assert list(axes.get_lines()[0].get_xdata()) == [0.2, 0.1]
 
 
-def test_points_of_a_mask_are_its_shares_by_layer(drawn):
+def test_points_of_a_mask_are_its_fractions_by_layer(drawn):
     rows = [
         {"layer": layer, "density": d, "effective_density": d / 2, "dead_outputs": 0.25, "dead_inputs": 0.0}
         for layer, d in (("a", 0.5), ("b", 0.1))

@@ -59,7 +59,7 @@ def test_products_and_eigenvalues_are_those_of_the_exact_hessian(problem):
     )
 
 
-def test_statistics_and_weights_are_left_as_they_are(problem):
+def test_statistics_and_weights_do_not_change(problem):
     model, images, labels = problem
     before = [weight.numpy() for weight in model.weights]
     top_eigenvalues(MaskedHessian(model, images, labels), count=1, iterations=3)

@@ -28,7 +28,7 @@ def steep(x: tf.Tensor) -> tf.Tensor:
     return tf.tanh(2 * x)
 
 
-def test_training_by_position_is_no_inference(compacted):
+def test_training_by_position_is_not_inference(compacted):
     image = keras.Input((6, 6, 2))
     # In training mode the dead channel gives 0.7, in inference mode (0 - 0.2) + 0.7.
     between = layers.BatchNormalization(momentum=1.0, beta_initializer=keras.initializers.Constant(0.7))
@@ -72,7 +72,7 @@ def test_keras_masks_are_kept(merge):
     np.testing.assert_allclose(tost.compact(model)[0](steps), model(steps), atol=1e-6)
 
 
-def test_what_comes_after_a_mask_is_compacted(compacted):
+def test_layers_after_a_mask_are_compacted(compacted):
     tokens = keras.Input((10,), dtype="int32")
     x = layers.LSTM(6, name="recurrent")(layers.Embedding(20, 6, mask_zero=True)(tokens))
     last = layers.Dense(8, activation="relu", name="last")
@@ -100,7 +100,7 @@ def test_recurrent_layers_are_copied(compacted, kind):
 
 
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
-def test_functions_of_ones_own_are_copied(compacted):
+def test_functions_of_the_user_are_copied(compacted):
     image = keras.Input((6, 6, 2))
     x = layers.Activation(lambda x: tf.cos(x))(features(image))
     model = keras.Model(image, layers.Dense(3, activation=lambda x: 3 * x)(x))

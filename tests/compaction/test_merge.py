@@ -30,7 +30,7 @@ ADDITIONS = [layers.Add(), lambda pair: pair[0] + pair[1], lambda pair: tf.add(*
 
 
 @pytest.mark.parametrize("add", ADDITIONS)
-def test_channels_of_a_sum_go_where_all_its_terms_are_dead(compacted, add):
+def test_channels_of_a_sum_are_removed_if_all_its_terms_are_dead(compacted, add):
     model = joined(add, convolution("a", (1, 2)), convolution("b", (2, 3)))
     after = compacted(model)[1].after
     assert (after["a"].channels, after["b"].channels) == (3, 3)
@@ -68,7 +68,7 @@ def test_term_that_is_constant_becomes_a_shift(compacted):
     np.testing.assert_allclose(small(np.ones((1, 6, 6, 2))), small(np.ones((1, 6, 6, 2)), training=True), atol=1e-6)
 
 
-def test_term_that_is_alive_only_where_nobody_reads_leaves_too(compacted):
+def test_term_that_is_alive_only_in_unread_channels_is_removed(compacted):
     model = joined(layers.Add(), convolution("a"), convolution("b", (0, 1, 2)))
     last = model.get_layer("last")
     last.kernel.assign(last.kernel.numpy() * (np.arange(4) != 3)[:, None])
@@ -106,7 +106,7 @@ def test_term_that_is_broadcast_stays(compacted):
     assert "b" in compacted(model)[1].after
 
 
-def test_channel_of_a_product_goes_where_one_factor_is_zero(compacted):
+def test_channel_of_a_product_is_removed_if_one_factor_is_zero(compacted):
     image = keras.Input((6, 6, 2))
     gate = convolution("gate", (1,))
     gates = layers.Reshape((1, 1, 4))(layers.GlobalAveragePooling2D()(gate(image)))

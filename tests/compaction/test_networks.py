@@ -117,5 +117,5 @@ def test_other_objects_are_refused():
     model = tost.models.build("resnet20", (8, 8, 1), 10, 0.1)
     sparse = tost.sparsify(model, tost.masks.random(model, sparsity=0.5))
     for unfinished in (sparse, tost.GhostModel(sparse)):
-        with pytest.raises(tost.TostError, match="give it to `tost_tf.strip` first"):
+        with pytest.raises(tost.TostError, match="call `tost_tf.strip` first"):
             tost.compact(unfinished)

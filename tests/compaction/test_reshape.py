@@ -49,7 +49,7 @@ def network(*between: keras.layers.Layer, bias: float = 0.0, last: keras.layers.
         lambda: lambda x: tf.nn.silu(0.5 - x * 2.0),
     ],
 )
-def test_constant_goes_through(compacted, between):
+def test_constants_are_propagated(compacted, between):
     assert compacted(network(between(), bias=-0.4))[1].channels == (7, 6)
 
 
@@ -59,7 +59,7 @@ def test_numbers_that_differ_by_channel_are_not_looked_into(compacted):
     assert compacted(network(lambda x: x * tf.constant(numbers)))[1].channels == (7, 7)
 
 
-def test_parametric_relu_whose_slope_differs_by_place(compacted):
+def test_parametric_relu_with_different_slopes_by_position(compacted):
     slopes = layers.PReLU(alpha_initializer=keras.initializers.RandomUniform(0, 1))
     assert compacted(network(slopes, bias=-0.4))[1].channels == (7, 7)
     slopes = layers.PReLU(alpha_initializer=keras.initializers.RandomUniform(0, 1))
@@ -71,7 +71,7 @@ def test_zeros_around_the_image_break_a_constant_that_is_not_zero(compacted):
     assert compacted(network(layers.ZeroPadding2D(1), bias=0.0))[1].channels == (7, 6)
 
 
-def test_rows_of_a_dense_layer_behind_flatten(compacted):
+def test_rows_of_a_dense_layer_after_flatten(compacted):
     model = network(layers.Flatten(), bias=0.4)
     small, _ = compacted(model)
     kernel = model.get_layer("last").kernel.numpy().reshape(36, 4, 3)
@@ -98,7 +98,7 @@ def zero_channels(before: int, after: int) -> list[keras.layers.Layer]:
     ]
 
 
-def test_zero_channels_beside_others(compacted):
+def test_padding_with_zero_channels(compacted):
     model = network(*zero_channels(1, 2), last=layers.Conv2D(3, 3, padding="same", name="last"))
     small, report = compacted(model)
     assert report.channels == (7, 6) and small.get_layer("last").kernel.shape == (3, 3, 3, 3)
@@ -182,7 +182,7 @@ def test_images_of_any_size(compacted):
     assert report.channels == (7, 6) and report.macs == (None, None) and "MACs" not in report.summary()
 
 
-def test_shared_reshape_with_an_open_size(compacted):
+def test_shared_reshape_with_an_unknown_size(compacted):
     image, flat = keras.Input((6, 6, 2)), layers.Reshape((-1,))
     one, other = (layers.Conv2D(4, 3, strides=strides, name=f"conv{strides}") for strides in (1, 2))
     model = keras.Model(image, [layers.Dense(3)(flat(one(image))), layers.Dense(3)(flat(other(image)))])

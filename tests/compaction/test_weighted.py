@@ -33,7 +33,7 @@ def normalization(constant: float) -> keras.layers.Layer:
     return layer
 
 
-def test_filter_of_zeros_goes_with_its_input_in_what_follows(compacted):
+def test_filter_of_zeros_is_removed_with_its_input_in_later_layers(compacted):
     model = network()
     small, report = compacted(model)
     assert report.channels == (7, 6) and report.macs == (36 * (18 * 4 + 36 * 3), 36 * (18 * 3 + 27 * 3))
@@ -59,7 +59,7 @@ def test_constant_that_borders_see_stays(compacted):
         lambda: layers.SeparableConv2D(3, 3, padding="valid", depth_multiplier=2, use_bias=False, name="second"),
     ],
 )
-def test_constant_goes_into_the_bias_of_what_has_no_borders(compacted, second):
+def test_bias_takes_in_a_constant_if_there_are_no_borders(compacted, second):
     small, report = compacted(network(normalization(0.4), layers.ReLU(), bias=0.7, second=second()))
     assert report.channels == (7, 6)
     assert small.get_layer("second").use_bias
@@ -73,7 +73,7 @@ def test_bias_is_what_the_constant_adds(compacted):
     np.testing.assert_allclose(small.get_layer("second").bias, expected, atol=1e-6)
 
 
-def test_constant_goes_into_the_bias_where_no_weight_that_reads_it_falls_on_padding(compacted):
+def test_bias_takes_in_a_constant_if_no_weight_that_reads_it_falls_on_padding(compacted):
     model = network(normalization(0.4), layers.ReLU(), bias=0.7)
     second = model.get_layer("second")
     kernel, bias = second.get_weights()
@@ -86,7 +86,7 @@ def test_constant_goes_into_the_bias_where_no_weight_that_reads_it_falls_on_padd
     assert compacted(model)[1].channels == (7, 7)
 
 
-def test_constants_go_through_a_convolution_of_constants(compacted):
+def test_constants_are_propagated_through_a_convolution(compacted):
     image = keras.Input((6, 6, 2))
     zeros, mixed = layers.Conv2D(4, 3, kernel_initializer="zeros", bias_initializer="ones"), layers.Conv2D(5, 3)
     model = keras.Model(image, layers.Dense(2)(layers.GlobalMaxPooling2D()(mixed(zeros(image)))))
@@ -94,7 +94,7 @@ def test_constants_go_through_a_convolution_of_constants(compacted):
     assert compacted(model)[1].channels == (11, 4)
 
 
-def test_what_nobody_reads_goes_though_it_is_alive(compacted):
+def test_unread_channels_are_removed_even_if_alive(compacted):
     model = network(layers.Activation("gelu"), bias=0.3, zero=0)
     second = model.get_layer("second")
     kernel, bias = second.get_weights()

@@ -54,7 +54,7 @@ def test_a_kept_weight_that_is_zero_counts_as_kept():
     ),
     st.floats(0, 1),
 )
-def test_counts_are_preserved_and_what_comes_is_best(layer, fraction):
+def test_counts_are_preserved_and_the_best_weights_grow(layer, fraction):
     weight, mask, score = layer
     after = drop_and_grow(weight * mask, mask, fraction, score)
     kept, dropped = int(mask.sum()), math.floor(fraction * int(mask.sum()))

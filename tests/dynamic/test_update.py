@@ -44,7 +44,7 @@ def test_rigl_by_hand():
     assert (done.dropped, done.grown, done.kept) == (1, 1, 3)
 
 
-def test_a_weight_that_grew_moves_by_its_own_gradient_alone():
+def test_a_weight_that_grew_moves_only_by_its_gradient():
     model = one_layer([[1, 0], [1, 1], [0, 0]], [[0.5, 7], [0.1, -0.9], [7, 7]])
     optimizer = trained(model)
     MaskUpdater(model, optimizer).update(GRADIENT, 0.4, step=20)
@@ -70,7 +70,7 @@ def test_set_is_reproducible_and_differs_by_step_and_seed(small_model):
     assert grown(3, 40) != grown(3, 60) and grown(3, 40) != grown(4, 40)
 
 
-def test_what_is_dropped_and_grows_at_once_was_never_gone():
+def test_weights_dropped_and_grown_in_one_update_never_left():
     model = one_layer([[1, 0], [1, 1], [1, 0]], [[0.5, 7], [0.6, -0.9], [0.1, 7]])
     optimizer = trained(model)
     kernel = model.trainable_variables[0]
@@ -84,7 +84,7 @@ def test_what_is_dropped_and_grows_at_once_was_never_gone():
     assert (done.dropped, done.grown, done.kept) == (1, 1, 4)
 
 
-def test_granet_prunes_globally_and_what_it_pruned_may_grow_anew():
+def test_granet_prunes_globally_and_pruned_weights_may_grow_again():
     model = one_layer([[1, 1], [1, 1], [1, 0]], [[0.5, 0.7], [0.1, -0.9], [-0.3, 7]])
     optimizer = trained(model)
     model.set_weights([np.array([[0.5, 0.7], [0.1, -0.9], [-0.3, 0]], np.float32), *model.get_weights()[1:]])
@@ -99,7 +99,7 @@ def test_granet_prunes_globally_and_what_it_pruned_may_grow_anew():
     assert (done.dropped, done.grown, done.kept) == (3, 1, 3)
 
 
-def test_granet_keeps_what_it_drops_and_grows_at_once():
+def test_granet_keeps_weights_dropped_and_grown_in_one_update():
     model = one_layer([[1, 1], [1, 1], [1, 1]], [[0.5, 0.7], [0.1, -0.9], [-0.3, 0.6]])
     optimizer = trained(model)
     before = model.trainable_variables[0].numpy()
@@ -112,7 +112,7 @@ def test_granet_keeps_what_it_drops_and_grows_at_once():
     assert (done.dropped, done.grown, done.kept) == (2, 0, 4)
 
 
-def test_granet_takes_what_is_pruned_already():
+def test_granet_accepts_weights_pruned_already():
     """Rounded by layer fewer weights can be kept than of all together."""
     model = one_layer([[1, 0], [0, 0], [0, 1]], [[0.5, 0.7], [0.1, -0.9], [-0.3, 0.6]])
     done = MaskUpdater(model, trained(model)).update(GRADIENT, 0.3, step=20, sparsity=0.5)
@@ -120,7 +120,7 @@ def test_granet_takes_what_is_pruned_already():
 
 
 @pytest.mark.parametrize("sparsity", [None, 0.6])
-def test_nothing_changes_where_something_is_not_finite_and_it_is_named(sparsity):
+def test_nothing_changes_if_something_is_not_finite_and_it_is_named(sparsity):
     model = one_layer([[1, 0], [1, 1], [0, 0]], [[0.5, 7], [0.1, np.nan], [7, 7]])
     updater = MaskUpdater(model, trained(model))
     before = updater.masks()
@@ -152,7 +152,7 @@ def test_layers_left_dense_and_dense_layers_do_not_change(small_model):
 
 def test_other_optimizers_and_networks_without_masks_are_refused(small_model):
     sparse = sparsify(small_model, find.random(small_model, sparsity=0.5))
-    with pytest.raises(TostError, match="such as OrthogonalSGD only, the optimizer is Adam"):
+    with pytest.raises(TostError, match="such as OrthogonalSGD, the optimizer is Adam"):
         MaskUpdater(sparse, keras.optimizers.Adam())
     with pytest.raises(TostError, match="has no mask that may change"):
         MaskUpdater(small_model, CoupledSGD())

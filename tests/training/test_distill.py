@@ -80,7 +80,7 @@ def test_two_replicas_learn_from_a_saved_model_as_one_does(tmp_path, two_replica
         np.testing.assert_allclose(before, after, atol=1e-5)
 
 
-def test_teacher_is_no_part_of_the_model(small_model, tmp_path, small_images):
+def test_teacher_is_not_part_of_the_model(small_model, tmp_path, small_images):
     weights = len(small_model.weights)
     model = DistilledModel(small_model, "none", "none", teacher=teach)
     model.compile("sgd", Distillation(0.4, 3.0))

@@ -70,5 +70,5 @@ def test_blocks_are_those_of_one_matrix():
         np.testing.assert_allclose(found[index], part, rtol=1e-10)
 
 
-def test_nothing_comes_of_nothing():
+def test_zeros_give_zeros():
     assert not orthogonalised(tf.zeros((4, 3))).numpy().any()

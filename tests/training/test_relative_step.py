@@ -94,7 +94,7 @@ def test_every_step_is_the_share_of_the_kept_weights_norm_and_pruned_weights_sta
             assert (share == pytest.approx(0.07, rel=1e-4)) == relative
 
 
-def test_the_mask_counts_whatever_stands_in_pruned_places():
+def test_the_mask_counts_whatever_pruned_weights_are():
     dense = keras.Sequential([keras.layers.Dense(2, use_bias=False, name="dense", input_shape=(3,))])
     mask = np.array([[1, 0], [1, 1], [0, 0]])
     sparse = sparsify(dense, tost.Masks({"dense/kernel": mask}))
@@ -107,7 +107,7 @@ def test_the_mask_counts_whatever_stands_in_pruned_places():
     np.testing.assert_allclose(kernel, [[3.0, 100], [0, 4.0], [100, 100]] - 0.1 * 5 * direction, rtol=1e-6)
 
 
-def test_what_is_no_kernel_and_the_classifier_are_trained_by_sgd():
+def test_other_weights_than_kernels_and_the_classifier_are_trained_by_sgd():
     kernel, logits, bias = kernel_of([[3.0], [4.0]], "a/kernel:0"), kernel_of([[2.0]], "b/kernel:0"), kernel_of([1.0])
     table = kernel_of([[1.0]], "c/embeddings:0")
     optimizer = tost.OrthogonalSGD(0.1, momentum=0.5, weight_decay=0.3, sgd_learning_rate_ratio=4.0)

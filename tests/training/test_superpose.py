@@ -52,7 +52,7 @@ def test_three_tickets_at_density_a_tenth_equal_numpy():
     np.testing.assert_allclose(average["beta"], beta, rtol=1e-6)
 
 
-def test_a_ticket_that_is_no_number_is_told_by_the_name_of_the_weight():
+def test_a_ticket_that_is_not_finite_is_reported_with_the_weights_name():
     first = {"a": np.array([4.0, 0.0, -1.0], np.float32), "b": np.array([3.0, 7.0], np.float32)}
     second = first | {"b": np.array([np.nan, 7.0], np.float32)}
     with pytest.raises(TostError, match="the score of b is not finite everywhere in the superposition"):
