@@ -18,7 +18,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train, keras3, load, _ = PYTHON
+    train, loop, keras3, load, _ = PYTHON
     for text, small in (
         ('"resnet20"', '"resnet8"'),
         ("(32, 32, 3)", "(8, 8, 3)"),
@@ -32,6 +32,9 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     names = {"dataset": tf.data.Dataset.from_tensor_slices((images, np.eye(10, dtype=np.float32)[:8])).batch(4)}
     exec(train, names)
     assert "ghost_skip" not in " ".join(layer.name for layer in names["final"].layers)
+    names |= {"ghosted": names["tost"].GhostModel(names["sparse"]), "step": lambda images, labels: None}
+    exec(loop.replace("end_epoch=10, steps_per_epoch=352", "end_epoch=1, steps_per_epoch=2").replace("20", "2"), names)
+    assert not names["ghosted"].ghosts_active
     load = load.replace("runs/quickstart/export/saved_model", "out/").replace("(1, 8, 8, 1)", "(1, 8, 8, 3)")
     exec(load, names)
     exec(keras3, names)

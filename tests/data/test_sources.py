@@ -108,6 +108,8 @@ MODULE = """
 import numpy as np
 
 def load(config):
+    import my_helper  # in the same folder
+
     rows = np.arange(20.0).reshape(10, 2) + config.train_examples
     return rows, np.arange(10) % 2, rows[:4], np.arange(4) % 2
 
@@ -118,6 +120,7 @@ def wrong(config):
 
 def test_a_function_of_the_user(tmp_path, monkeypatch):
     (tmp_path / "my_rows.py").write_text(MODULE)
+    (tmp_path / "my_helper.py").touch()
     monkeypatch.chdir(tmp_path)
     data = load_named("my_rows:load", train_examples=5)
     assert data.image_shape == (2,) and len(data.train) == 5 and data.test.images[0, 0] == 5

@@ -99,3 +99,11 @@ def test_emptied_layers_are_named_as_soon_as_a_mask_is_found(small_model, caplog
     shortcut.set_weights([1e9 * weight for weight in shortcut.get_weights()])
     tost.masks.magnitude(small_model, sparsity=0.3)
     assert "in 1 layer(s) of small, conv2/depthwise_kernel: gradients pass there only through a shortcut" in caplog.text
+
+
+def test_of_a_recurrent_network_whose_paths_cannot_be_counted_nothing_is_claimed():
+    layers = keras.layers
+    series = keras.Input((4, 3))
+    model = keras.Model(series, layers.Dense(2, name="logits")(layers.LSTM(3, name="lstm")(series)))
+    masks = {"logits/kernel": np.zeros((3, 2))}
+    assert depends_on_input(model, masks)

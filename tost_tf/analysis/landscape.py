@@ -116,6 +116,7 @@ def _contours(results: Results, path: Path, title: str, axis: str) -> None:
     figure = Figure(figsize=(5.2 * len(results) + 0.8, 4.8), layout="constrained")
     figure.suptitle(title, parse_math=False)
     logs = [np.log10(max(row["loss"], 1e-8)) for rows in results.values() for row in rows if np.isfinite(row["loss"])]
+    logs = logs or [0.0]  # of a network that has diverged no loss is finite
     levels = np.linspace(min(logs), max(max(logs), min(logs) + 1e-6), 21)
     panels = figure.subplots(1, len(results), squeeze=False)[0]
     for axes, (label, rows) in zip(panels, results.items(), strict=True):

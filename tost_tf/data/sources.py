@@ -52,7 +52,7 @@ def load_own(config: DataConfig) -> ImageData:
     function = getattr(module, found["function"], None)
     if not callable(function):
         raise TostError(f"{found['module']} has no function {found['function']!r} that returns a dataset")
-    return _as_data(function(config), config)
+    return _as_data(with_working_folder(lambda: function(config)), config)
 
 
 def with_working_folder(job: Callable):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tost_tf.data.names import check_dataset
 from tost_tf.errors import TostError, unknown_name
-from tost_tf.experiment.recipe import NEEDED
+from tost_tf.experiment.recipe import NEEDED, TRAIN_TEACHER
 from tost_tf.masks.layer_sparsity import parsed_layer_sparsity
 from tost_tf.masks.lottery import LotteryOptions
 from tost_tf.models import MODEL_SUFFIXES
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def check_together(config: RunConfig) -> None:
     """Raises `TostError` for options that are valid alone but not together."""
     _check_recipe(config)
+    _check_teacher(config)
     _check_model(config.model.model)
     check_dataset(config.data.dataset, config.data.data_dir, "--dataset")
     _check_mask(config.mask)
@@ -39,6 +40,14 @@ def _check_recipe(config: RunConfig) -> None:
     if needed and not config.options()[needed]:
         raise TostError(
             f"--recipe={config.recipe_name} needs --{needed}: give it, or use --recipe=tost_plus, which needs none"
+        )
+
+
+def _check_teacher(config: RunConfig) -> None:
+    if config.recipe.teacher == TRAIN_TEACHER and config.machine.distribution == "multi_worker":
+        raise TostError(
+            f"--teacher={TRAIN_TEACHER} works in one process: with --distribution=multi_worker train the teacher in a "
+            "run of its own, and name its folder by --teacher"
         )
 
 

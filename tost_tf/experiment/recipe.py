@@ -11,6 +11,7 @@ from tost_tf.options import none_of, one_of, option
 from tost_tf.registry import GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS, OPTIMIZER_TWEAKS
 
 NO_TWEAK = "none"
+TRAIN_TEACHER = "train"
 IF_NEURONS = {"ghost_neurons": none_of(NO_GHOST)}
 IF_GHOSTS = IF_NEURONS | {"ghost_skips": none_of(NO_GHOST)}
 IF_TEACHER = {"teacher": none_of("")}
@@ -70,7 +71,11 @@ class Recipe:
         names=OPTIMIZER_TWEAKS,
         also=(NO_TWEAK,),
     )
-    teacher: str = option("", "also learn from the soft labels of this SavedModel or finished run (a KD ticket)")
+    teacher: str = option(
+        "",
+        "also learn from the soft labels of this SavedModel or finished run (a KD ticket); train trains the same "
+        "network without a mask first",
+    )
     distill_weight: float = option(
         0.9, "weight w of the teacher in (1-w)·CE + w·T²·KL", minimum=0, maximum=1, only_with=IF_TEACHER
     )

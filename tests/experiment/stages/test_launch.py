@@ -193,6 +193,21 @@ def test_student_learns_from_an_earlier_run(dense, network, tmp_path):
     assert f"teacher={dense}" in result["recipe"] and result["sparsity"] == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_teacher_may_be_trained_first(network, tmp_path, stopped_after, capsys):
+    run = tmp_path / "run"
+    options = SMALL | STILL | {"model": network, "teacher": "train", "run_dir": str(run), "seed": 5}
+    config = RunConfig.make(**options)
+    stopped_after(config, 2)  # in the training of the teacher, which has three steps in an epoch
+    assert (run / "teacher/config.flags").exists() and not (run / "mask.npz").exists()
+    result = tost.launch(config)
+    teacher = json.loads((run / "teacher/result.json").read_text())
+    assert (teacher["recipe"], teacher["mask"], teacher["sparsity"], teacher["seed"]) == ("default", "none", 0, 5)
+    assert result["teacher_seconds"] == teacher["train_seconds"] > 0 and "teacher=train" in result["recipe"]
+    assert "training the teacher, the same network without a mask" in capsys.readouterr().out
+    with pytest.raises(TostError, match="--teacher=train works in one process"):
+        RunConfig.make(**options | {"distribution": "multi_worker"})
+
+
 def test_model_of_the_user_trains_from_its_weights(tmp_path):
     keras_3 = keras3()
     image = keras_3.Input((8, 8, 1))

@@ -47,6 +47,7 @@ class RunDirectory:
         self.ticket_weights = self.path / "ticket_weights.npz"
         self.scales = self.path / "scales.json"
         self.rescaled_weights = self.path / "rescaled_weights.npz"
+        self.teacher = self.path / "teacher"
         self.tickets = self.path / "tickets"
         self.superposed_weights = self.path / "superposed_weights.npz"
         self.superposition = self.path / "superposition.json"

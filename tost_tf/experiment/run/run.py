@@ -12,6 +12,7 @@ from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import steps_per_epoch
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.recipe import TRAIN_TEACHER
 from tost_tf.experiment.run.agreement import requested_by_any_worker
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.stop import StopSignals
@@ -71,7 +72,9 @@ class Run:
         the devices of the strategy in whose scope it is loaded.
         """
         teacher = self.config.recipe.teacher
-        return Teacher(teacher_folder(teacher), self.data) if teacher else None
+        if not teacher:
+            return None
+        return Teacher(teacher_folder(self.directory.teacher if teacher == TRAIN_TEACHER else teacher), self.data)
 
     def stop_requested(self) -> Callable[[], int | None]:
         """A function that returns the signal by which any worker was stopped, or `None`."""

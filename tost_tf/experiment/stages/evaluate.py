@@ -12,6 +12,7 @@ from tost_tf.compaction.report import multiply_adds, uncounted_layers
 from tost_tf.compat import keras
 from tost_tf.dynamic.callback import ROWS
 from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.recipe import TRAIN_TEACHER
 from tost_tf.experiment.run.callbacks import measured_sparsity
 from tost_tf.experiment.run.evaluate import Evaluation, evaluate
 from tost_tf.experiment.run.folder import RunDirectory
@@ -42,6 +43,8 @@ def compute(run: Run, network: RunNetwork) -> None:
     best = evaluate(final, data, data.test)
     network.checkpoints.restore_latest()
     last = evaluate(network.fitted, data, data.test)
+    if config.recipe.teacher == TRAIN_TEACHER:
+        more |= {"teacher_seconds": read_json(directory.teacher / "result.json")["train_seconds"]}
     result = _result(run, network, final, (best, last)) | more
     _draw(config, directory, result)
     write_json(directory.result, result)

@@ -17,6 +17,7 @@ from tost_tf.experiment.run.workers import Workers
 from tost_tf.experiment.stages.stage import RunNetwork
 from tost_tf.experiment.stages.stages import run_stages
 from tost_tf.experiment.stages.start import require_before_data, require_end
+from tost_tf.experiment.stages.train_teacher import train_teacher
 
 
 def launch(config: RunConfig) -> dict[str, Any]:
@@ -52,6 +53,7 @@ def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals, workers:
     strategy = distribution_strategy(config.machine)
     stop.listen()
     require_before_data(config)
+    train_teacher(config, launch)
     run = Run(config, load(config.data), directory, strategy, workers, stop)
     network = RunNetwork(build_model(config, run.data))
     require_end(run, network.dense)

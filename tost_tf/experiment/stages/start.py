@@ -12,6 +12,7 @@ from tost_tf.data.pipeline import first_examples
 from tost_tf.drawing import require_drawing
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.recipe import TRAIN_TEACHER
 from tost_tf.experiment.run.network import add_ghosts_and_compile
 from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.run.teacher_folder import teacher_folder
@@ -28,7 +29,7 @@ from tost_tf.registry import MODELS
 def require_before_data(config: RunConfig) -> None:
     """Checks what does not need the data. Raises `TostError` if the run would fail later."""
     require_drawing()
-    if config.recipe.teacher:
+    if config.recipe.teacher not in ("", TRAIN_TEACHER):
         teacher_folder(config.recipe.teacher)
 
 
