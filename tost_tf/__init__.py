@@ -28,7 +28,13 @@ _EXPORTED = {
     "sparsify": "tost_tf.masks.sparsify",
     "strip": "tost_tf.masks.sparsify",
 }
-_PACKAGES = ("analysis", "export", "masks", "models")
+_PACKAGES = {
+    "analysis": "tost_tf.analysis",
+    "datasets": "tost_tf.data",
+    "export": "tost_tf.export",
+    "masks": "tost_tf.masks",
+    "models": "tost_tf.models",
+}
 
 __all__ = [*_EXPORTED, *_PACKAGES]
 
@@ -37,7 +43,7 @@ def __getattr__(name: str) -> Any:
     if name in _EXPORTED:
         value = getattr(importlib.import_module(_EXPORTED[name]), name)
     elif name in _PACKAGES:
-        value = importlib.import_module(f"{__name__}.{name}")
+        value = importlib.import_module(_PACKAGES[name])
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

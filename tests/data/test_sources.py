@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tost_tf as tost
 from tost_tf.data.load import load
 from tost_tf.data.names import check_dataset
 from tost_tf.data.options import DataConfig
 from tost_tf.errors import TostError
-from tost_tf.registry import DATA_SOURCES
+from tost_tf.registry import DATA_SOURCES, DATASETS
 
 
 def load_named(dataset: str, **options):
@@ -130,6 +131,13 @@ def test_a_function_of_the_user(tmp_path, monkeypatch):
         load_named("my_rows:wrong")
     with pytest.raises(TostError, match="'my_row:load': there is no Python module 'my_row' here or installed"):
         load_named("my_row:load")
+
+
+def test_a_dataset_of_the_user_by_name():
+    data = load_named("digits")
+    with DATASETS.temporarily("unused", None):  # at the end what was registered meanwhile is forgotten
+        assert tost.datasets.register("mine", lambda config: data)
+        assert load_named("mine") is data
 
 
 def test_a_source_of_the_user_is_one_value(tmp_path):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from tost_tf.analysis.analysis import Analysis, Results, Subject
 from tost_tf.analysis.options import AnalysisOptions
@@ -17,6 +16,7 @@ from tost_tf.drawing import COLOURS, save, titled_axes
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.graph import RELUS, has_activation, is_relu
 from tost_tf.graph.copy import unwrapped_layer
+from tost_tf.progress import progress
 
 BATCH = 250
 
@@ -41,7 +41,7 @@ def activation_sparsity(model: keras.Model, images: np.ndarray, epsilon: float =
         counts[name] = counts.get(name, np.zeros(3)) + np.array([zero, near, int(tf.size(outputs))])
 
     with _listening(model, record):
-        for start in tqdm(range(0, len(images), BATCH), "activations", leave=False, disable=None):
+        for start in progress(range(0, len(images), BATCH), "activations"):
             model(tf.constant(images[start : start + BATCH]), training=False)
     return [
         {"layer": name, "stage": stage_of(name), "zero": zero / total, "near_zero": near / total, "outputs": int(total)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from tost_tf.analysis.analysis import Analysis, Results, Subject
 from tost_tf.analysis.kept_weights import KeptWeights
@@ -15,6 +14,7 @@ from tost_tf.drawing import COLOURS, save, titled_axes
 from tost_tf.graph.labels import one_hot
 from tost_tf.graph.logits import classes_of, to_logits
 from tost_tf.graph.second_derivatives import twice_differentiable
+from tost_tf.progress import progress
 
 MICRO_BATCH = 128
 EIGENVALUES = 5
@@ -83,7 +83,7 @@ def top_eigenvalues(
     kept = weights.flat([np.ones(mask.shape) for mask in weights.masks])
     vector = np.random.default_rng(seed).normal(size=weights.size) * kept
     basis, diagonal, off = [vector / np.linalg.norm(vector)], [], []
-    for _ in tqdm(range(min(iterations, int(kept.sum()))), "Hessian", leave=False, disable=None):
+    for _ in progress(range(min(iterations, int(kept.sum()))), "Hessian"):
         product = hessian.product(basis[-1])
         diagonal.append(float(product @ basis[-1]))
         for _ in range(2):  # once is not enough in finite precision

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.ghost.model import GhostModel
@@ -11,6 +10,7 @@ from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.kernels import current_masks, prunable_weights
 from tost_tf.graph.labels import one_hot
 from tost_tf.graph.logits import classes_of, to_logits
+from tost_tf.progress import progress
 
 
 class KeptWeights:
@@ -78,7 +78,7 @@ class KeptWeights:
         results = []
         with statistics_kept(self.model):
             try:
-                for place in tqdm(places, "losses", leave=False, disable=None):
+                for place in progress(places, "losses"):
                     for index, (variable, value) in enumerate(zip(self.variables, before, strict=True)):
                         moved = sum(c * step[index] for c, step in zip(place, steps, strict=True))
                         variable.assign(value + moved)

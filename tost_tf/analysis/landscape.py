@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from tost_tf.analysis.analysis import Analysis, Results, Subject
 from tost_tf.analysis.kept_weights import KeptWeights, loss_and_accuracy
 from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras
 from tost_tf.drawing import save
+from tost_tf.progress import progress
 
 
 def loss_along_direction(
@@ -91,7 +91,7 @@ def input_landscape(
     drawn, _ = np.linalg.qr(generator.normal(size=(images[0].size, 2)))
     one, two = (drawn * np.sqrt(images[0].size)).T.reshape(2, *images[0].shape).astype(np.float32)
     rows = []
-    for x, y in tqdm(_grid(points, reach).tolist(), "inputs", leave=False, disable=None):
+    for x, y in progress(_grid(points, reach).tolist(), "inputs"):
         loss, _ = loss_and_accuracy(model, images + np.float32(x) * one + np.float32(y) * two, labels)
         rows.append({"x": x, "y": y, "loss": loss})
     return rows

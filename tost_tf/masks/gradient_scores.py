@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.graph.batch_norm import statistics_kept
@@ -20,6 +19,7 @@ from tost_tf.graph.second_derivatives import twice_differentiable
 from tost_tf.masks.search import Batch, FoundMask, MaskMethod, MaskSearch
 from tost_tf.masks.select import require_finite
 from tost_tf.options import option
+from tost_tf.progress import progress
 
 GRASP_TEMPERATURE = 200.0
 
@@ -112,7 +112,7 @@ def _summed(
 ) -> dict[str, np.ndarray]:
     """The sum of `function` over the batches, in double precision, by weight path."""
     sums = {path: np.zeros(tuple(weight.shape)) for path, weight in weights.items()}
-    for number, (images, labels) in enumerate(tqdm(batches, title, leave=False, disable=None), 1):
+    for number, (images, labels) in enumerate(progress(batches, title), 1):
         values = {path: tensor.numpy() for path, tensor in zip(sums, function(images, labels), strict=True)}
         _require_finite(values, f" in batch {number} ({title})", model, images)
         for path, value in values.items():

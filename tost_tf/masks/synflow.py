@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
@@ -22,6 +21,7 @@ from tost_tf.masks.select import (
 )
 from tost_tf.masks.synaptic_flow import SynapticFlow
 from tost_tf.options import option
+from tost_tf.progress import progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ def prune_iteratively(
     Raises:
       TostError: a score is not finite; the message names the layer.
     """
-    for step in tqdm(range(1, iterations + 1), "SynFlow", leave=False, disable=None):
+    for step in progress(range(1, iterations + 1), "SynFlow"):
         found = score(masks)
         require_finite(found, f" in step {step} of SynFlow")
         masks = select(found, step, masks)

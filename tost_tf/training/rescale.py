@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from tqdm import tqdm
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
@@ -22,6 +21,7 @@ from tost_tf.graph.logits import classes_of, ends_in_softmax
 from tost_tf.graph.noise import noise_off
 from tost_tf.graph.parameter_paths import parameter_paths
 from tost_tf.graph.second_derivatives import twice_differentiable
+from tost_tf.progress import progress
 from tost_tf.training.rescale_adam import ScaleAdam
 
 WEIGHT_BOUND, BIAS_BOUND = 0.01, 0.0
@@ -194,7 +194,7 @@ def rescale_init(
     if next(iter(dataset), None) is None:
         raise TostError("the dataset for rescaling the initialisation is empty")
     with statistics_kept(model):
-        for _ in tqdm(range(steps), "rescaling the initialisation", leave=False, disable=None):
+        for _ in progress(range(steps), "rescaling the initialisation"):
             search.iterate(next(halves), next(halves), next(halves))
     return dict(zip(search.names, search.scales.tolist(), strict=True))
 

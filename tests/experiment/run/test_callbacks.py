@@ -3,15 +3,8 @@ import pytest
 
 from tost_tf.compat import keras
 from tost_tf.experiment.run import callbacks
-from tost_tf.experiment.run.callbacks import NonFiniteLoss, StopOnNonFiniteLoss, duration_text, measured_sparsity
+from tost_tf.experiment.run.callbacks import NonFiniteLoss, StopOnNonFiniteLoss, measured_sparsity
 from tost_tf.experiment.run.folder import RunDirectory
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (12000, "3 h 20 min")]
-)
-def test_durations_as_people_say_them(seconds, text):
-    assert duration_text(seconds) == text
 
 
 def test_stops_at_the_step_at_which_the_loss_is_not_finite():

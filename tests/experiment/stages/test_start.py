@@ -52,6 +52,14 @@ def test_a_network_that_cannot_be_exported(tmp_path):
         refused(options, tmp_path, "the model 'looked' cannot be exported as a SavedModel: .*untracked")
 
 
+def test_a_batch_larger_than_the_data_is_named(tmp_path, caplog):
+    options = own(tmp_path, keras.layers.Conv2D(3, 3, activation="relu")) | {"batch_size": 61, "mask": "lottery"}
+    refused(
+        options | {"lottery_epochs": 3, "rewind_epoch": 2, "dynamic": "rigl"}, tmp_path, "update_every=100 leaves no"
+    )
+    assert "--batch_size=61 is more than the 60 training images: each step uses all of them" in caplog.text
+
+
 def test_a_teacher_that_is_not_there_is_missed_before_the_data_are(tmp_path):
     without_data = SMALL | {"dataset": "tiny_imagenet", "data_dir": str(tmp_path)}
     options = without_data | {"teacher": str(tmp_path / "none"), "run_dir": str(tmp_path / "run")}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tost_tf.experiment.run.callbacks import duration_text
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.files import read_json
+from tost_tf.progress import duration_text
 
 MOST_CHANNELS = 4
 

@@ -12,6 +12,7 @@ from tost_tf.compat import keras
 from tost_tf.experiment.run.checkpoints import Checkpoints
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.graph.kernels import prunable_weights
+from tost_tf.progress import duration_text
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -130,11 +131,3 @@ def measured_sparsity(model: keras.Model) -> float:
     kernels = [weight.numpy() for weight in prunable_weights(model).values()]
     size = sum(kernel.size for kernel in kernels)
     return 1 - sum(np.count_nonzero(kernel) for kernel in kernels) / size if size else 0.0
-
-
-def duration_text(seconds: float) -> str:
-    """A duration for people: "8 s", "12 min", "3 h 20 min"."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
