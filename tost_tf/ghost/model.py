@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from tost_tf.compat import keras, own_steps, require_graph_model, tf
@@ -108,6 +109,10 @@ class GhostModel(keras.Model):
             self.make_test_function(force=True)
         if self.predict_function is not None:
             self.make_predict_function(force=True)
+
+    def one_view(self) -> contextlib.AbstractContextManager[None]:
+        """In its block, graphs that are traced compute the view in use only, and do not switch when the ghosts end."""
+        return self._switch.not_needed()
 
     def call(self, inputs, training=None):
         if self._ghosts and self._switch.is_needed():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tost_tf.compat import exact_moments, keras, tf
 from tost_tf.errors import TostError
+from tost_tf.graph.one_view import one_view
 
 # Operations that call another graph.
 CALLS = ("PartitionedCall", "StatefulPartitionedCall", "If", "StatelessIf", "While", "StatelessWhile")
@@ -36,7 +37,7 @@ def twice_differentiable(
 
     @tf.function(reduce_retracing=True)
     def traced(*arguments):
-        with exact_moments():
+        with exact_moments(), one_view(model):
             try:
                 results = function(*arguments)
             except LookupError as error:

@@ -19,6 +19,7 @@ from tost_tf.graph.finite import first_not_finite
 from tost_tf.graph.labels import one_hot
 from tost_tf.graph.logits import classes_of, ends_in_softmax
 from tost_tf.graph.noise import noise_off
+from tost_tf.graph.one_view import one_view
 from tost_tf.graph.parameter_paths import parameter_paths
 from tost_tf.graph.second_derivatives import twice_differentiable
 from tost_tf.progress import progress
@@ -131,7 +132,7 @@ class GradInit:
                 raise TostError(f"rescaling the initialisation: {what} by {name} is not finite (loss {loss})")
 
     def _loss_and_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape, noise_off(self.model):
+        with tf.GradientTape(watch_accessed_variables=False) as tape, noise_off(self.model), one_view(self.model):
             tape.watch(self.parameters)
             loss = self.loss(labels, self.model(images, training=True))
         gradients = tape.gradient(loss, self.parameters, unconnected_gradients="zero")
