@@ -14,11 +14,16 @@ install: .venv/installed
 demo: install
 	$(BIN)/tost-train --flagfile=flags/quickstart.flags
 
+# In two parts, so that no process keeps all the memory that TensorFlow has once taken.
+RUNS := tests/experiment tests/colab tests/test_readme.py tests/test_wheel.py tests/convert tests/export
+
 test: install lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(RUNS)
+	$(BIN)/python -m pytest tests $(RUNS:%=--ignore=%)
 
 test-all: install lint
-	$(BIN)/python -m pytest --all
+	$(BIN)/python -m pytest --all $(RUNS)
+	$(BIN)/python -m pytest --all tests $(RUNS:%=--ignore=%)
 
 lint: install
 	$(BIN)/ruff check .

@@ -68,7 +68,7 @@ def test_what_needs_logits_refuses_several_outputs_in_one_sentence(outputs):
         lambda: tost.rescale_init(tost.sparsify(heads, tost.masks.random(heads, sparsity=0.5)), [batch], steps=1),
         lambda: loss_and_accuracy(heads, IMAGES, LABELS),
     ):
-        with pytest.raises(TostError, match="'heads' gives [12] outputs \\(one.* take one of them") as error:
+        with pytest.raises(TostError, match="'heads' returns [12] outputs \\(one.* use one of them") as error:
             job()
         assert len(str(error.value)) < 500
     assert tost.masks.synflow(heads, sparsity=0.5, iterations=2).kept  # needs no logits
