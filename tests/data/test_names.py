@@ -1,6 +1,7 @@
 import pytest
 
-from tost_tf.data.names import base_name, check_dataset
+from tost_tf.data.base_name import base_name
+from tost_tf.data.names import check_dataset
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from tost_tf.data.names import base_name
+from tost_tf.data.base_name import base_name
 from tost_tf.errors import TostError
 from tost_tf.seeds import derive_seed
 

@@ -12,11 +12,6 @@ from tost_tf.registry import DATASETS
 FORM = re.compile(r"(?P<name>\w+)(?P<config>/[^/:]+)?(?::[^/:]+)?")
 
 
-def base_name(dataset: str) -> str:
-    """The name without configuration and version: "emnist" for "emnist/letters:3.1.0"."""
-    return re.split("[/:]", dataset, maxsplit=1)[0]
-
-
 def check_dataset(dataset: str, data_dir: str, what: str = "dataset") -> None:
     """Raises `TostError`, with the nearest name, if there is no such dataset.
 

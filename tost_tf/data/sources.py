@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tost_tf.data.arrays import from_arrays
+from tost_tf.data.images import ImageData
 from tost_tf.errors import TostError
 from tost_tf.registry import DATA_SOURCES
 
 if TYPE_CHECKING:
-    from tost_tf.data.images import ImageData
     from tost_tf.data.options import DataConfig
 
 # The version in NAME:VERSION of tensorflow-datasets is never a Python name.
@@ -66,9 +67,6 @@ def with_working_folder(job: Callable):
 
 
 def _as_data(given: object, config: DataConfig) -> ImageData:
-    from tost_tf.data.arrays import from_arrays
-    from tost_tf.data.images import ImageData
-
     if isinstance(given, ImageData):
         return given
     if not isinstance(given, tuple) or len(given) != 4:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tost_tf.data.augment import NOT_AUGMENTED
-from tost_tf.data.names import base_name
+from tost_tf.data.base_name import base_name
 from tost_tf.data.options import DataConfig
 from tost_tf.dynamic.options import DynamicConfig, SuperposeConfig
 from tost_tf.errors import unknown_name
