@@ -65,7 +65,13 @@ def build(name, precision):
     return model
 
 
-@pytest.fixture(params=NETWORKS)
+# The others compute their variances by the same function.
+QUICK = ("convolution, fused", "channels first", "nested", "with a mask", "LayerNormalization")
+
+
+@pytest.fixture(
+    params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.exhaustive) for name in NETWORKS]
+)
 def pair(request):
     """A network, and the same in double precision: what is fused exists in single precision only."""
     double = build(request.param, "float64")

@@ -46,7 +46,14 @@ def attending_network() -> keras.Model:
     return keras.Model(x, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.MultiHeadAttention(2, 3)(x, x))))
 
 
-@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+# An average that writes weights, one that Keras no longer maintains, and the project's own; the others with `--all`.
+QUICK = ("averaged every 2", "legacy", "orthogonal")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [pytest.param(m, id=n, marks=[] if n in QUICK else pytest.mark.exhaustive) for n, m in OPTIMIZERS.items()],
+)
 def test_the_network_in_training_is_the_stripped_one_whatever_writes_its_weights(make, tmp_path):
     model = attending_network()
     masks = tost.masks.random(model, sparsity=0.6)
