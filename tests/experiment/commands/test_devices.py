@@ -110,10 +110,8 @@ def two_workers(fifty_steps, tmp_path):
         process.communicate()
 
 
-def test_two_workers_one_of_them_killed_are_as_one_device(two_workers, on_one_device, tmp_path):
-    run = tmp_path / "run"
-    chief, other = two_workers(run)
-    metrics = run / "metrics.csv"
+def kill_one(chief, other, metrics: Path) -> None:
+    """Kills the worker that is not the chief in the middle of the training; the chief must say so and end."""
     while not (metrics.exists() and len(metrics.read_text().splitlines()) > EPOCHS // 3):
         assert chief.poll() is None and other.poll() is None
         time.sleep(0.05)
@@ -123,11 +121,19 @@ def test_two_workers_one_of_them_killed_are_as_one_device(two_workers, on_one_de
     assert chief.returncode == 2 and time.monotonic() - killed < 60
     said = re.search(r"tost-train: error: worker 1 \(127.0.0.1:\d+\) is gone or does not answer.*", errors)
     assert said and "the run resumes from its last checkpoint" in said[0], errors
-    assert not (run / "result.json").exists()
+    assert not metrics.with_name("result.json").exists()
 
+
+@pytest.mark.parametrize("killed", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
+def test_two_workers_are_as_one_device(two_workers, on_one_device, tmp_path, killed):
+    run = tmp_path / "run"
+    if killed:
+        kill_one(*two_workers(run), run / "metrics.csv")
     chief, other = two_workers(run)
     (output, errors), (_, other_errors) = chief.communicate(timeout=120), other.communicate(timeout=120)
     assert (chief.returncode, other.returncode) == (0, 0), errors + other_errors
-    assert re.search(r"resuming after epoch \d+ of 10", output) and "training on 2 devices" in output
+    assert "training on 2 devices" in output
+    assert bool(re.search(r"resuming after epoch \d+ of 10", output)) == killed
     require_equal(run, on_one_device)
-    assert not list((tmp_path / "scratch3").glob("tost_worker_*"))  # what the worker that is no chief wrote
+    scratch = f"scratch{3 if killed else 1}"
+    assert not list((tmp_path / scratch).glob("tost_worker_*"))  # what the worker that is not the chief wrote

@@ -22,10 +22,11 @@ def network() -> keras.Model:
     return keras.Model(image, layers.Dense(10, name="logits")(x), name="little")
 
 
-DROPS = pytest.param("--lr_drop_epochs=1,2", marks=pytest.mark.exhaustive)
+# Stops at a step without real signals are in tests/experiment/stages, signals in tests/experiment/run.
+pytestmark = pytest.mark.exhaustive
 
 
-@pytest.fixture(scope="module", params=[DROPS, "--optimizer=orthogonal --schedule=cosine"])
+@pytest.fixture(scope="module", params=["--lr_drop_epochs=1,2", "--optimizer=orthogonal --schedule=cosine"])
 def stopped(request, tmp_path_factory) -> tuple[Path, dict, str]:
     folder = tmp_path_factory.mktemp("stopping")
     network().save(folder / "little.keras")

@@ -168,7 +168,7 @@ def test_granet_ends_at_the_sparsity_and_exports_nothing_denser(network, tmp_pat
     assert result["best_epoch"] >= 2
 
 
-@pytest.mark.parametrize("growth", ["none", "random"])
+@pytest.mark.parametrize("growth", ["none", pytest.param("random", marks=pytest.mark.exhaustive)])
 def test_a_fixed_mask_can_be_superposed(network, tmp_path, growth):
     options = {**SMALL, "epochs": 5, "superpose": "cima", "cycle_fraction": 0.4, "cycle_epochs": 1}
     config = tost.RunConfig.make(model=network, **options, cycle_growth=growth, run_dir=str(tmp_path / "run"))
