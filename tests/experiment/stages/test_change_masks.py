@@ -216,5 +216,5 @@ def test_a_lost_ticket_is_named(together, network, tmp_path):
     (tmp_path / "run/tickets/ticket1.npz").unlink()
     for name in ("result.json", "superposition.json"):
         (tmp_path / "run" / name).unlink()
-    with pytest.raises(tost.TostError, match=r"ticket1\.npz is gone"):
+    with pytest.raises(tost.TostError, match=r"ticket1\.npz is missing"):
         tost.launch(tost.RunConfig.make(model=network, **SMALL, **ALL, run_dir=str(tmp_path / "run")))
