@@ -98,8 +98,8 @@ def test_pictures_that_cannot_be_drawn(tmp_path, monkeypatch):
 
 def test_a_network_without_a_prunable_weight_is_trained_dense(tmp_path):
     image = keras.Input((8, 8, 1))
-    x = keras.layers.EinsumDense("ab,bc->ac", output_shape=10, bias_axes="c")(keras.layers.Flatten()(image))
-    keras.Model(image, x, name="mine").save(tmp_path / "mine.keras")
+    x = keras.layers.LocallyConnected1D(10, 64)(keras.layers.Reshape((64, 1))(image))
+    keras.Model(image, keras.layers.Flatten()(x), name="mine").save(tmp_path / "mine.keras")
     options = SMALL | {"model": str(tmp_path / "mine.keras"), "run_dir": str(tmp_path / "run"), "epochs": 1}
     result = tost.launch(RunConfig.make(**options, mask="none", recipe="default"))
     assert result["sparsity"] == 0 and result["layer_sparsity"] == {} and np.isfinite(result["test_loss"])
