@@ -38,3 +38,16 @@ def test_nothing_is_dropped_at_random(small_images):
 
 def model_loss(model, images, labels):
     return float(keras.losses.CategoricalCrossentropy(from_logits=True)(labels, model(images, training=False)))
+
+
+def test_it_works_in_the_scope_of_a_strategy(small_images, two_replicas):
+    images, labels = small_images
+    with two_replicas.scope():
+        model = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Flatten(), keras.layers.Dense(4)])
+        loss = PlainLoss(model, images, labels)
+        assert loss() == pytest.approx(model_loss_outside(model, images, labels), rel=1e-5)
+
+
+def model_loss_outside(model, images, labels):
+    logits = np.float64(model(images))
+    return float(-np.mean(np.sum(labels * (logits - np.log(np.exp(logits).sum(1, keepdims=True))), axis=1)))

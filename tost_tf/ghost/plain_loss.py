@@ -25,10 +25,10 @@ class PlainLoss:
     def __init__(self, plain: keras.Model, images: np.ndarray, labels: np.ndarray):
         self._plain, self._images, self._labels = plain, images, labels
         self._copy = rebuild(plain, copy_layer)
-        self._loss = keras.losses.CategoricalCrossentropy(from_logits=True)
 
     def __call__(self) -> float:
         self._copy.set_weights(self._plain.get_weights())
         with noise_off(self._copy):
             logits = self._copy(self._images, training=True)
-        return float(self._loss(self._labels, logits))
+        # A function, as Keras lets no loss average over a batch in the scope of a strategy.
+        return float(np.mean(keras.losses.categorical_crossentropy(self._labels, logits, from_logits=True)))

@@ -93,7 +93,7 @@ def _result(
         "mask_seconds": round(directory.read_mask_seconds(), 3),
         "images_per_second": round(images / seconds, 1) if seconds else 0.0,
         "collapsed_layers": network.masks.collapsed_layers if network.masks is not None else [],
-        DEPENDS: depends_on_input(final, masks_of_zeros(final)),
+        DEPENDS: not kernels or depends_on_input(final, masks_of_zeros(final)),
         "versions": versions(),
     }
 
