@@ -154,6 +154,28 @@ def exact_moments() -> Iterator[None]:
         nn_impl.moments = original
 
 
+@contextlib.contextmanager
+def bias_gradients_as_sums() -> Iterator[None]:
+    """Inside the block, the gradient of a bias is traced as a sum, with the same values.
+
+    oneDNN merges TensorFlow's own operation for it with the gradient of the kernel of the same convolution. Where a
+    gradient of a gradient lets the second depend on the first, that makes a circle in the graph, which cannot be run.
+    """
+    operations = importlib.import_module("tensorflow.python.ops.gen_nn_ops")
+    original = operations.bias_add_grad
+
+    def bias_add_grad(out_backprop, data_format="NHWC", name=None):
+        axes = list(range(out_backprop.shape.rank))
+        del axes[1 if data_format in ("NCHW", b"NCHW") else -1]
+        return tf.reduce_sum(out_backprop, axes, name=name)
+
+    operations.bias_add_grad = bias_add_grad
+    try:
+        yield
+    finally:
+        operations.bias_add_grad = original
+
+
 def start_fit_at_step(model: keras.Model, step: int) -> None:
     """Makes the running `fit` start its first epoch at `step`, by the hook that Keras's BackupAndRestore uses."""
 

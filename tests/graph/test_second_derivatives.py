@@ -1,11 +1,13 @@
 """All that takes a second derivative of a network, against differences of its first gradients."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
 import tost_tf as tost
 from tost_tf.analysis.hessian import MaskedHessian
-from tost_tf.compat import exact_moments, keras, tf
+from tost_tf.compat import bias_gradients_as_sums, exact_moments, keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.gradient_scores import grasp_scores, snip_scores
@@ -294,3 +296,23 @@ def test_moments_have_the_values_of_tensorflow_and_are_restored():
         assert [part.dtype for part in tf.nn.moments(half, [0])] == [tf.float16] * 2
     graph = tf.function(lambda: tf.nn.moments(x, [0])).get_concrete_function().graph
     assert any(operation.type == "StopGradient" for operation in graph.get_operations())
+
+
+def test_gradients_of_biases_are_sums_and_the_same():
+    """TensorFlow's own operation for them is merged with another by oneDNN, now and then into a circle."""
+    layer = keras.layers.Conv2D(3, 2)
+    layer.build((None, 4, 4, 2))
+    images = tf.constant(IMAGES, tf.float32)
+
+    def gradient():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(images) ** 3)
+        return tape.gradient(loss, layer.bias)
+
+    operations = {}
+    for name, block in (("plain", contextlib.nullcontext()), ("sums", bias_gradients_as_sums())):
+        with block:
+            traced = tf.function(gradient).get_concrete_function()
+        operations[name] = {operation.type for operation in traced.graph.get_operations()}
+        np.testing.assert_allclose(traced(), gradient(), rtol=1e-5)
+    assert "BiasAddGrad" in operations["plain"] and "BiasAddGrad" not in operations["sums"]

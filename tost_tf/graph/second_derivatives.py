@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from tost_tf.compat import exact_moments, keras, tf
+from tost_tf.compat import bias_gradients_as_sums, exact_moments, keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.one_view import one_view
 
@@ -37,7 +37,7 @@ def twice_differentiable(
 
     @tf.function(reduce_retracing=True)
     def traced(*arguments):
-        with exact_moments(), one_view(model):
+        with exact_moments(), bias_gradients_as_sums(), one_view(model):
             try:
                 results = function(*arguments)
             except LookupError as error:
