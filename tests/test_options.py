@@ -50,21 +50,25 @@ def test_range_in_words():
 WITHOUT_EFFECT = {
     "default": {
         *("ghost_skip_initializer", "ghost_schedule", "ghost_end_epoch", "beta_start", "beta_end", "rescale_steps"),
+        "beta_schedule",
         *("distill_weight", "distill_temperature", "mask_examples_per_class", "synflow_iterations"),
         *("lottery_epochs", "lottery_fraction", "rewind_epoch", "lottery_mode"),
         *("update_every", "drop_fraction", "drop_schedule", "dynamic_end_fraction", "initial_sparsity"),
         *("cycle_fraction", "cycle_epochs", "cycle_drop_fraction", "cycle_growth", "cycle_low_learning_rate"),
         *("cycle_high_learning_rate", "cima_factor", "record_examples", "worker_timeout"),
+        *("keep_zeros", "new_layers", "name_map"),
     }
 }
 WITHOUT_EFFECT["tost"] = WITHOUT_EFFECT["default"] - {
     *("ghost_skip_initializer", "ghost_schedule", "ghost_end_epoch", "beta_start", "beta_end", "rescale_steps"),
+    "beta_schedule",
 }
 WITHOUT_EFFECT["tost_plus"] = WITHOUT_EFFECT["default"] | {"lr_drop_epochs", "lr_drop_factor"}
 # Values that are beside the default and within all ranges.
 OTHER = {str: "he_normal", bool: None, int: 7, float: 0.4, tuple: (3, 5)}
 SPECIAL = {
     "ghost_schedule": "cosine",
+    "beta_schedule": "inverse",
     "ghost_end_epoch": 7,
     "beta_end": 7.0,
     "lottery_mode": "lr_rewind",
@@ -72,6 +76,7 @@ SPECIAL = {
     "cycle_growth": "random",
     "lottery_epochs": 9,
     "distill_weight": 0.3,
+    "layer_sparsity": "stem=0.3",
     "mask_scope": "layer",
     "sparsity": 0.3,
     "virtual_devices": 2,

@@ -163,6 +163,11 @@ GHOST_SCHEDULES: Registry[Any] = Registry(
     "ghost schedule", _entries("ghost.schedules", "linear cosine exponential constant")
 )
 
+# (start, end, fraction of the ghosts that is left) -> β.
+BETA_SCHEDULES: Registry[Any] = Registry(
+    "schedule of β", _entries("ghost.beta_schedules", "linear inverse logarithmic")
+)
+
 # `Format`s of exports. A name may have a precision as its second word.
 FORMATS: Registry[Any] = Registry(
     "format",
@@ -204,6 +209,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "ghost_neurons": GHOST_NEURONS,
     "ghost_skips": GHOST_SKIPS,
     "ghost_schedule": GHOST_SCHEDULES,
+    "beta_schedule": BETA_SCHEDULES,
     "format": FORMATS,
     "analysis": ANALYSES,
 }

@@ -154,6 +154,7 @@ def test_config_cannot_be_changed():
         ({"epochs": 4.5}, "--epochs is 4.5, it must be a whole number"),
         ({"epochs": 5, "ghost_end_epoch": 5}, "--ghost_end_epoch=5 with --epochs=5 leaves no epoch without ghosts"),
         ({"beta_start": 3.0, "beta_end": 2.0}, "--beta_end=2 is below --beta_start=3"),
+        ({"beta_start": 0.0, "beta_schedule": "inverse"}, "--beta_schedule=inverse needs --beta_start above 0"),
         ({"dense_layers": "("}, "--dense_layers='\\(' is not a regular expression"),
         ({"mask": "none", "mask_file": "a.npz"}, "contradict each other"),
         ({"virtual_devices": 2, "distribution": "none"}, "--virtual_devices=2 has no effect with --distribution=none"),

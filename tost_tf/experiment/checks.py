@@ -99,6 +99,8 @@ def _check_schedule(config: RunConfig) -> None:
         )
     if recipe.beta_end < recipe.beta_start:
         raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")
+    if recipe.beta_schedule != "linear" and not recipe.beta_start:
+        raise TostError(f"--beta_schedule={recipe.beta_schedule} needs --beta_start above 0, or take linear")
 
 
 def _check_dynamic(config: RunConfig) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tost_tf.ghost import NO_GHOST
 from tost_tf.options import none_of, one_of, option
-from tost_tf.registry import GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS, OPTIMIZER_TWEAKS
+from tost_tf.registry import BETA_SCHEDULES, GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS, OPTIMIZER_TWEAKS
 
 NO_TWEAK = "none"
 TRAIN_TEACHER = "train"
@@ -55,6 +55,13 @@ class Recipe:
     )
     beta_start: float = option(1.0, "β of the ghost neurons at the start", minimum=0, only_with=IF_NEURONS)
     beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0, only_with=IF_NEURONS)
+    beta_schedule: str = option(
+        "linear",
+        "in what β rises evenly (under a linear --ghost_schedule): in β itself, in 1/β (inverse), which is even in the "
+        "distance to ReLU, or in log β (logarithmic)",
+        names=BETA_SCHEDULES,
+        only_with=IF_NEURONS,
+    )
     rescale_init: bool = option(
         False,
         "rescale the initial weights layer by layer (LRsI) before training; by default not the weights of a model "

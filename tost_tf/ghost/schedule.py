@@ -9,7 +9,7 @@ from tost_tf.errors import TostError
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.skip import GhostSkip
-from tost_tf.registry import GHOST_SCHEDULES
+from tost_tf.registry import BETA_SCHEDULES, GHOST_SCHEDULES
 from tost_tf.steps import StepCallback
 
 
@@ -28,6 +28,7 @@ class GhostSchedule(StepCallback):
       schedule: "linear", "cosine", "exponential", "constant" or a registered one.
       beta_start: the initial β.
       beta_end: β when the ghosts are removed.
+      beta_schedule: "linear", "inverse", "logarithmic" or a registered one: how β follows the fraction of the ghosts.
 
     Raises:
       TostError: a value is out of range, or there is no such schedule.
@@ -40,20 +41,23 @@ class GhostSchedule(StepCallback):
         schedule: str = "linear",
         beta_start: float = 1.0,
         beta_end: float = 20.0,
+        beta_schedule: str = "linear",
     ):
         super().__init__(steps_per_epoch)
         if end_epoch < 1 and end_epoch != -1:
             raise TostError(f"end_epoch is {end_epoch}, it must be at least 1, or -1 to keep the ghosts")
         if steps_per_epoch < 1:
             raise TostError(f"steps_per_epoch is {steps_per_epoch}, it must be at least 1")
-        self.fraction_left = GHOST_SCHEDULES[schedule]
-        self.end_epoch, self.schedule = end_epoch, schedule
+        if beta_schedule != "linear" and min(beta_start, beta_end) <= 0:
+            raise TostError(f"beta_schedule={beta_schedule!r} needs beta_start and beta_end above 0")
+        self.fraction_left, self.beta_at = GHOST_SCHEDULES[schedule], BETA_SCHEDULES[beta_schedule]
+        self.end_epoch, self.schedule, self.beta_schedule = end_epoch, schedule, beta_schedule
         self.beta_start, self.beta_end = float(beta_start), float(beta_end)
         self._assign = self._assigned = None
 
     def get_config(self) -> dict:
         """All arguments."""
-        names = ("end_epoch", "steps_per_epoch", "schedule", "beta_start", "beta_end")
+        names = ("end_epoch", "steps_per_epoch", "schedule", "beta_start", "beta_end", "beta_schedule")
         return {name: getattr(self, name) for name in names}
 
     def values(self, step: int) -> tuple[float, float]:
@@ -66,7 +70,7 @@ class GhostSchedule(StepCallback):
         if progress == 1:
             return 0.0, self.beta_end
         fraction = self.fraction_left(progress)
-        return fraction, self.beta_end + (self.beta_start - self.beta_end) * fraction
+        return fraction, self.beta_at(self.beta_start, self.beta_end, fraction)
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)

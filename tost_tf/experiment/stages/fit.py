@@ -162,7 +162,14 @@ class _Training:
         ordinary = config.superpose.ordinary_epochs(training.epochs)
         return [
             rate_callback(training, ordinary, training.lr_drop_epochs, steps),
-            GhostSchedule(recipe.last_ghost_epoch, steps, recipe.ghost_schedule, recipe.beta_start, recipe.beta_end),
+            GhostSchedule(
+                recipe.last_ghost_epoch,
+                steps,
+                recipe.ghost_schedule,
+                recipe.beta_start,
+                recipe.beta_end,
+                recipe.beta_schedule,
+            ),
             WatchPlainView(*first_examples(run.data, run.data.validation, training.batch_size)),
             StopOnNonFiniteLoss(),
             *mask_callbacks(config, model, self.masks, steps, output),
