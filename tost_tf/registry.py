@@ -158,6 +158,11 @@ GHOST_NEURONS: Registry[Any] = Registry("ghost neuron", _entries("ghost.neurons"
 # (channels, strides, kernel_initializer) -> the layers of the skip, applied to the block's input.
 GHOST_SKIPS: Registry[Any] = Registry("ghost skip", _entries("ghost.skips", "projection identity"))
 
+# (a block's output, its skip, α, a draw, training) -> the sum of both.
+GHOST_GATES: Registry[Any] = Registry(
+    "gate of ghost skips", _entries("ghost.gates", "scaled stochastic variance_preserving")
+)
+
 # Progress of the ghost phase -> α, the remaining strength of the ghosts.
 GHOST_SCHEDULES: Registry[Any] = Registry(
     "ghost schedule", _entries("ghost.schedules", "linear cosine exponential constant")
@@ -208,6 +213,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "kernel_kind": KERNEL_KINDS,
     "ghost_neurons": GHOST_NEURONS,
     "ghost_skips": GHOST_SKIPS,
+    "ghost_skip_gate": GHOST_GATES,
     "ghost_schedule": GHOST_SCHEDULES,
     "beta_schedule": BETA_SCHEDULES,
     "format": FORMATS,

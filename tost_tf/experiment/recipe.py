@@ -8,7 +8,7 @@ from typing import Any
 
 from tost_tf.ghost import NO_GHOST
 from tost_tf.options import none_of, one_of, option
-from tost_tf.registry import BETA_SCHEDULES, GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS, OPTIMIZER_TWEAKS
+from tost_tf.registry import BETA_SCHEDULES, GHOST_GATES, GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS, OPTIMIZER_TWEAKS
 
 NO_TWEAK = "none"
 TRAIN_TEACHER = "train"
@@ -37,9 +37,16 @@ class Recipe:
     )
     ghost_skip_initializer: str = option(
         "constant",
-        "initialisation of projection skips: constant 1e-4 as in the authors' code, or he_normal",
-        names=("constant", "he_normal"),
+        "initialisation of projection skips: constant 1e-4 as in the authors' code, he_normal, or dirac (the identity)",
+        names=("constant", "he_normal", "dirac"),
         only_with={"ghost_skips": none_of(NO_GHOST, "identity")},
+    )
+    ghost_skip_gate: str = option(
+        "scaled",
+        "how the share α of the skips is put to use: skips are scaled by it, as in the paper; are there with that "
+        "probability (stochastic); or the scaled sum keeps its variance (variance_preserving)",
+        names=GHOST_GATES,
+        only_with={"ghost_skips": none_of(NO_GHOST)},
     )
     ghost_schedule: str = option(
         "linear",

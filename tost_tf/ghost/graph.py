@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tost_tf.compat import clear_symbolic_losses, keras, tf
@@ -14,6 +14,7 @@ from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.calls import Call, calls, keys
 from tost_tf.graph.copy import graph_model_in, unwrapped_layer
 from tost_tf.graph.rebuild import Replay, Tensors
+from tost_tf.seeds import derive_seed
 
 CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -94,7 +95,7 @@ class GhostGraph(Replay):
     Args:
       model: the plain view.
       neurons, skips: kinds of ghosts, or "none".
-      skip_initializer: for projection skips.
+      skip_options: further arguments of each `GhostSkip`; its seed is derived from the one here.
       beta: the initial β.
 
     Attributes:
@@ -104,9 +105,9 @@ class GhostGraph(Replay):
       inside: names of layers that contain layers with a ReLU, which does not change.
     """
 
-    def __init__(self, model: keras.Model, neurons: str, skips: str, skip_initializer: str, beta: float):
+    def __init__(self, model: keras.Model, neurons: str, skips: str, skip_options: Mapping[str, Any], beta: float):
         super().__init__()
-        self.neurons, self.skips, self.skip_initializer, self.beta = neurons, skips, skip_initializer, beta
+        self.neurons, self.skips, self.skip_options, self.beta = neurons, skips, dict(skip_options), beta
         self.ghosts: list[Ghost] = []
         self.left_alone: dict[str, str] = {}
         self.inside: list[str] = []
@@ -189,7 +190,7 @@ class GhostGraph(Replay):
             tuple(convolution.kernel_size),
             tuple(convolution.dilation_rate),
             convolution.padding,
-            self.skip_initializer,
+            **self.skip_options | {"seed": derive_seed(self.skip_options["seed"], convolution.name)},
             data_format=convolution.data_format,
             name=f"{convolution.name}_ghost_skip",
             dtype=convolution.dtype_policy,

@@ -25,8 +25,11 @@ class GhostModel(keras.Model):
       sparse: a functional or Sequential tf_keras model, usually made by `sparsify`.
       neurons: "pswish", "mish", a registered kind, or "none".
       skips: "projection", "identity", a registered kind, or "none".
-      skip_initializer: of projection skips, "constant" (the authors') or "he_normal".
+      skip_initializer: of projection skips, "constant" (the authors'), "he_normal" or "dirac".
       beta: the initial β of ghost neurons.
+      skip_gate: how α joins a skip to its block: "scaled" (the paper's), "stochastic", "variance_preserving" or a
+        registered one.
+      seed: of the draws of stochastic gates.
 
     Attributes:
       plain: the plain view, `sparse` itself.
@@ -47,6 +50,8 @@ class GhostModel(keras.Model):
         skips: str = "projection",
         skip_initializer: str = "constant",
         beta: float = 1.0,
+        skip_gate: str = "scaled",
+        seed: int = 0,
         **kwargs,
     ):
         require_graph_model(sparse)
@@ -61,7 +66,8 @@ class GhostModel(keras.Model):
                 type(sparse).__name__,
                 " and ".join(own),
             )
-        graph = GhostGraph(sparse, neurons, skips, skip_initializer, beta)
+        skip_options = {"kernel_initializer": skip_initializer, "gate": skip_gate, "seed": seed}
+        graph = GhostGraph(sparse, neurons, skips, skip_options, beta)
         self.plain = sparse
         self.ghosted = graph.view
         self._ghosts = tuple(graph.ghosts)

@@ -54,6 +54,7 @@ class GhostSchedule(StepCallback):
         self.end_epoch, self.schedule, self.beta_schedule = end_epoch, schedule, beta_schedule
         self.beta_start, self.beta_end = float(beta_start), float(beta_end)
         self._assign = self._assigned = None
+        self._draws = False  # whether a gate draws anew at each step
 
     def get_config(self) -> dict:
         """All arguments."""
@@ -74,18 +75,22 @@ class GhostSchedule(StepCallback):
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
-        alphas = [layer.alpha for layer in model.submodules if isinstance(layer, GhostSkip)]
+        skips = [layer for layer in model.submodules if isinstance(layer, GhostSkip)]
+        alphas = [layer.alpha for layer in skips]
+        steps = [layer.step for layer in skips if layer.step is not None]
         betas = [layer.beta for layer in model.submodules if isinstance(layer, GhostActivation)]
 
         @tf.function(reduce_retracing=True)
-        def assign(alpha: tf.Tensor, beta: tf.Tensor) -> None:
+        def assign(alpha: tf.Tensor, beta: tf.Tensor, step: tf.Tensor) -> None:
             for variable in alphas:
                 variable.assign(tf.cast(alpha, variable.dtype))
             for variable in betas:
                 variable.assign(tf.cast(beta, variable.dtype))
+            for variable in steps:
+                variable.assign(tf.cast(step, variable.dtype))
 
         self._assign = assign if alphas or betas else None
-        self._assigned = None
+        self._assigned, self._draws = None, bool(steps)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
@@ -107,7 +112,7 @@ class GhostSchedule(StepCallback):
         if self._assign is None:
             return
         over = self._is_over(step)
-        values = self.values(step)
+        values = (*self.values(step), step if self._draws else 0)
         if values != self._assigned:
             self._assign(*map(tf.constant, values))
             self._assigned = values

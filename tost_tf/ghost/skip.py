@@ -5,7 +5,7 @@ from __future__ import annotations
 from tost_tf.compat import keras, tf
 from tost_tf.ghost.alignment import first_centre, first_window
 from tost_tf.graph.copy import copy_layer
-from tost_tf.registry import GHOST_SKIPS
+from tost_tf.registry import GHOST_GATES, GHOST_SKIPS
 
 NEEDS_TRAINING = (keras.layers.BatchNormalization, keras.layers.Dropout)
 POOLINGS = tuple(getattr(keras.layers, f"{kind}Pooling{n}D") for kind in ("Average", "Max") for n in (1, 2, 3))
@@ -27,13 +27,15 @@ class GhostSkip(keras.layers.Layer):
       strides, kernel_size, dilation_rate: those of the block's convolution, one number for all dimensions, or one for
         each.
       padding: that of the block's convolution, "same", "valid" or "causal".
-      kernel_initializer: "constant" or "he_normal", for kinds with a kernel.
+      kernel_initializer: "constant", "he_normal" or "dirac", for kinds with a kernel.
       alpha: the initial α.
       data_format: "channels_last" or "channels_first", of both inputs.
+      gate: "scaled", "stochastic", "variance_preserving" or a registered one: how α puts skip and block together.
+      seed: of the draws of a stochastic gate, which depend on it and on the step that a `GhostSchedule` is at.
       **kwargs: as for any Keras layer.
 
     Raises:
-      TostError: there is no such kind.
+      TostError: there is no such kind or gate.
     """
 
     def __init__(
@@ -46,15 +48,20 @@ class GhostSkip(keras.layers.Layer):
         kernel_initializer: str = "constant",
         alpha: float = 1.0,
         data_format: str = "channels_last",
+        gate: str = "scaled",
+        seed: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.make_branch = GHOST_SKIPS[kind]
+        self.make_branch, self.put_together = GHOST_SKIPS[kind], GHOST_GATES[gate]
         self.kind, self.kernel_initializer, self.initial_alpha = kind, kernel_initializer, float(alpha)
         self.strides, self.kernel_size, self.dilation_rate = strides, kernel_size, dilation_rate
         self.padding, self.data_format = padding, data_format
+        self.gate, self.seed = gate, seed
         self.alpha = self.add_weight("alpha", (), initializer=keras.initializers.Constant(alpha), trainable=False)
+        # The paper's gate draws nothing, and checkpoints of it have no step.
+        self.step = None if gate == "scaled" else self.add_weight("step", (), tf.int64, "zeros", trainable=False)
 
     def build(self, input_shape):
         block_input, block_output = (tf.TensorShape(self._channels_last(list(shape))) for shape in input_shape)
@@ -78,8 +85,12 @@ class GhostSkip(keras.layers.Layer):
         for layer in self.branch:
             skip = layer(skip, training=training) if isinstance(layer, NEEDS_TRAINING) else layer(skip)
         skip = _match_channels(skip, block_output.shape[-1])
-        result = block_output + tf.cast(self.alpha, block_output.dtype) * skip
+        alpha = tf.cast(self.alpha, block_output.dtype)
+        result = self.put_together(block_output, skip, alpha, self._draw, False if training is None else training)
         return _moved(result, -1, 1) if self.data_format == "channels_first" else result
+
+    def _draw(self) -> tf.Tensor:
+        return tf.random.stateless_uniform((), tf.stack([tf.constant(self.seed, tf.int64), self.step]))
 
     def compute_mask(self, inputs, mask=None):
         return None if mask is None else mask[1]
@@ -117,6 +128,8 @@ class GhostSkip(keras.layers.Layer):
             "kernel_initializer": self.kernel_initializer,
             "alpha": self.initial_alpha,
             "data_format": self.data_format,
+            "gate": self.gate,
+            "seed": self.seed,
         }
 
 

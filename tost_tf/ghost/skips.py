@@ -10,6 +10,7 @@ If the layers return another number of channels, `GhostSkip` adds zero channels 
 from __future__ import annotations
 
 from tost_tf.compat import keras
+from tost_tf.ghost import dirac  # noqa: F401, registers the initializer
 from tost_tf.models.layers import BATCH_NORMALIZATION
 
 INITIALIZERS = {
@@ -17,6 +18,9 @@ INITIALIZERS = {
     # variance is below its ε of 1e-5, so such a skip starts small and grows because of its large gradient.
     "constant": {"class_name": "Constant", "config": {"value": 1e-4}},
     "he_normal": {"class_name": "HeNormal", "config": {}},
+    # The input itself, as an identity skip has it; unlike the constant, of full rank (as in DiracNets, Zagoruyko and
+    # Komodakis 2017).
+    "dirac": {"class_name": "tost_tf>Dirac", "config": {}},
 }
 
 

@@ -80,8 +80,15 @@ def add_ghosts(
     # Seeded here, so the ghosts' weights do not depend on random numbers drawn before.
     keras.utils.set_random_seed(derive_seed(config.training.seed, "ghosts"))
     sparse = rebuild(model, copy_layer) if masks is None else sparsify(model, masks)
-    ghosts = (recipe.ghost_neurons, recipe.ghost_skips, recipe.ghost_skip_initializer, recipe.beta_start)
-    ghosted = DistilledModel(sparse, *ghosts, teacher=teacher) if teacher else GhostModel(sparse, *ghosts)
+    ghosts = {
+        "neurons": recipe.ghost_neurons,
+        "skips": recipe.ghost_skips,
+        "skip_initializer": recipe.ghost_skip_initializer,
+        "beta": recipe.beta_start,
+        "skip_gate": recipe.ghost_skip_gate,
+        "seed": config.training.seed,
+    }
+    ghosted = DistilledModel(sparse, **ghosts, teacher=teacher) if teacher else GhostModel(sparse, **ghosts)
     if recipe.has_ghosts and not ghosted.ghosts:
         raise TostError(
             f"{model.name} has no ReLU and no spatial convolution after another layer, so no ghost fits it: "
