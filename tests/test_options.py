@@ -50,7 +50,7 @@ def test_range_in_words():
 WITHOUT_EFFECT = {
     "default": {
         *("ghost_skip_initializer", "ghost_schedule", "ghost_end_epoch", "beta_start", "beta_end", "rescale_steps"),
-        *("beta_schedule", "ghost_skip_gate"),
+        *("beta_schedule", "ghost_skip_gate", "ghost_dead_channels"),
         *("distill_weight", "distill_temperature", "mask_examples_per_class", "synflow_iterations"),
         *("lottery_epochs", "lottery_fraction", "rewind_epoch", "lottery_mode"),
         *("update_every", "drop_fraction", "drop_schedule", "dynamic_end_fraction", "initial_sparsity"),
@@ -61,7 +61,7 @@ WITHOUT_EFFECT = {
 }
 WITHOUT_EFFECT["tost"] = WITHOUT_EFFECT["default"] - {
     *("ghost_skip_initializer", "ghost_schedule", "ghost_end_epoch", "beta_start", "beta_end", "rescale_steps"),
-    *("beta_schedule", "ghost_skip_gate"),
+    *("beta_schedule", "ghost_skip_gate", "ghost_dead_channels"),
 }
 WITHOUT_EFFECT["tost_plus"] = WITHOUT_EFFECT["default"] | {"lr_drop_epochs", "lr_drop_factor"}
 # Values that are beside the default and within all ranges.
@@ -70,6 +70,7 @@ SPECIAL = {
     "ghost_schedule": "cosine",
     "beta_schedule": "inverse",
     "ghost_skip_gate": "stochastic",
+    "ghost_dead_channels": "relu",
     "ghost_end_epoch": 7,
     "beta_end": 7.0,
     "lottery_mode": "lr_rewind",

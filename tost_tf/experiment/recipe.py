@@ -32,6 +32,13 @@ class Recipe:
     ghost_neurons: str = option(
         NO_GHOST, "soft neurons that replace ReLU until the ghosts end", names=GHOST_NEURONS, also=(NO_GHOST,)
     )
+    ghost_dead_channels: str = option(
+        "soft",
+        "what ghost neurons do with channels that do not vary over a batch of training images before the first step: "
+        "soft as all others, or relu, so that they stay dead",
+        names=("soft", "relu"),
+        only_with=IF_NEURONS,
+    )
     ghost_skips: str = option(
         NO_GHOST, "extra skip connections until the ghosts end", names=GHOST_SKIPS, also=(NO_GHOST,)
     )

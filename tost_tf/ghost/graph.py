@@ -9,7 +9,7 @@ from typing import Any
 
 from tost_tf.compat import clear_symbolic_losses, keras, tf
 from tost_tf.ghost import NO_GHOST
-from tost_tf.ghost.activation import GhostActivation
+from tost_tf.ghost.activation import SOFT, GhostActivation
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.calls import Call, calls, keys
 from tost_tf.graph.copy import graph_model_in, unwrapped_layer
@@ -97,6 +97,8 @@ class GhostGraph(Replay):
       neurons, skips: kinds of ghosts, or "none".
       skip_options: further arguments of each `GhostSkip`; its seed is derived from the one here.
       beta: the initial β.
+      dead_channels: what ghost neurons do with channels that do not vary; with "relu" each call of a ReLU has a ghost
+        of its own, as its channels are others.
 
     Attributes:
       view: the ghosted model, from the same inputs to outputs of the same shape.
@@ -105,14 +107,24 @@ class GhostGraph(Replay):
       inside: names of layers that contain layers with a ReLU, which does not change.
     """
 
-    def __init__(self, model: keras.Model, neurons: str, skips: str, skip_options: Mapping[str, Any], beta: float):
+    def __init__(
+        self,
+        model: keras.Model,
+        neurons: str,
+        skips: str,
+        skip_options: Mapping[str, Any],
+        beta: float,
+        dead_channels: str,
+    ):
         super().__init__()
+        self.dead_channels = dead_channels
+        self._channels_first = any(getattr(part, "data_format", None) == "channels_first" for part in model.submodules)
         self.neurons, self.skips, self.skip_options, self.beta = neurons, skips, dict(skip_options), beta
         self.ghosts: list[Ghost] = []
         self.left_alone: dict[str, str] = {}
         self.inside: list[str] = []
-        # By their role and the id of the layer they belong to.
-        self._ghost_layers: dict[tuple[str, int], keras.layers.Layer] = {}
+        # By their role and the id of the layer they belong to, or the key of what a call gives.
+        self._ghost_layers: dict[tuple[str, int | str], keras.layers.Layer] = {}
         self._places = {} if skips == NO_GHOST else skip_places(model)
         self._plain = model
         self.view = self.model(model)
@@ -130,9 +142,9 @@ class GhostGraph(Replay):
         self._note_left_alone(own)
         arguments, keywords = call.arguments(tensors)
         if has_activation(own) and (place or self._becomes_ghost(own.activation)):
-            return self._split(layer, arguments[0], place, tensors)
+            return self._split(call, arguments[0], place, tensors)
         if self.neurons != NO_GHOST and is_relu(layer):
-            return self._activate(layer, tensors[call.inputs[0]], _cap(layer))
+            return self._activate(call, tensors[call.inputs[0]], _cap(layer))
         outputs = self.layer(layer)(*arguments, **keywords)
         return self._add_skip(place, tensors, outputs) if place else outputs
 
@@ -143,15 +155,19 @@ class GhostGraph(Replay):
         if self.neurons != NO_GHOST and own.name not in self.inside and _has_relu_inside(own):
             self.inside.append(own.name)
 
-    def _activate(self, layer: keras.layers.Layer, x: tf.Tensor, cap: float | None) -> tf.Tensor:
+    def _activate(self, call: Call, x: tf.Tensor, cap: float | None) -> tf.Tensor:
         """Calls the ghost that replaces a ReLU layer, or the ReLU in a layer."""
-        key, own = ("neuron", id(layer)), unwrapped_layer(layer)
+        own, each = unwrapped_layer(call.layer), self.dead_channels != SOFT
+        key = ("neuron", call.outputs[0] if each else id(call.layer))
         if key not in self._ghost_layers:
+            before = sum(ghost.layer == own.name and ghost.kind == self.neurons for ghost in self.ghosts) if each else 0
             self._ghost_layers[key] = GhostActivation(
                 self.neurons,
                 self.beta,
                 cap,
-                name=f"{own.name}_ghost",
+                self.dead_channels,
+                1 if self._channels_first and len(x.shape) > 2 else -1,
+                name=f"{own.name}_ghost" + (f"_{before}" if before else ""),
                 dtype=own.dtype_policy,
                 activity_regularizer=getattr(own, "activity_regularizer", None),
             )
@@ -161,9 +177,9 @@ class GhostGraph(Replay):
     def _becomes_ghost(self, activation: Callable) -> bool:
         return self.neurons != NO_GHOST and activation in RELUS
 
-    def _split(self, layer: keras.layers.Layer, x: tf.Tensor, place: SkipPlace | None, tensors: Tensors) -> tf.Tensor:
+    def _split(self, call: Call, x: tf.Tensor, place: SkipPlace | None, tensors: Tensors) -> tf.Tensor:
         """Splits a layer with an activation: calls the layer without it, adds the skip, calls activation or ghost."""
-        own = unwrapped_layer(layer)
+        layer, own = call.layer, unwrapped_layer(call.layer)
         key = ("before", id(layer))
         if key not in self._ghost_layers:
             self._ghost_layers[key] = BeforeActivation(
@@ -173,7 +189,7 @@ class GhostGraph(Replay):
         if place:
             outputs = self._add_skip(place, tensors, outputs)
         if self._becomes_ghost(own.activation):
-            return self._activate(layer, outputs, RELUS[own.activation])
+            return self._activate(call, outputs, RELUS[own.activation])
         activation = keras.layers.Activation(
             own.activation, dtype=own.dtype_policy, activity_regularizer=own.activity_regularizer
         )

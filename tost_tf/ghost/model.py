@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 
+import numpy as np
+
 from tost_tf.compat import keras, own_steps, require_graph_model, tf
 from tost_tf.ghost import NO_GHOST
+from tost_tf.ghost.activation import SOFT
+from tost_tf.ghost.dead_channels import find_dead_channels, name_starved
 from tost_tf.ghost.graph import Ghost, GhostGraph
 from tost_tf.ghost.share import share_of_batch
 from tost_tf.ghost.switch import Switch
@@ -30,6 +34,8 @@ class GhostModel(keras.Model):
       skip_gate: how α joins a skip to its block: "scaled" (the paper's), "stochastic", "variance_preserving" or a
         registered one.
       seed: of the draws of stochastic gates.
+      dead_channels: "soft" (the paper's), or "relu" for ghost neurons that stay ReLU on channels that do not vary, once
+        `find_dead_channels` has looked for them.
 
     Attributes:
       plain: the plain view, `sparse` itself.
@@ -52,6 +58,7 @@ class GhostModel(keras.Model):
         beta: float = 1.0,
         skip_gate: str = "scaled",
         seed: int = 0,
+        dead_channels: str = SOFT,
         **kwargs,
     ):
         require_graph_model(sparse)
@@ -67,12 +74,13 @@ class GhostModel(keras.Model):
                 " and ".join(own),
             )
         skip_options = {"kernel_initializer": skip_initializer, "gate": skip_gate, "seed": seed}
-        graph = GhostGraph(sparse, neurons, skips, skip_options, beta)
+        graph = GhostGraph(sparse, neurons, skips, skip_options, beta, dead_channels)
         self.plain = sparse
         self.ghosted = graph.view
         self._ghosts = tuple(graph.ghosts)
         self._left_alone = tuple(graph.left_alone.items())
         self._inside = tuple(graph.inside)
+        self._wakes_channels = neurons != NO_GHOST and dead_channels == SOFT
         self._ghosts_active = bool(graph.ghosts)
         self._switch = Switch(self._ghosts_active)
         with self._switch.not_needed():
@@ -94,6 +102,24 @@ class GhostModel(keras.Model):
     def view(self) -> keras.Model:
         """The view in use."""
         return self.ghosted if self._ghosts_active else self.plain
+
+    def find_dead_channels(self, images: np.ndarray) -> dict[str, int]:
+        """Keeps ReLU, in the view with ghosts, on the channels that do not vary over some images.
+
+        To be called once, before training; the answer is kept in weights. It takes `dead_channels="relu"`.
+
+        Args:
+          images: as the network takes them: a batch or so of the training images.
+
+        Returns:
+          Name of a ghost neuron -> how many of its channels are dead, for those that have some.
+        """
+        return find_dead_channels(self.ghosted, images)
+
+    def fit(self, *args, **kwargs):
+        if self._wakes_channels and self._ghosts_active:
+            name_starved(self.plain)
+        return super().fit(*args, **kwargs)
 
     def remove_ghosts(self) -> None:
         """Switches to the plain view; in the middle of `fit`, from the next step on."""

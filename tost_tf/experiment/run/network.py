@@ -87,6 +87,7 @@ def add_ghosts(
         "beta": recipe.beta_start,
         "skip_gate": recipe.ghost_skip_gate,
         "seed": config.training.seed,
+        "dead_channels": recipe.ghost_dead_channels,
     }
     ghosted = DistilledModel(sparse, **ghosts, teacher=teacher) if teacher else GhostModel(sparse, **ghosts)
     if recipe.has_ghosts and not ghosted.ghosts:

@@ -48,11 +48,21 @@ def compute(run: Run, network: RunNetwork) -> None:
         checkpoints = Checkpoints(output.checkpoints, model, model.optimizer)
         done = checkpoints.restore_latest(run.directory.checkpoints)
         progress = checkpoints.restore_within(done, run.directory.checkpoints)
+        if not done and progress is None and run.config.recipe.ghost_dead_channels == "relu":
+            _find_dead_channels(run, model)
         if run.workers.several:
             require_same(run.strategy, starting_point(run.data, model, done, progress))
         training = _Training(run, output, model, network.masks, checkpoints, done, progress, run.stop_requested())
         with run.stop.noted():
             training.fit()
+
+
+def _find_dead_channels(run: Run, model: GhostModel) -> None:
+    """Lets ghost neurons leave dead channels dead; checkpoints keep which they are."""
+    images, _ = first_examples(run.data, run.data.train, run.config.training.batch_size)
+    dead = model.find_dead_channels(images)
+    if dead and run.writes:
+        print(f"{sum(dead.values())} channels do not vary and stay ReLU, in {', '.join(dead)}", flush=True)
 
 
 def _name_other_devices(run: Run) -> None:
