@@ -3,10 +3,12 @@ import pytest
 
 import tost_tf as tost
 from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
 from tost_tf.masks.sparsify import masked_kernels, sparsify
 from tost_tf.registry import OPTIMIZER_TWEAKS
 from tost_tf.training.ham import HAM
 from tost_tf.training.optimizer import CoupledSGD
+from tost_tf.training.s2_sam import S2SAM
 from tost_tf.training.sparse_opt import SparseOpt
 
 LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -52,12 +54,58 @@ def test_sparse_opt_takes_each_filter_of_a_depthwise_kernel_and_leaves_what_has_
     assert not SparseOpt().gradient(tf.ones((2, 2)), tf.Variable(tf.zeros((2, 2))), tf.zeros((2, 2))).numpy().any()
 
 
+def test_s2_sam_by_hand():
+    """Loss w³ of w = 2: gradients 3 w², taken at w and then at w + 0.3 (the only weight: along its sign)."""
+    inputs = keras.Input((1,))
+    dense = keras.Model(inputs, keras.layers.Dense(1, use_bias=False, name="dense")(inputs))
+    model = tost.GhostModel(dense, "none", "none")
+    dense.get_layer("dense").kernel.assign([[2.0]])
+    optimizer = CoupledSGD(0.01, 0.0)
+    optimizer.tweak = S2SAM(0.3)
+    model.compile(optimizer, lambda labels, outputs: outputs**3)
+    seen = []
+    for _ in range(3):
+        model.train_on_batch(np.ones((1, 1)), np.ones((1, 1)))
+        seen.append(float(dense.get_layer("dense").kernel[0, 0]))
+    first = 2 - 0.01 * 3 * 2**2
+    second = first - 0.01 * 3 * (first + 0.3) ** 2
+    np.testing.assert_allclose(seen, [first, second, second - 0.01 * 3 * (second + 0.3) ** 2], rtol=1e-6)
+
+
+def test_s2_sam_climbs_along_all_weights_together():
+    climbed = S2SAM(0.26).ascent([tf.constant([3.0, 0.0]), tf.constant([[-4.0]], tf.float64), tf.constant([12.0])])
+    np.testing.assert_allclose(climbed[0], [0.06, 0], rtol=1e-6)
+    np.testing.assert_allclose([climbed[1][0, 0], climbed[2][0]], [-0.08, 0.24], rtol=1e-6)
+    assert not S2SAM().ascent([tf.zeros(2)])[0].numpy().any()
+
+
+def test_s2_sam_with_a_scaled_loss(small_model, small_images):
+    def trained(scaled):
+        optimizer = CoupledSGD()
+        optimizer.tweak = S2SAM()
+        model = tost.GhostModel(sparsify(small_model, tost.masks.random(small_model, sparsity=0.5)), "none", "none")
+        model.compile(keras.mixed_precision.LossScaleOptimizer(optimizer) if scaled else optimizer, LOSS)
+        model.fit(*small_images, batch_size=20, epochs=3, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    for one, other in zip(trained(False), trained(True), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_s2_sam_needs_a_model_that_ascends():
+    optimizer = CoupledSGD()
+    optimizer.tweak = S2SAM()
+    with pytest.raises(TostError, match="S2SAM needs the gradient somewhere else than at the weights"):
+        optimizer.apply_gradients([(tf.ones(3), tf.Variable([1.0, 2.0, 3.0]))])
+
+
 @pytest.mark.parametrize("name", OPTIMIZER_TWEAKS)
 @pytest.mark.parametrize("kind", [CoupledSGD, tost.OrthogonalSGD])
 def test_pruned_weights_stay_zero_and_the_others_finite(name, kind, small_model, small_images):
     sparse = sparsify(small_model, tost.masks.random(small_model, sparsity=0.8, scope="layer", seed=2))
     plain = sparsify(small_model, tost.masks.random(small_model, sparsity=0.8, scope="layer", seed=2))
-    for model, tweak in ((sparse, OPTIMIZER_TWEAKS[name]), (plain, None)):
+    for network, tweak in ((sparse, OPTIMIZER_TWEAKS[name]), (plain, None)):
+        model = tost.GhostModel(network, "none", "none")
         optimizer = kind()
         optimizer.tweak = tweak
         model.compile(optimizer, LOSS)
@@ -82,7 +130,7 @@ def test_two_replicas_take_the_steps_of_one(two_replicas, small_images):
         model.fit(*small_images, batch_size=20, epochs=4, verbose=0)
         return model.get_weights()
 
-    for tweak in (HAM(20.0), SparseOpt()):
+    for tweak in (HAM(20.0), SparseOpt(), S2SAM(0.3)):
         one, two = (trained(strategy, tweak) for strategy in (tf.distribute.get_strategy(), two_replicas))
         for mine, theirs in zip(two, one, strict=True):
             np.testing.assert_allclose(mine, theirs, atol=1e-5)

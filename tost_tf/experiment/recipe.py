@@ -88,7 +88,7 @@ class Recipe:
     optimizer_tweak: str = option(
         NO_TWEAK,
         "a change to each step of the optimizer: ham multiplies weights after it, sparse_opt scales gradients by the "
-        "density of their filters",
+        "density of their filters, s2_sam takes them a little up the gradient of the step before",
         names=OPTIMIZER_TWEAKS,
         also=(NO_TWEAK,),
     )

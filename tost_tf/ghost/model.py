@@ -164,15 +164,25 @@ class GhostModel(keras.Model):
             return super().predict_step(data)
 
     def _train_step(self, data):
-        if self.distribute_strategy.num_replicas_in_sync == 1:
+        several = self.distribute_strategy.num_replicas_in_sync > 1
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        ascends = getattr(optimizer, "ascends", False)
+        if not (several or ascends):
             return super().train_step(data)
-        # Keras's step, with a loss that is also right if a batch cannot be split evenly.
+        # Keras's step, with a loss that is also right if a batch cannot be split evenly, at weights that an optimizer
+        # moves.
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        variables = self.trainable_variables
+        before = optimizer.ascend(variables) if ascends else None
         with tf.GradientTape() as tape:
             outputs = self(images, training=True)
             loss = self.compute_loss(images, labels, outputs, weights)
-            loss *= tf.cast(share_of_batch(tf.shape(tf.nest.flatten(images)[0])[0]), loss.dtype)
-        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+            if several:
+                loss *= tf.cast(share_of_batch(tf.shape(tf.nest.flatten(images)[0])[0]), loss.dtype)
+        gradients = self.optimizer.compute_gradients(loss, variables, tape=tape)
+        for variable, value in zip(variables, before or (), strict=False):
+            variable.assign(value)
+        self.optimizer.apply_gradients(gradients)
         return self.compute_metrics(images, labels, outputs, weights)
 
     # Only the weights of the view in use: Keras would warn at every step about weights without a gradient.

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from tost_tf.compat import keras, tf, variable_index, variable_key
+from tost_tf.errors import TostError
 from tost_tf.masks.wrapper import mask_of
 from tost_tf.training.optimizer_tweak import OptimizerTweak
 
@@ -24,7 +25,8 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
     A subclass has its update rule in `step`, creates its variables in `create_slots`, and returns them in `slots_of`.
 
     Attributes:
-      tweak: changes gradients before each step and weights after it.
+      tweak: changes gradients before each step and weights after it; one that ascends is to be set before the optimizer
+        is built, and needs a `GhostModel` (of `neurons="none", skips="none"`, say), whose training step calls `ascend`.
     """
 
     _kept: frozenset[int] = frozenset()
@@ -52,6 +54,9 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
             {variable_key(self, variable): index for index, variable in enumerate(kept)},
         )
         self.gradients = [self.add_variable_from_reference(variable, "gradient") for variable in kept]
+        followed = var_list if self.ascends else []
+        self.last_gradients = [self.add_variable_from_reference(variable, "last_gradient") for variable in followed]
+        self._has_ascended = False
         self._built = True
 
     def create_slots(self, var_list: list[tf.Variable]) -> None:
@@ -64,6 +69,28 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
     def step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Updates `variable` by a gradient that is zero for pruned weights."""
         raise NotImplementedError
+
+    @property
+    def ascends(self) -> bool:
+        """Whether `ascend` is to be called before each gradient is computed."""
+        return self.tweak is not None and self.tweak.ascends
+
+    def ascend(self, variables: list[tf.Variable]) -> list[tf.Tensor]:
+        """Moves weights to where their gradients are to be computed, as the tweak says; gives them as they were.
+
+        They must be put back before the gradients are applied.
+        """
+        with tf.init_scope():
+            self.build(variables)  # as Keras does before it applies the first gradients
+        self._has_ascended = True
+        before = [tf.identity(variable) for variable in variables]
+        last = [
+            self.masked(tf.convert_to_tensor(self.last_gradients[variable_index(self, variable)]), variable)
+            for variable in variables
+        ]
+        for variable, change in zip(variables, self.tweak.ascent(last), strict=True):
+            variable.assign_add(change)
+        return before
 
     @property
     def keeps_gradients(self) -> bool:
@@ -92,6 +119,13 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
         if variable_key(self, variable) in self._by_key.gradients:
             self.gradient_of(variable).assign(gradient)
             gradient = self.masked(gradient, variable)
+        if self.ascends:
+            if not self._has_ascended:
+                raise TostError(
+                    f"{type(self.tweak).__name__} needs the gradient somewhere else than at the weights: train a "
+                    "GhostModel, which sees to that"
+                )
+            self.last_gradients[variable_index(self, variable)].assign(gradient)
         if self.tweak is None:
             self.step(gradient, variable)
             return

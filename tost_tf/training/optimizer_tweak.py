@@ -9,8 +9,21 @@ class OptimizerTweak:
     """Changes gradients before an optimizer uses them, and weights after its step; by default neither.
 
     A tweak sees zeros for pruned weights and for their gradients, and must leave them zero. It keeps no state between
-    steps, so checkpoints need not save it.
+    steps: the optimizer keeps the gradients of a tweak that `ascends`, and checkpoints have them.
+
+    Attributes:
+      ascends: whether gradients are taken elsewhere than at the weights, by as much as `ascent` says.
     """
+
+    ascends = False
+
+    def ascent(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """What is added to the weights while their gradients are computed.
+
+        Args:
+          gradients: of all trained weights, in the step before; zero in the first one.
+        """
+        raise NotImplementedError
 
     def gradient(self, gradient: tf.Tensor, variable: tf.Variable, mask: tf.Tensor | None) -> tf.Tensor:
         """The gradient the optimizer uses for `variable`.
