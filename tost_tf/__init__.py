@@ -20,6 +20,7 @@ _EXPORTED = {
     "OrthogonalSGD": "tost_tf.training.orthogonal_sgd",
     "RunConfig": "tost_tf.experiment.options",
     "TostError": "tost_tf.errors",
+    "WeightAverage": "tost_tf.training.weight_average",
     "compact": "tost_tf.compaction.compact",
     "from_keras3": "tost_tf.convert.from_keras3",
     "launch": "tost_tf.experiment.stages.launch",

@@ -154,6 +154,10 @@ def test_config_cannot_be_changed():
         ({"epochs": 4.5}, "--epochs is 4.5, it must be a whole number"),
         ({"epochs": 5, "ghost_end_epoch": 5}, "--ghost_end_epoch=5 with --epochs=5 leaves no epoch without ghosts"),
         ({"beta_start": 3.0, "beta_end": 2.0}, "--beta_end=2 is below --beta_start=3"),
+        (
+            {"superpose": "caa", "weight_average": 0.9},
+            "--superpose=caa averages networks itself: leave out --weight_av",
+        ),
         ({"beta_start": 0.0, "beta_schedule": "inverse"}, "--beta_schedule=inverse needs --beta_start above 0"),
         ({"dense_layers": "("}, "--dense_layers='\\(' is not a regular expression"),
         ({"mask": "none", "mask_file": "a.npz"}, "contradict each other"),

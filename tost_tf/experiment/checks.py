@@ -141,6 +141,11 @@ def _check_superpose(config: RunConfig) -> None:
             f"--superpose={superpose.superpose} prunes all layers together at its end, which would not keep "
             "--layer_sparsity: leave one out"
         )
+    if recipe.weight_average:
+        raise TostError(
+            f"--superpose={superpose.superpose} averages networks itself: leave out --weight_average="
+            f"{recipe.weight_average:g}"
+        )
     _check_cycles(superpose)
     ordinary = superpose.ordinary_epochs(epochs)
     if ordinary < 1:

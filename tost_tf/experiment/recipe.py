@@ -92,6 +92,13 @@ class Recipe:
         names=OPTIMIZER_TWEAKS,
         also=(NO_TWEAK,),
     )
+    weight_average: float = option(
+        0.0,
+        "decay of an exponential average of the weights over the steps, such as 0.999; what is validated and exported "
+        "then is the average (0: none)",
+        minimum=0,
+        below=1,
+    )
     teacher: str = option(
         "",
         "also learn from the soft labels of this SavedModel or finished run (a KD ticket); train trains the same "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.experiment.run.epoch_progress import EpochProgress, SavedProgress
+from tost_tf.training.weight_average import WeightAverage
 
 KEPT = 2
 
@@ -25,10 +27,18 @@ class Checkpoints:
       folder: of the checkpoints.
       model: the model that is trained.
       optimizer: its optimizer, built for all weights that will be trained.
+      average: of the model's weights: the weights of the best epoch are then averages, and what `epoch-N` has beside
+        the weights.
     """
 
-    def __init__(self, folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer):
-        self.folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        average: WeightAverage | None = None,
+    ):
+        self.folder, self._average = folder, average
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_accuracy = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
@@ -42,6 +52,9 @@ class Checkpoints:
             "best_epoch": self.best_epoch,
             "best_accuracy": self.best_accuracy,
         } | scale
+        if average is not None:
+            average.set_model(model)
+            parts["average"] = average.state
         self._state = tf.train.Checkpoint(**parts)
         self._progress = SavedProgress()
         self._state_within = tf.train.Checkpoint(**parts, progress=self._progress)
@@ -78,7 +91,8 @@ class Checkpoints:
         if may_be_best and accuracy > float(self.best_accuracy.numpy()):
             self.best_epoch.assign(epoch)
             self.best_accuracy.assign(accuracy)
-            self._weights.write(str(self.best_path(epoch)))
+            with self._average.in_use() if self._average else contextlib.nullcontext():
+                self._weights.write(str(self.best_path(epoch)))
         self.epoch.assign(epoch)
         self._manager.save(checkpoint_number=epoch)
         self._remove_old_bests()
@@ -126,6 +140,15 @@ class Checkpoints:
                 f"no checkpoint in {str(folder)!r} can be read: move the folder away to start the run again"
             )
         return 0
+
+    def restore_last_weights(self) -> int:
+        """As `restore_latest`, for evaluation: the model then has the averages, where weights are averaged."""
+        if self._average:
+            self._average.put_back()
+        epoch = self.restore_latest()
+        if self._average:
+            self._average.use()
+        return epoch
 
     @property
     def has_best(self) -> bool:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import STEP_SCHEDULE, TrainingConfig
-from tost_tf.experiment.recipe import NO_TWEAK
+from tost_tf.experiment.recipe import NO_TWEAK, Recipe
 from tost_tf.registry import OPTIMIZER_TWEAKS, OPTIMIZERS, RATE_SCHEDULES
 from tost_tf.training.learning_rate import step_drops
 from tost_tf.training.masked_optimizer import MaskedOptimizer
 from tost_tf.training.rate_by_progress import RateByProgress
+from tost_tf.training.weight_average import WeightAverage
 
 
 def make_optimizer(training: TrainingConfig, tweak: str = NO_TWEAK) -> MaskedOptimizer:
@@ -29,6 +30,11 @@ def make_optimizer(training: TrainingConfig, tweak: str = NO_TWEAK) -> MaskedOpt
             )
         optimizer.tweak = OPTIMIZER_TWEAKS[tweak]
     return optimizer
+
+
+def make_average(recipe: Recipe) -> WeightAverage | None:
+    """The average of the weights that the recipe asks for."""
+    return WeightAverage(recipe.weight_average) if recipe.weight_average else None
 
 
 def rate_callback(

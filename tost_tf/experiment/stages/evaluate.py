@@ -41,7 +41,7 @@ def compute(run: Run, network: RunNetwork) -> None:
         network.masks.save(directory.final_mask)
     final = final_network(network.model)
     best = evaluate(final, data, data.test)
-    network.checkpoints.restore_latest()
+    network.checkpoints.restore_last_weights()
     last = evaluate(network.fitted, data, data.test)
     if config.recipe.teacher == TRAIN_TEACHER:
         more |= {"teacher_seconds": read_json(directory.teacher / "result.json")["train_seconds"]}

@@ -17,7 +17,7 @@ from tost_tf.experiment.run.epoch_progress import EpochProgress
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.mask_board import MaskBoard
 from tost_tf.experiment.run.network import add_ghosts_and_compile, in_full_precision
-from tost_tf.experiment.run.optimizer import rate_callback
+from tost_tf.experiment.run.optimizer import make_average, rate_callback
 from tost_tf.experiment.run.record import recorders
 from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.run.watch_plain_view import WatchPlainView
@@ -30,6 +30,7 @@ from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.sparsify import masks_of
 from tost_tf.training.losses import cross_entropy
+from tost_tf.training.weight_average import WeightAverage
 
 
 def compute(run: Run, network: RunNetwork) -> None:
@@ -45,14 +46,17 @@ def compute(run: Run, network: RunNetwork) -> None:
     _name_other_devices(run)
     with run.strategy.scope(), run.output_folder() as output:
         model = add_ghosts_and_compile(run.config, network.dense, network.masks, run.teacher())
-        checkpoints = Checkpoints(output.checkpoints, model, model.optimizer)
+        average = make_average(run.config.recipe)
+        checkpoints = Checkpoints(output.checkpoints, model, model.optimizer, average)
         done = checkpoints.restore_latest(run.directory.checkpoints)
         progress = checkpoints.restore_within(done, run.directory.checkpoints)
         if not done and progress is None and run.config.recipe.ghost_dead_channels == "relu":
             _find_dead_channels(run, model)
         if run.workers.several:
             require_same(run.strategy, starting_point(run.data, model, done, progress))
-        training = _Training(run, output, model, network.masks, checkpoints, done, progress, run.stop_requested())
+        training = _Training(
+            run, output, model, network.masks, checkpoints, average, done, progress, run.stop_requested()
+        )
         with run.stop.noted():
             training.fit()
 
@@ -84,8 +88,8 @@ def read(run: Run, network: RunNetwork) -> None:
     """Reads the weights of the best epoch, or of the last one if no epoch may be exported yet."""
     recipe = run.config.recipe
     model = add_ghosts_and_compile(in_full_precision(run.config), network.dense, network.masks)
-    checkpoints = Checkpoints(run.directory.checkpoints, model, model.optimizer)
-    network.epoch = checkpoints.restore_latest()
+    checkpoints = Checkpoints(run.directory.checkpoints, model, model.optimizer, make_average(recipe))
+    network.epoch = checkpoints.restore_last_weights()
     if checkpoints.has_best:
         network.epoch = checkpoints.restore_best()
         if not recipe.keeps_ghosts:
@@ -114,6 +118,7 @@ class _Training:
       model: compiled, with the weights to start from.
       masks: those at the beginning of training, `None` for a dense network.
       checkpoints: of the model.
+      average: of its weights, `None` without.
       done: the number of epochs done.
       progress: within the next epoch, `None` for its start.
       stop_requested: returns the signal that stops the run, or `None`.
@@ -124,6 +129,7 @@ class _Training:
     model: GhostModel
     masks: Masks | None
     checkpoints: Checkpoints
+    average: WeightAverage | None
     done: int
     progress: EpochProgress | None
     stop_requested: Callable[[], int | None]
@@ -183,6 +189,7 @@ class _Training:
             WatchPlainView(*first_examples(run.data, run.data.validation, training.batch_size)),
             StopOnNonFiniteLoss(),
             *mask_callbacks(config, model, self.masks, steps, output),
+            *([self.average] if self.average else []),
             EpochTable(output, model.plain, training.epochs, self.progress.seconds if self.progress else 0.0),
             *recorders(config.record, output, examples, cross_entropy(recipe.label_smoothing), steps),
             SaveCheckpoints(self.checkpoints, lambda epoch: epoch >= eligible),
