@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from tost_tf import models
 from tost_tf.compat import keras, tf
 from tost_tf.convert.torch_weights import load_torch_weights
@@ -96,6 +98,20 @@ def add_ghosts(
             "use --recipe=default"
         )
     return ghosted
+
+
+def find_dead_channels(config: RunConfig, model: GhostModel, images: np.ndarray) -> dict[str, int]:
+    """Lets the ghost neurons of a model that is not trained yet leave dead channels dead, if the run wants that.
+
+    Args:
+      config: of the run.
+      model: with ghosts; checkpoints keep which channels are dead.
+      images: the first training images, a batch of them.
+
+    Returns:
+      Name of a ghost neuron -> how many channels are dead.
+    """
+    return model.find_dead_channels(images) if config.recipe.ghost_dead_channels == "relu" else {}
 
 
 def add_ghosts_and_compile(

@@ -16,7 +16,7 @@ from tost_tf.experiment.run.checkpoints import Checkpoints, has_epoch, last_chec
 from tost_tf.experiment.run.epoch_progress import EpochProgress
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.mask_board import MaskBoard
-from tost_tf.experiment.run.network import add_ghosts_and_compile, in_full_precision
+from tost_tf.experiment.run.network import add_ghosts_and_compile, find_dead_channels, in_full_precision
 from tost_tf.experiment.run.optimizer import make_average, rate_callback
 from tost_tf.experiment.run.record import recorders
 from tost_tf.experiment.run.run import Run
@@ -50,8 +50,11 @@ def compute(run: Run, network: RunNetwork) -> None:
         checkpoints = Checkpoints(output.checkpoints, model, model.optimizer, average)
         done = checkpoints.restore_latest(run.directory.checkpoints)
         progress = checkpoints.restore_within(done, run.directory.checkpoints)
-        if not done and progress is None and run.config.recipe.ghost_dead_channels == "relu":
-            _find_dead_channels(run, model)
+        if not done and progress is None:
+            images, _ = first_examples(run.data, run.data.train, run.config.training.batch_size)
+            dead = find_dead_channels(run.config, model, images)
+            if dead and run.writes:
+                print(f"{sum(dead.values())} channels do not vary and stay ReLU, in {', '.join(dead)}", flush=True)
         if run.workers.several:
             require_same(run.strategy, starting_point(run.data, model, done, progress))
         training = _Training(
@@ -59,14 +62,6 @@ def compute(run: Run, network: RunNetwork) -> None:
         )
         with run.stop.noted():
             training.fit()
-
-
-def _find_dead_channels(run: Run, model: GhostModel) -> None:
-    """Lets ghost neurons leave dead channels dead; checkpoints keep which they are."""
-    images, _ = first_examples(run.data, run.data.train, run.config.training.batch_size)
-    dead = model.find_dead_channels(images)
-    if dead and run.writes:
-        print(f"{sum(dead.values())} channels do not vary and stay ReLU, in {', '.join(dead)}", flush=True)
 
 
 def _name_other_devices(run: Run) -> None:

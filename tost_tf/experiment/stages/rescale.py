@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tost_tf.data.pipeline import steps_per_epoch, training_batches
-from tost_tf.experiment.run.network import add_ghosts, training_loss
+from tost_tf.data.pipeline import first_examples, steps_per_epoch, training_batches
+from tost_tf.experiment.run.network import add_ghosts, find_dead_channels, training_loss
 from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
 from tost_tf.files import write_json
@@ -34,6 +34,7 @@ def compute(run: Run, network: RunNetwork) -> None:
     if teacher:
         halves = halves.map(lambda images, labels: (images, with_soft_labels(images, labels, teacher)))
     ghosted = add_ghosts(config, network.dense, network.masks)
+    find_dead_channels(config, ghosted, first_examples(data, data.train, training.batch_size)[0])
     scales = rescale_init(ghosted, halves, steps=recipe.rescale_steps, loss=training_loss(config))
     save_weights(strip(ghosted.plain), directory.rescaled_weights)
     scales_by_tensor(scales, directory.figures / "scales.png", "scales of the initialisation")
