@@ -64,7 +64,7 @@ def _check_mask(mask: MaskConfig) -> None:
     try:
         parsed_layer_sparsity(mask.layer_sparsity)
     except TostError as error:
-        raise TostError(f"--layer_sparsity: {error}") from None
+        raise TostError(f"--layer_sparsity={mask.layer_sparsity}: {error}") from None
     if mask.mask_shuffle and mask.mask == "lottery" and not mask.file:
         raise TostError(
             "--mask_shuffle would move the mask of --mask=lottery to weights the ticket has set to zero: find it "
