@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +13,14 @@ from tost_tf.errors import TostError
 def kept_count(size: int, sparsity: float) -> int:
     """The number of `size` weights that stay at `sparsity`: exactly round((1 - sparsity) * size)."""
     return round((1 - sparsity) * size)
+
+
+def require_sparsity(sparsity: object) -> None:
+    """Raises `TostError` unless `sparsity` is a number in [0, 1)."""
+    if isinstance(sparsity, bool) or not isinstance(sparsity, numbers.Real):
+        raise TostError(f"sparsity is a number in [0, 1), got {type(sparsity).__name__} {str(sparsity)[:60]!r}")
+    if not 0 <= sparsity < 1:
+        raise TostError(f"sparsity is {sparsity:g}, it must be at least 0 and below 1")
 
 
 def require_room(sizes: Mapping[str, int], sparsity: float, scope: str) -> None:

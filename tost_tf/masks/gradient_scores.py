@@ -13,6 +13,7 @@ import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.graph.batch_norm import statistics_kept
+from tost_tf.graph.batches import scalar_loss
 from tost_tf.graph.finite import first_not_finite
 from tost_tf.graph.logits import to_logits
 from tost_tf.graph.second_derivatives import twice_differentiable
@@ -35,22 +36,36 @@ def by_gradients(scores: Callable[..., dict[str, np.ndarray]]) -> MaskMethod:
     """The method that keeps the weights with the highest `scores(model, weights, batches)`."""
 
     def find(search: MaskSearch, options: ExamplesOptions) -> FoundMask:
-        search.require_one_copy()
-        batches = search.batches(options.mask_examples_per_class)
-        return search.select(scores(search.model, search.weights(), batches))
+        return found_by_gradients(search, scores, options)
 
     return MaskMethod(find, ExamplesOptions)
 
 
+def found_by_gradients(
+    search: MaskSearch,
+    scores: Callable[..., dict[str, np.ndarray]],
+    options: ExamplesOptions,
+    loss: str | Callable | None = None,
+) -> FoundMask:
+    """The mask of the highest `scores(model, weights, batches, loss)`; `loss` is any of Keras, or cross-entropy."""
+    search.require_one_copy()
+    count = options.mask_examples_per_class
+    batches = search.batches(count) if loss is None else list(search.examples(count))
+    return search.select(scores(search.model, search.weights(), batches, loss))
+
+
 def snip_scores(
-    model: keras.Model, weights: Mapping[str, tf.Variable], batches: Sequence[Batch]
+    model: keras.Model,
+    weights: Mapping[str, tf.Variable],
+    batches: Sequence[Batch],
+    loss: str | Callable | None = None,
 ) -> dict[str, np.ndarray]:
     """|g·θ| with g the summed gradient of the cross-entropy (Lee et al. 2019, "SNIP", Section 4.1)."""
-    kernels, as_logits = list(weights.values()), to_logits(model)
+    kernels, summed_loss = list(weights.values()), _summed_loss(model, loss, 1.0)
 
     @tf.function(reduce_retracing=True)
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
-        return _loss_gradients(model, as_logits, kernels, images, labels, 1.0)
+        return _loss_gradients(model, summed_loss, kernels, images, labels)
 
     with statistics_kept(model):
         sums = _summed(gradients, model, weights, batches, "SNIP")
@@ -58,18 +73,21 @@ def snip_scores(
 
 
 def grasp_scores(
-    model: keras.Model, weights: Mapping[str, tf.Variable], batches: Sequence[Batch]
+    model: keras.Model,
+    weights: Mapping[str, tf.Variable],
+    batches: Sequence[Batch],
+    loss: str | Callable | None = None,
 ) -> dict[str, np.ndarray]:
     """θ·Hg of the cross-entropy with logits divided by 200; the LARGEST stay (Wang et al. 2020, Section 4).
 
     In the paper's words, the weights with the highest -θ·Hg are removed. g is the gradient summed over all batches and
     treated as constant. Hg is summed over batches, as the gradient of the product of g and the batch's gradient.
     """
-    kernels, as_logits = list(weights.values()), to_logits(model)
+    kernels, summed_loss = list(weights.values()), _summed_loss(model, loss, GRASP_TEMPERATURE)
 
     @tf.function(reduce_retracing=True)
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
-        return _loss_gradients(model, as_logits, kernels, images, labels, GRASP_TEMPERATURE)
+        return _loss_gradients(model, summed_loss, kernels, images, labels)
 
     with statistics_kept(model):
         sums = _summed(gradients, model, weights, batches, "GraSP, first pass")
@@ -78,8 +96,8 @@ def grasp_scores(
         def hessian_times_fixed(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(kernels)
-                of_batch = _loss_gradients(model, as_logits, kernels, images, labels, GRASP_TEMPERATURE)
-                product = tf.add_n([tf.reduce_sum(one * other) for one, other in zip(fixed, of_batch, strict=True)])
+                own = _loss_gradients(model, summed_loss, kernels, images, labels)
+                product = tf.add_n([tf.reduce_sum(one * other) for one, other in zip(fixed, own, strict=True)])
             return tape.gradient(product, kernels, unconnected_gradients="zero")
 
         second = twice_differentiable(hessian_times_fixed, model, kernels)
@@ -87,19 +105,35 @@ def grasp_scores(
     return {path: total * weights[path].numpy() for path, total in products.items()}
 
 
+def _summed_loss(
+    model: keras.Model, loss: str | Callable | None, temperature: float
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """From labels and outputs to the sum of the examples' losses: a given one, or cross-entropy at a temperature."""
+    if loss is not None:
+        mean = scalar_loss(loss)
+
+        def summed(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+            value = mean(labels, outputs)
+            return value * tf.cast(tf.shape(tf.nest.flatten(outputs)[0])[0], value.dtype)
+
+        return summed
+    as_logits = to_logits(model)
+    return lambda labels, outputs: tf.reduce_sum(
+        tf.nn.softmax_cross_entropy_with_logits(labels, as_logits(outputs) / temperature)
+    )
+
+
 def _loss_gradients(
     model: keras.Model,
-    as_logits: Callable[[tf.Tensor], tf.Tensor],
+    summed_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     kernels: list[tf.Variable],
     images: tf.Tensor,
     labels: tf.Tensor,
-    temperature: float,
 ) -> list[tf.Tensor]:
-    """Gradients of the sum of the examples' cross-entropies."""
+    """Gradients of the sum of the examples' losses."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(kernels)
-        logits = as_logits(model(images, training=True)) / temperature
-        loss = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
+        loss = summed_loss(labels, model(images, training=True))
     return tape.gradient(loss, kernels, unconnected_gradients="zero")
 
 

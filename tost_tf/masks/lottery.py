@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError, unknown_name
+from tost_tf.graph.batches import Batches
 from tost_tf.graph.kernels import ranked_weights
+from tost_tf.graph.logits import classes_of
 from tost_tf.graph.weights import load_weights, save_weights
 from tost_tf.masks.allocate import require_room
 from tost_tf.masks.magnitude import find as by_magnitude
@@ -186,8 +188,9 @@ def lottery(
     """Finds a lottery ticket: returns the masks, and sets the weights of `model` to those that belong to them.
 
     Args:
-      model: newly initialised.
-      dataset: batches of images and one-hot labels, one epoch of them.
+      model: freshly initialised.
+      dataset: one epoch of inputs and labels (with the default loss one-hot, or integers): a `tf.data.Dataset`, a
+        `keras.utils.Sequence`, or arrays (inputs, labels).
       sparsity, epochs, fraction, rewind_epoch, mode, dense_layers: as in `LotteryPlan`.
       compile: compiles a model for a round, with an "accuracy" metric; by default SGD with momentum 0.9, learning rate
         0.1 and cross-entropy.
@@ -196,15 +199,19 @@ def lottery(
     Raises:
       TostError: a value is out of range.
     """
+    data = Batches(dataset)
     plan = LotteryPlan(sparsity, epochs, fraction, rewind_epoch, mode, dense_layers)
 
     def default_compile(sparse: keras.Model) -> None:
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        _, labels = next(iter(data))
+        one_hot = len(labels.shape) == 2 and labels.shape[-1] == classes_of(model)
+        kind = keras.losses.CategoricalCrossentropy if one_hot else keras.losses.SparseCategoricalCrossentropy
+        loss = kind(from_logits=True)
         sparse.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, metrics=["accuracy"])
 
     def train(sparse: keras.Model, first: int, last: int) -> float:
         (compile or default_compile)(sparse)
-        history = sparse.fit(dataset, initial_epoch=first, epochs=last, verbose=0).history
+        history = sparse.fit(**data.for_fit(), initial_epoch=first, epochs=last, verbose=0).history
         return float(history["accuracy"][-1])
 
     return LotterySearch(plan, train, Path(folder) if folder else None).find(model)

@@ -19,11 +19,12 @@ import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import NotFinite, TostError, unknown_name
+from tost_tf.graph.batches import Batches
 from tost_tf.graph.kernels import current_masks, prunable_weights, ranked_weights
 from tost_tf.graph.labels import one_hot
 from tost_tf.graph.left_dense import left_dense
 from tost_tf.graph.logits import classes_of
-from tost_tf.masks.allocate import require_room, uniform
+from tost_tf.masks.allocate import require_room, require_sparsity, uniform
 from tost_tf.masks.connection import name_collapsed
 from tost_tf.masks.layer_sparsity import Shares, require_sparsities, shares
 from tost_tf.masks.masks import Masks
@@ -113,8 +114,7 @@ class MaskSearch:
                 f"sparsity is {str(dict(self.sparsity))[:100]}, it must be one number: give sparsities of some layers "
                 "with layer_sparsity"
             )
-        if not 0 <= self.sparsity < 1:
-            raise TostError(f"sparsity is {self.sparsity:g}, it must be at least 0 and below 1")
+        require_sparsity(self.sparsity)
         if self.scope not in SCOPES:
             raise unknown_name("mask scope", self.scope, SCOPES)
         require_sparsities(self.layer_sparsity or {})
@@ -244,8 +244,10 @@ def first_batches(dataset: Iterable[Batch], count: int | None) -> Callable[[int]
       TostError: raised by the returned function if there are fewer batches.
     """
 
+    source = Batches(dataset)
+
     def take(_: int) -> list[Batch]:
-        taken = list(itertools.islice(dataset, count))
+        taken = list(itertools.islice(source, count))
         if not taken or (count is not None and len(taken) < count):
             raise TostError(f"{count or 'some'} batches are needed to find the mask, the dataset gave {len(taken)}")
         return taken

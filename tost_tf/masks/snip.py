@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from tost_tf.compat import keras
-from tost_tf.masks.gradient_scores import ExamplesOptions, by_gradients, snip_scores
+from tost_tf.masks.gradient_scores import ExamplesOptions, by_gradients, found_by_gradients, snip_scores
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.search import Batch, MaskSearch, first_batches
 
@@ -21,8 +21,21 @@ def snip(
     dense_layers: str = "",
     layer_sparsity: Mapping[str, float] | None = None,
     batches: int | None = None,
+    loss: str | Callable | None = None,
 ) -> Masks:
-    """SNIP (Lee et al. 2019) on the first `batches` batches (all by default) of images and one-hot labels."""
+    """SNIP (Lee et al. 2019) on the first `batches` batches of the data, all by default.
+
+    Args:
+      model: whose weights are masked.
+      dataset: a `tf.data.Dataset`, a `keras.utils.Sequence`, arrays (inputs, labels), or batches of these; with the
+        default loss labels are one-hot, or integers.
+      sparsity: fraction of the weights that will be zero, in [0, 1).
+      scope: "global" ranks all weights together, "layer" each kernel alone.
+      dense_layers: regular expression of the paths of layers that keep all their weights.
+      layer_sparsity: sparsities of some layers by hand.
+      batches: how many are looked at.
+      loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
+    """
     examples = first_batches(dataset, batches)
     search = MaskSearch(model, sparsity, scope, dense_layers, examples=examples, layer_sparsity=layer_sparsity)
-    return METHOD.find(search, ExamplesOptions()).masks
+    return found_by_gradients(search, snip_scores, ExamplesOptions(), loss).masks

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.batch_norm import statistics_kept
+from tost_tf.graph.batches import Batches, scalar_loss
 from tost_tf.graph.finite import first_not_finite
 from tost_tf.graph.labels import one_hot
 from tost_tf.graph.logits import classes_of, ends_in_softmax
@@ -51,7 +52,7 @@ class GradInit:
 
     Args:
       model: a model made by `sparsify`, a `GhostModel`, or a dense functional model.
-      loss: of labels and logits.
+      loss: of labels and outputs, a scalar.
       eta: size of the first step.
       gamma: if the gradient norm is larger than this, an iteration lowers the norm instead of the loss.
       normalise: whether the first step has length `eta`; if not, it is `eta` times the gradient.
@@ -65,7 +66,7 @@ class GradInit:
     def __init__(
         self,
         model: keras.Model,
-        loss: keras.losses.Loss,
+        loss: Callable,
         eta: float = 0.1,
         gamma: float = 1.0,
         normalise: bool = True,
@@ -161,7 +162,7 @@ def rescale_init(
     dataset: Iterable[Half],
     *,
     steps: int = 180,
-    loss: keras.losses.Loss | None = None,
+    loss: str | Callable | None = None,
     eta: float = 0.1,
     gamma: float = 1.0,
     normalise: bool = True,
@@ -171,10 +172,11 @@ def rescale_init(
 
     Args:
       model: a model made by `sparsify`, a `GhostModel`, or a dense functional model, freshly initialised.
-      dataset: batches of images and labels (one-hot, or integers with the default loss), each used as half of a batch;
-        it is repeated when it ends.
+      dataset: batches of inputs and labels (with the default loss one-hot, or integers), each used as half of a batch:
+        a `tf.data.Dataset`, a `keras.utils.Sequence`, arrays (inputs, labels), or pairs; it is repeated when it ends.
       steps: number of iterations.
-      loss: by default cross-entropy of logits or, if the model ends in a softmax, of probabilities.
+      loss: any of Keras: a name, a `keras.losses.Loss` or a function of labels and outputs; by default cross-entropy of
+        logits or, if the model ends in a softmax, of probabilities.
       eta, gamma, normalise, learning_rate: as in `GradInit`.
 
     Returns:
@@ -186,11 +188,11 @@ def rescale_init(
     """
     if steps < 1:
         raise TostError(f"steps is {steps}, it must be at least 1")
-    batches: Iterable[Half] = dataset
+    dataset = batches = Batches(dataset)
     if loss is None:
         loss = keras.losses.CategoricalCrossentropy(from_logits=not ends_in_softmax(model))
         batches = _OneHot(dataset, classes_of(model))
-    search = GradInit(model, loss, eta, gamma, normalise, learning_rate)
+    search = GradInit(model, scalar_loss(loss), eta, gamma, normalise, learning_rate)
     halves = itertools.chain.from_iterable(itertools.repeat(batches))
     if next(iter(dataset), None) is None:
         raise TostError("the dataset for rescaling the initialisation is empty")
@@ -212,4 +214,4 @@ class _OneHot:
 
 
 def _joined(one: Half, other: Half) -> tuple[tf.Tensor, tf.Tensor]:
-    return tf.concat([one[0], other[0]], axis=0), tf.concat([one[1], other[1]], axis=0)
+    return tf.nest.map_structure(lambda first, second: tf.concat([first, second], axis=0), one, other)

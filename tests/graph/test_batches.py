@@ -1,0 +1,90 @@
+"""What data functions of a model take, and which losses."""
+
+import numpy as np
+import pytest
+
+import tost_tf as tost
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+from tost_tf.graph.batches import Batches, scalar_loss
+
+GENERATOR = np.random.default_rng(4)
+X = GENERATOR.normal(size=(12, 5)).astype("float32")
+Y = GENERATOR.integers(0, 3, 12)
+
+
+class Four(keras.utils.Sequence):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        part = slice(4 * index, 4 * index + 4)
+        return X[part], Y[part]
+
+
+KINDS = {
+    "arrays": (X, Y),
+    "tensors": (tf.constant(X), tf.constant(Y)),
+    "dataset": tf.data.Dataset.from_tensor_slices((X, Y)).batch(4),
+    "sequence": Four(),
+    "list": [Four()[index] for index in range(3)],
+}
+
+
+@pytest.fixture
+def model():
+    layers = [keras.Input((5,)), keras.layers.Dense(7, "relu", name="a"), keras.layers.Dense(3, name="b")]
+    return keras.Sequential(layers)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_data_gives_the_same(model, kind):
+    data = Batches(KINDS[kind])
+    for _ in range(2):
+        assert np.concatenate([labels for _, labels in data]).tolist() == Y.tolist()
+    expected = tost.masks.snip(model, [(X, Y)], sparsity=0.6)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    assert tost.masks.snip(model, KINDS[kind], sparsity=0.6) == expected
+    assert tost.masks.snip(model, KINDS[kind], sparsity=0.6, loss=loss) == expected
+    start = model.get_weights()
+    found = []
+    for given in (None, loss):
+        model.set_weights(start)
+        found.append(list(tost.rescale_init(model, KINDS[kind], steps=2, loss=given).values()))
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "dataset", "sequence"])
+def test_lottery_takes_every_kind_of_data_and_integer_labels(model, kind):
+    masks = tost.masks.lottery(model, KINDS[kind], sparsity=0.5, epochs=1, fraction=0.5)
+    assert masks.kept == 28  # half of 56
+
+
+def test_grasp_of_a_regression_by_hand():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False, name="d")])
+    model.set_weights([np.array([[1.0], [-2.0]])])
+    x, y = np.array([[1.0, 0.5], [0.3, 2.0]], "float32"), np.array([[0.7], [0.2]], "float32")
+    from tost_tf.masks.gradient_scores import grasp_scores, snip_scores
+
+    weights = {"d/kernel": model.layers[0].kernel}
+    theta = np.array([1.0, -2.0])
+    gradient = 2 * x.T @ (x @ theta - y[:, 0])  # of the sum of squares
+    np.testing.assert_allclose(
+        snip_scores(model, weights, [(x, y)], "mse")["d/kernel"][:, 0], np.abs(gradient * theta), rtol=1e-5
+    )
+    hessian = 2 * x.T @ x
+    np.testing.assert_allclose(
+        grasp_scores(model, weights, [(x, y)], "mse")["d/kernel"][:, 0], theta * (hessian @ gradient), rtol=1e-5
+    )
+    assert tost.masks.grasp(model, (x, y), sparsity=0.5, loss="mse").kept == 1
+
+
+def test_what_is_no_data_and_no_loss_is_told_what_is_accepted(model):
+    for wrong in ("digits", 3, {"image": X}, None):
+        with pytest.raises(TostError, match="a keras.utils.Sequence, a pair of arrays"):
+            tost.masks.snip(model, wrong, sparsity=0.5)
+    for wrong in ([(X, Y, Y)], [X]):
+        with pytest.raises(TostError, match="a batch is a pair"):
+            tost.rescale_init(model, wrong, steps=1)
+    with pytest.raises(TostError, match="a loss is a name"):
+        scalar_loss(3)

@@ -1,0 +1,78 @@
+"""Data for functions of a model, as Keras takes it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+
+Batch = tuple[Any, Any]  # inputs and labels
+BATCH_SIZE = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """Batches of inputs and labels; an iterable as often as `source` is one.
+
+    Attributes:
+      source: a `tf.data.Dataset` of batches, a `keras.utils.Sequence`, a pair of arrays (inputs, labels), which are
+        divided into batches of `BATCH_SIZE`, or any iterable of pairs (inputs, labels).
+    """
+
+    source: Any
+
+    def __post_init__(self):
+        if isinstance(self.source, str | bytes | dict) or not (self.is_arrays or hasattr(self.source, "__iter__")):
+            raise TostError(
+                "data is a tf.data.Dataset of batches, a keras.utils.Sequence, a pair of arrays (inputs, labels) or "
+                f"an iterable of such pairs, got {type(self.source).__name__}"
+            )
+
+    @property
+    def is_arrays(self) -> bool:
+        """Whether the source is a pair of arrays."""
+        return isinstance(self.source, tuple) and len(self.source) == 2 and _is_array(self.source[1])
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.is_arrays:
+            inputs, labels = self.source
+            for start in range(0, len(labels), BATCH_SIZE):
+                part = slice(start, start + BATCH_SIZE)
+                yield _tensors(tf.nest.map_structure(lambda array, part=part: array[part], inputs)), labels[part]
+            return
+        for batch in self.source:
+            if not isinstance(batch, list | tuple) or len(batch) != 2:
+                found = f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
+                raise TostError(f"a batch is a pair (inputs, labels), without weights of examples, got {found}")
+            yield _tensors(batch[0]), batch[1]
+
+    def for_fit(self) -> dict[str, Any]:
+        """The arguments by which `fit` of Keras takes the data."""
+        if self.is_arrays:
+            return {"x": self.source[0], "y": self.source[1], "batch_size": BATCH_SIZE}
+        return {"x": self.source}
+
+
+def scalar_loss(loss: str | Callable) -> Callable[[Any, Any], tf.Tensor]:
+    """The mean over the examples of any loss of Keras: a name, a `keras.losses.Loss`, or a function.
+
+    Raises:
+      TostError: it is neither.
+    """
+    if not isinstance(loss, str) and not callable(loss):
+        raise TostError(f"a loss is a name, a keras.losses.Loss or a function of labels and outputs, got {loss!r}")
+    function = keras.losses.get(loss)
+    return lambda labels, outputs: tf.reduce_mean(function(labels, outputs))
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or tf.is_tensor(value)
+
+
+def _tensors(inputs: Any) -> Any:
+    return tf.nest.map_structure(lambda array: tf.convert_to_tensor(array) if _is_array(array) else array, inputs)
