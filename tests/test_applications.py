@@ -84,7 +84,7 @@ def examine(application: str) -> Found:
     plain = ghosted.plain(images)
     faded = largest_difference(ghosted.ghosted(images), plain)
 
-    final = tost.strip(ghosted)
+    final = tost.strip(ghosted, ghosts="remove")
     assert final.get_config() == model.get_config()
     stripped = largest_difference(final(images), model(images))
     del model, final  # not in memory while a step is made

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from tost_tf import serializable as _serializable
+
 __version__ = "0.2.0"
 
 _EXPORTED = {
@@ -38,6 +40,8 @@ _PACKAGES = {
 }
 
 __all__ = [*_EXPORTED, *_PACKAGES]
+
+_serializable.register()
 
 
 def __getattr__(name: str) -> Any:

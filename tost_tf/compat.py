@@ -343,6 +343,68 @@ def variable_index(optimizer: keras.optimizers.Optimizer, variable: tf.Variable)
     return optimizer._index_dict.get(optimizer._var_key(variable))
 
 
+def slot_lists(optimizer: keras.optimizers.Optimizer) -> list[list[tf.Variable]]:
+    """The lists in which a Keras optimizer keeps state, one place for each variable it was built for."""
+    lists = (value for value in vars(optimizer).values() if isinstance(value, list | tuple))
+    count = len(optimizer._index_dict)
+    return [
+        list(value)
+        for value in lists
+        if len(value) == count
+        and value is not optimizer._variables
+        and all(slot is None or isinstance(slot, tf.Variable) for slot in value)
+    ]
+
+
+def legacy_slots(optimizer: keras.optimizers.legacy.Optimizer, variable: tf.Variable) -> list[tf.Variable]:
+    """The state of an optimizer of the legacy kind for `variable`, as far as there is some yet."""
+    slots = optimizer._slots.get(optimizer_key(variable), {})
+    return [slots[name] for name in optimizer.get_slot_names() if name in slots]
+
+
+def build_legacy(optimizer: keras.optimizers.legacy.Optimizer, variables: list[tf.Variable]) -> None:
+    """Makes the state of an optimizer of the legacy kind."""
+    optimizer._create_all_weights(variables)
+
+
+def optimizer_key(variable: tf.Variable) -> str:
+    """By what an optimizer of the legacy kind knows a variable."""
+    return importlib.import_module("tf_keras.src.optimizers.legacy.optimizer_v2")._var_key(variable)
+
+
+def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list[tf.Variable]) -> None:
+    """Makes the state of an optimizer for all these variables, unless it has its state already."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if isinstance(inner, keras.optimizers.Optimizer) and not getattr(inner, "_built", False):
+        optimizer.build(variables)
+
+
+def serialized(layer: keras.layers.Layer) -> dict[str, Any]:
+    """The config of a layer in another's, by whose words for the class all formats of Keras find it."""
+    config = keras.layers.serialize(layer)
+    return config | {"class_name": config.get("registered_name") or config["class_name"]}
+
+
+def config_of_part(model: keras.Model, part: keras.Model) -> dict[str, Any]:
+    """What a config of `model` holds of a graph model that is a part of it: in older words in an HDF5 file."""
+    if not getattr(model, "use_legacy_config", False):  # Keras sets it while it writes such a file
+        return keras.layers.serialize(part)
+    part.use_legacy_config = True
+    try:
+        return keras.layers.serialize(part, use_legacy_format=True)
+    finally:
+        del part.use_legacy_config
+
+
+def save_hdf5(model: keras.Model, path: str, overwrite: bool = True, include_optimizer: bool = True) -> None:
+    """Writes a whole model into an HDF5 file, also one whose class has a config and is no graph."""
+    utilities = importlib.import_module("tf_keras.src.saving.legacy.saving_utils")
+    utilities.try_build_compiled_arguments(model)
+    importlib.import_module("tf_keras.src.saving.legacy.hdf5_format").save_model_to_hdf5(
+        model, path, overwrite, include_optimizer
+    )
+
+
 def recurrent_cells() -> tuple[type, ...]:
     """The classes of Keras's recurrent cells, including convolutional ones."""
     convolutional = importlib.import_module("tf_keras.src.layers.rnn.base_conv_lstm").ConvLSTMCell

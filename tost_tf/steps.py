@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tost_tf.compat import keras
+from tost_tf.errors import TostError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,17 +39,39 @@ class StepCallback(keras.callbacks.Callback):
     """A callback that knows the current step of `fit`.
 
     Args:
-      steps_per_epoch: steps in an epoch.
+      steps_per_epoch: steps in an epoch; `None` for what `fit` knows of its data.
+
+    Raises:
+      TostError: `steps_per_epoch` is below 1.
     """
 
-    def __init__(self, steps_per_epoch: int):
+    def __init__(self, steps_per_epoch: int | None = None):
         super().__init__()
-        self.steps_per_epoch = steps_per_epoch
+        if steps_per_epoch is not None and steps_per_epoch < 1:
+            raise TostError(f"steps_per_epoch is {steps_per_epoch}, it must be at least 1")
+        self.given_steps = self.steps_per_epoch = steps_per_epoch
         self._epoch = 0
+
+    def set_params(self, params: dict) -> None:
+        super().set_params(params)
+        if self.given_steps is None:
+            self.steps_per_epoch = params.get("steps")
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self.step(0)  # to say so at once if the steps are not known
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch = epoch
 
     def step(self, batch: int) -> Step:
-        """The step of a batch (counted from 0) in the current epoch."""
+        """The step at a batch (counted from 0) of the epoch that has begun last.
+
+        Raises:
+          TostError: it is not known how many steps an epoch has.
+        """
+        if self.steps_per_epoch is None:
+            raise TostError(
+                f"{type(self).__name__} has to know how many steps an epoch has, and the data does not tell: give "
+                "steps_per_epoch to it or to fit"
+            )
         return Step(self._epoch, batch, self.steps_per_epoch)

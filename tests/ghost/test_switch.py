@@ -70,11 +70,14 @@ def test_graphs_of_keras_have_only_one_view(ghosted, monkeypatch):
     np.testing.assert_allclose(ghosted.predict(IMAGES, verbose=0), ghosted.plain(IMAGES), atol=1e-5)
 
 
-def test_the_switch_is_not_a_weight_and_not_in_checkpoints(ghosted, tmp_path):
-    names = [variable.name for variable in (*ghosted.variables, *ghosted.ghosted.variables)]
-    assert not any("ghosts_active" in name for name in names)
-    tf.train.Checkpoint(model=ghosted).write(str(tmp_path / "checkpoint"))
-    assert not any("ghosts_active" in name for name, _ in tf.train.list_variables(str(tmp_path / "checkpoint")))
+def test_which_view_is_in_use_is_restored_with_the_weights(ghosted, tmp_path):
+    names = [variable.name for variable in ghosted.ghosted.variables]
+    assert not any("ghosts_active" in name for name in names) and "ghosts_active" in ghosted.weights[-1].name
+    checkpoint = tf.train.Checkpoint(model=ghosted)
+    checkpoint.write(str(tmp_path / "checkpoint"))
+    ghosted.remove_ghosts()
+    checkpoint.read(str(tmp_path / "checkpoint")).assert_consumed()
+    assert ghosted.ghosts_active and ghosted.view is ghosted.ghosted
 
 
 def test_a_ghosted_model_is_still_saved(ghosted, tmp_path):

@@ -14,7 +14,7 @@ def test_exactly_masked_plain_model(small_model, small_images, ghosted):
     model = tost.GhostModel(sparse) if ghosted else sparse
     model.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
     model.fit(*small_images, epochs=2, verbose=0)
-    final = tost.strip(model)
+    final = tost.strip(model, ghosts="remove")
     assert final.get_config() == small_model.get_config()
     for path, mask in masks.items():
         name, _, attribute = path.partition("/")
@@ -62,7 +62,7 @@ def test_the_network_in_training_is_the_stripped_one_whatever_writes_its_weights
     inputs, targets = generator.normal(size=(12, 4, 3)).astype("float32"), generator.normal(size=(12, 2))
 
     def require_same(network: keras.Model) -> None:
-        final = tost.strip(network)
+        final = tost.strip(network, ghosts="remove")
         for path, kernel in prunable_weights(final).items():
             assert not kernel.numpy()[masks[path] == 0].any()
         np.testing.assert_allclose(network(inputs), final(inputs), atol=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError, unknown_name
+from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.registry import GHOST_NEURONS
 
 SOFT, RELU = DEAD_CHANNELS = ("soft", "relu")  # what channels that do not vary go through
@@ -14,7 +15,7 @@ class GhostActivation(keras.layers.Layer):
     """A soft neuron that replaces ReLU; a `GhostSchedule` raises its β until it is (nearly) ReLU.
 
     Args:
-      kind: "pswish", "mish" or a registered kind.
+      kind: "pswish", "mish", a registered kind, or a function (x, β) that is ReLU for β → ∞.
       beta: the initial β.
       max_value: the maximum of a capped ReLU such as ReLU6; `None` for no cap.
       dead_channels: "soft" (the paper's) treats all channels alike; "relu" keeps ReLU where `varies` is 0, which
@@ -31,7 +32,7 @@ class GhostActivation(keras.layers.Layer):
 
     def __init__(
         self,
-        kind: str = "pswish",
+        kind: Kind = "pswish",
         beta: float = 1.0,
         max_value: float | None = None,
         dead_channels: str = SOFT,
@@ -41,10 +42,12 @@ class GhostActivation(keras.layers.Layer):
         super().__init__(**kwargs)
         if dead_channels not in DEAD_CHANNELS:
             raise unknown_name("dead_channels", dead_channels, DEAD_CHANNELS)
-        self.function = GHOST_NEURONS[kind]
+        self.function = function_of(GHOST_NEURONS, kind)
         self.supports_masking = True
-        self.kind, self.initial_beta, self.max_value = kind, float(beta), max_value
-        self.beta = self.add_weight("beta", (), initializer=keras.initializers.Constant(beta), trainable=False)
+        self.kind = kind if isinstance(kind, str) else self.function
+        self.initial_beta, self.max_value = float(beta), max_value
+        with tf.name_scope(self.name):  # an HDF5 file has no two weights of one name
+            self.beta = self.add_weight("beta", (), initializer=keras.initializers.Constant(beta), trainable=False)
         self.dead_channels, self.channel_axis = dead_channels, channel_axis
         self.varies = None
 
@@ -66,7 +69,7 @@ class GhostActivation(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {
-            "kind": self.kind,
+            "kind": config_of(self.kind),
             "beta": self.initial_beta,
             "max_value": self.max_value,
             "dead_channels": self.dead_channels,

@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tost_tf.compat import clear_symbolic_losses, keras, tf
+from tost_tf.compat import clear_symbolic_losses, keras, serialized, tf
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.activation import SOFT, GhostActivation
+from tost_tf.ghost.kinds import Kind, label_of
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.calls import Call, calls, keys
 from tost_tf.graph.copy import graph_model_in, unwrapped_layer
@@ -54,6 +55,7 @@ class SkipPlace:
     source: str
 
 
+@keras.utils.register_keras_serializable("tost_tf")
 class BeforeActivation(keras.layers.Layer):
     """A layer called without its activation, and without the penalty on the activation's output.
 
@@ -76,7 +78,7 @@ class BeforeActivation(keras.layers.Layer):
             inner.activation, inner.activity_regularizer = activation, regularizer
 
     def get_config(self):
-        return super().get_config() | {"layer": keras.layers.serialize(self.layer)}
+        return super().get_config() | {"layer": serialized(self.layer)}
 
     @classmethod
     def from_config(cls, config):
@@ -110,8 +112,8 @@ class GhostGraph(Replay):
     def __init__(
         self,
         model: keras.Model,
-        neurons: str,
-        skips: str,
+        neurons: Kind,
+        skips: Kind,
         skip_options: Mapping[str, Any],
         beta: float,
         dead_channels: str,
@@ -160,7 +162,11 @@ class GhostGraph(Replay):
         own, each = unwrapped_layer(call.layer), self.dead_channels != SOFT
         key = ("neuron", call.outputs[0] if each else id(call.layer))
         if key not in self._ghost_layers:
-            before = sum(ghost.layer == own.name and ghost.kind == self.neurons for ghost in self.ghosts) if each else 0
+            before = (
+                sum(ghost.layer == own.name and ghost.kind == label_of(self.neurons) for ghost in self.ghosts)
+                if each
+                else 0
+            )
             self._ghost_layers[key] = GhostActivation(
                 self.neurons,
                 self.beta,
@@ -171,7 +177,7 @@ class GhostGraph(Replay):
                 dtype=own.dtype_policy,
                 activity_regularizer=getattr(own, "activity_regularizer", None),
             )
-            self.ghosts.append(Ghost(own.name, self.neurons, tuple(x.shape[1:]), 0))
+            self.ghosts.append(Ghost(own.name, label_of(self.neurons), tuple(x.shape[1:]), 0))
         return self._ghost_layers[key](x)
 
     def _becomes_ghost(self, activation: Callable) -> bool:
@@ -214,7 +220,7 @@ class GhostGraph(Replay):
         self._ghost_layers[key] = ghost
         result = ghost([block_input, outputs])
         parameters = sum(int(tf.size(weight)) for weight in ghost.trainable_weights)
-        self.ghosts.append(Ghost(convolution.name, self.skips, tuple(outputs.shape[1:]), parameters))
+        self.ghosts.append(Ghost(convolution.name, label_of(self.skips), tuple(outputs.shape[1:]), parameters))
         return result
 
 

@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
+import os
+from typing import Any
 
 import numpy as np
 
-from tost_tf.compat import keras, own_steps, require_graph_model, tf
+from tost_tf.compat import build_optimizer, config_of_part, keras, own_steps, require_graph_model, save_hdf5, tf
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.activation import SOFT
 from tost_tf.ghost.dead_channels import find_dead_channels, name_starved
 from tost_tf.ghost.graph import Ghost, GhostGraph
+from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.share import share_of_batch
 from tost_tf.ghost.switch import Switch
+from tost_tf.graph.kernels import current_masks, masked
 from tost_tf.graph.left_dense import left_dense
 from tost_tf.registry import GHOST_NEURONS, GHOST_SKIPS
 
 
+class _Held:
+    """What `fit` was given, as long as it lasts; an object that Keras does not look into."""
+
+    value: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Arguments:
+    """What a `GhostModel` was made with; an object that Keras does not look into."""
+
+    neurons: Kind
+    skips: Kind
+    skip_initializer: str
+    beta: float
+    skip_gate: str
+    seed: int
+    dead_channels: str
+
+
+@keras.utils.register_keras_serializable("tost_tf")
 class GhostModel(keras.Model):
     """Trains a sparse model first with ghosts and later without them; both views share all layers of the model.
 
@@ -25,10 +50,13 @@ class GhostModel(keras.Model):
     ghosted view; after `remove_ghosts` (which a `GhostSchedule` calls) they use the plain view, at its cost. A user's
     `tf.function` that calls the model switches too, whenever it was traced.
 
+    `weights` is the same list in both phases: those of the plain view, those of the ghosts, and a scalar that says
+    which view is in use. So weights that are restored are used in the view they belong to.
+
     Args:
       sparse: a functional or Sequential tf_keras model, usually made by `sparsify`.
-      neurons: "pswish", "mish", a registered kind, or "none".
-      skips: "projection", "identity", a registered kind, or "none".
+      neurons: "pswish", "mish", a registered kind, a function (x, β), or "none".
+      skips: "projection", "identity", a registered kind, a function as those of `tost_tf.ghost.skips`, or "none".
       skip_initializer: of projection skips, "constant" (the authors'), "he_normal" or "dirac".
       beta: the initial β of ghost neurons.
       skip_gate: how α joins a skip to its block: "scaled" (the paper's), "stochastic", "variance_preserving" or a
@@ -52,8 +80,8 @@ class GhostModel(keras.Model):
     def __init__(
         self,
         sparse: keras.Model,
-        neurons: str = "pswish",
-        skips: str = "projection",
+        neurons: Kind = "pswish",
+        skips: Kind = "projection",
         skip_initializer: str = "constant",
         beta: float = 1.0,
         skip_gate: str = "scaled",
@@ -62,9 +90,10 @@ class GhostModel(keras.Model):
         **kwargs,
     ):
         require_graph_model(sparse)
-        for registry, kind in ((GHOST_NEURONS, neurons), (GHOST_SKIPS, skips)):
-            if kind != NO_GHOST:
-                registry.check(kind)
+        neurons, skips = (
+            kind if isinstance(kind, str) and (kind == NO_GHOST or registry[kind]) else function_of(registry, kind)
+            for registry, kind in ((GHOST_NEURONS, neurons), (GHOST_SKIPS, skips))
+        )
         super().__init__(name=kwargs.pop("name", f"{sparse.name}_with_ghosts"), **kwargs)
         own = own_steps(sparse)
         if own:
@@ -73,6 +102,7 @@ class GhostModel(keras.Model):
                 type(sparse).__name__,
                 " and ".join(own),
             )
+        self._arguments = _Arguments(neurons, skips, skip_initializer, beta, skip_gate, seed, dead_channels)
         skip_options = {"kernel_initializer": skip_initializer, "gate": skip_gate, "seed": seed}
         graph = GhostGraph(sparse, neurons, skips, skip_options, beta, dead_channels)
         self.plain = sparse
@@ -81,8 +111,10 @@ class GhostModel(keras.Model):
         self._left_alone = tuple(graph.left_alone.items())
         self._inside = tuple(graph.inside)
         self._wakes_channels = neurons != NO_GHOST and dead_channels == SOFT
-        self._ghosts_active = bool(graph.ghosts)
-        self._switch = Switch(self._ghosts_active)
+        self._held = _Held()
+        self._ghosts_active = bool(graph.ghosts)  # the view in use, as Python knows it: see `_follow`
+        start = keras.initializers.Constant(self._ghosts_active)
+        self._switch = Switch(self.add_weight("ghosts_active", (), tf.bool, start, trainable=False))
         with self._switch.not_needed():
             self.build(sparse.input_shape)
 
@@ -96,12 +128,13 @@ class GhostModel(keras.Model):
 
     @property
     def ghosts_active(self) -> bool:
+        self._follow()
         return self._ghosts_active
 
     @property
     def view(self) -> keras.Model:
         """The view in use."""
-        return self.ghosted if self._ghosts_active else self.plain
+        return self.ghosted if self.ghosts_active else self.plain
 
     def find_dead_channels(self, images: np.ndarray) -> dict[str, int]:
         """Keeps ReLU, in the view with ghosts, on the channels that do not vary over some images.
@@ -116,11 +149,6 @@ class GhostModel(keras.Model):
         """
         return find_dead_channels(self.ghosted, images)
 
-    def fit(self, *args, **kwargs):
-        if self._wakes_channels and self._ghosts_active:
-            name_starved(self.plain)
-        return super().fit(*args, **kwargs)
-
     def remove_ghosts(self) -> None:
         """Switches to the plain view; in the middle of `fit`, from the next step on."""
         self._use_ghosts(False)
@@ -130,11 +158,18 @@ class GhostModel(keras.Model):
         self._use_ghosts(bool(self._ghosts))
 
     def _use_ghosts(self, active: bool) -> None:
+        self._switch.set(active)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Goes over to the view that the variable of the switch says, which loading weights may have changed."""
+        if not tf.executing_eagerly():
+            return
+        active = bool(self._switch.variable.numpy())
         if active == self._ghosts_active:
             return
         self._ghosts_active = active
-        self._switch.set(active)
-        # Keras keeps the traced steps of the other view: make it trace again what it has traced.
+        # Keras keeps the traced steps of the other view: make it trace again where it has traced.
         if self.train_function is not None:
             self.make_train_function(force=True)
         if self.test_function is not None:
@@ -145,6 +180,54 @@ class GhostModel(keras.Model):
     def one_view(self) -> contextlib.AbstractContextManager[None]:
         """In its block, graphs that are traced compute the view in use only, and do not switch when the ghosts end."""
         return self._switch.not_needed()
+
+    def make_train_function(self, force=False):
+        self._follow()
+        if self._ghosts and not self._ghosts_active and self.optimizer is not None:
+            # For all weights that may be trained, should the ghosts come back.
+            build_optimizer(self.optimizer, self.ghosted.trainable_weights)
+        return super().make_train_function(force)
+
+    def make_test_function(self, force=False):
+        self._follow()
+        return super().make_test_function(force)
+
+    def make_predict_function(self, force=False):
+        self._follow()
+        return super().make_predict_function(force)
+
+    def set_weights(self, weights):
+        super().set_weights(weights)
+        self._follow()
+
+    def load_weights(self, filepath, *args, **kwargs):
+        status = super().load_weights(filepath, *args, **kwargs)
+        self._follow()
+        return status
+
+    def save(self, filepath, overwrite=True, save_format=None, **kwargs):
+        if save_format == "h5" or os.fspath(filepath).endswith((".h5", ".hdf5")):
+            save_hdf5(self, os.fspath(filepath), overwrite, kwargs.get("include_optimizer", True))
+        else:
+            super().save(filepath, overwrite, save_format, **kwargs)
+
+    def arguments(self) -> dict[str, Any]:
+        """What it was made with besides the sparse model."""
+        return {field.name: getattr(self._arguments, field.name) for field in dataclasses.fields(self._arguments)}
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "sparse": config_of_part(self, self.plain),
+            **self.arguments(),
+            "neurons": config_of(self._arguments.neurons),
+            "skips": config_of(self._arguments.skips),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        with keras.utils.custom_object_scope(custom_objects or {}):
+            return cls(**(config | {"sparse": keras.layers.deserialize(config["sparse"])}))
 
     def call(self, inputs, training=None):
         if self._ghosts and self._switch.is_needed():
@@ -185,34 +268,69 @@ class GhostModel(keras.Model):
         self.optimizer.apply_gradients(gradients)
         return self.compute_metrics(images, labels, outputs, weights)
 
-    # Only the weights of the view in use: Keras would warn at every step about weights without a gradient.
+    # Only what the view in use computes with: a weight without a gradient would be warned about at every step. The
+    # view is not looked up anew: an optimizer is made for both views' weights before a file's say which is in use.
     @property
     def trainable_weights(self) -> list[tf.Variable]:
-        return self.view.trainable_weights
+        return (self.ghosted if self._ghosts_active else self.plain).trainable_weights
 
     @property
     def non_trainable_weights(self) -> list[tf.Variable]:
-        return self.view.non_trainable_weights
+        trainable = {id(weight) for weight in self.trainable_weights}
+        return [weight for weight in self.weights if id(weight) not in trainable]
 
     @property
     def weights(self) -> list[tf.Variable]:
-        return self.view.weights
+        every = (*self.plain.weights, *self.ghosted.weights, self._switch.variable)
+        return list({id(weight): weight for weight in every}.values())
+
+    @property
+    def fit_data(self) -> Any:
+        """What `fit` is being given, inputs and labels; `None` outside of it."""
+        return self._held.value
 
     @property
     def losses(self) -> list[tf.Tensor]:
         return self._switch.losses(self.view)
 
-    def _trackable_children(self, save_type="checkpoint", **kwargs):
-        children = super()._trackable_children(save_type, **kwargs)
-        # A SavedModel computes with the switch; checkpoints hold weights alone.
-        return children | ({"ghosts_active": self._switch.variable} if save_type == "savedmodel" else {})
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, *args, **kwargs):
+        given = getattr(callbacks, "callbacks", callbacks)  # a list, one, or a CallbackList
+        fading = any(getattr(callback, "fades_ghosts", False) for callback in tf.nest.flatten(given))
+        if self.ghosts_active and not fading:
+            logging.warning(
+                "%s has %d ghosts and no GhostSchedule among the callbacks of fit: they stay as they are",
+                self.name,
+                len(self._ghosts),
+            )
+        if self.ghosts_active and self._wakes_channels:
+            name_starved(self.plain)
+        self._held.value = (x, y) if y is not None else x
+        try:
+            return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
+        finally:
+            self._held.value = None
+
+    def __repr__(self) -> str:
+        kinds = " and ".join(dict.fromkeys(ghost.kind for ghost in self._ghosts))
+        ghosts = f"{len(self._ghosts)} ghosts ({kinds}), {'in use' if self.ghosts_active else 'gone'}"
+        return f"<{type(self).__name__} {self.name}: {ghosts if self._ghosts else 'no ghosts'}; {masked(self.plain)}>"
+
+    def summary(self, *args, print_fn=None, **kwargs) -> None:
+        """Keras's summary of the plain view, then what is masked, and `describe`."""
+        self.plain.summary(*args, print_fn=print_fn, **kwargs)
+        tell = print_fn or print
+        for path, mask in current_masks(self.plain).items():
+            tell(f"masked: {path:40} {mask.size:10,} weights, {1 - mask.mean():7.2%} zero")
+        tell(self.describe())
 
     def describe(self) -> str:
         """A table of the ghosts: layer, kind, shape of the output, and extra parameters; and what was left alone.
 
-        These are activations that are not ReLU or are inside other layers, and kernels that no mask can reach.
+        The first line is that of `repr`.
+
+        Left out are activations that are no ReLU or are inside other layers, and kernels that no mask reaches.
         """
-        lines = [f"{'layer':40} {'ghost':12} {'shape':20} {'parameters':>10}"]
+        lines = [repr(self), f"{'layer':40} {'ghost':12} {'shape':20} {'parameters':>10}"]
         for ghost in self._ghosts:
             shape = "×".join(map(str, ghost.shape))
             lines.append(f"{ghost.layer:40} {ghost.kind:12} {shape:20} {ghost.extra_parameters:10,}")

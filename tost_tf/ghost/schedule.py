@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import numbers
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.activation import GhostActivation
+from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.registry import BETA_SCHEDULES, GHOST_SCHEDULES
@@ -24,8 +26,9 @@ class GhostSchedule(StepCallback):
 
     Args:
       end_epoch: the first epoch (from 0) without ghosts, at least 1; -1 keeps them in their initial state to the end.
-      steps_per_epoch: steps in an epoch.
-      schedule: "linear", "cosine", "exponential", "constant" or a registered one.
+      steps_per_epoch: steps in an epoch; by default what `fit` knows of its data.
+      schedule: "linear", "cosine", "exponential", "constant", a registered one, or a function from the progress in
+        [0, 1] to the fraction that is left.
       beta_start: the initial β.
       beta_end: β when the ghosts are removed.
       beta_schedule: "linear", "inverse", "logarithmic" or a registered one: how β follows the fraction of the ghosts.
@@ -37,29 +40,33 @@ class GhostSchedule(StepCallback):
     def __init__(
         self,
         end_epoch: int,
-        steps_per_epoch: int,
-        schedule: str = "linear",
+        steps_per_epoch: int | None = None,
+        schedule: Kind = "linear",
         beta_start: float = 1.0,
         beta_end: float = 20.0,
         beta_schedule: str = "linear",
     ):
         super().__init__(steps_per_epoch)
+        if isinstance(end_epoch, bool) or not isinstance(end_epoch, numbers.Integral):
+            raise TostError(
+                f"end_epoch is a whole number of epochs, or -1, got {type(end_epoch).__name__} {end_epoch!r}"
+            )
         if end_epoch < 1 and end_epoch != -1:
             raise TostError(f"end_epoch is {end_epoch}, it must be at least 1, or -1 to keep the ghosts")
-        if steps_per_epoch < 1:
-            raise TostError(f"steps_per_epoch is {steps_per_epoch}, it must be at least 1")
         if beta_schedule != "linear" and min(beta_start, beta_end) <= 0:
             raise TostError(f"beta_schedule={beta_schedule!r} needs beta_start and beta_end above 0")
-        self.fraction_left, self.beta_at = GHOST_SCHEDULES[schedule], BETA_SCHEDULES[beta_schedule]
-        self.end_epoch, self.schedule, self.beta_schedule = end_epoch, schedule, beta_schedule
+        self.fraction_left, self.beta_at = function_of(GHOST_SCHEDULES, schedule), BETA_SCHEDULES[beta_schedule]
+        self.end_epoch, self.schedule = end_epoch, schedule if isinstance(schedule, str) else self.fraction_left
+        self.beta_schedule = beta_schedule
         self.beta_start, self.beta_end = float(beta_start), float(beta_end)
         self._assign = self._assigned = None
         self._draws = False  # whether a gate draws anew at each step
 
     def get_config(self) -> dict:
         """All arguments."""
-        names = ("end_epoch", "steps_per_epoch", "schedule", "beta_start", "beta_end", "beta_schedule")
-        return {name: getattr(self, name) for name in names}
+        names = ("end_epoch", "beta_start", "beta_end", "beta_schedule")
+        own = {name: getattr(self, name) for name in names}
+        return own | {"steps_per_epoch": self.given_steps, "schedule": config_of(self.schedule)}
 
     def values(self, step: int) -> tuple[float, float]:
         """α and β for step `step`, counted from 0 over all epochs."""
@@ -72,6 +79,8 @@ class GhostSchedule(StepCallback):
             return 0.0, self.beta_end
         fraction = self.fraction_left(progress)
         return fraction, self.beta_at(self.beta_start, self.beta_end, fraction)
+
+    fades_ghosts = True  # for `GhostModel.fit`
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tost_tf.compat import keras, tf
 from tost_tf.ghost.alignment import first_centre, first_window
+from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.graph.copy import copy_layer
 from tost_tf.registry import GHOST_GATES, GHOST_SKIPS
 
@@ -23,7 +24,7 @@ class GhostSkip(keras.layers.Layer):
     of poolings contain the centre (see `tost_tf.ghost.alignment`).
 
     Args:
-      kind: "projection", "identity" or a registered one.
+      kind: "projection", "identity", a registered one, or a function as those of `tost_tf.ghost.skips`.
       strides, kernel_size, dilation_rate: those of the block's convolution, one number for all dimensions, or one for
         each.
       padding: that of the block's convolution, "same", "valid" or "causal".
@@ -40,7 +41,7 @@ class GhostSkip(keras.layers.Layer):
 
     def __init__(
         self,
-        kind: str = "projection",
+        kind: Kind = "projection",
         strides: int | tuple[int, ...] = 1,
         kernel_size: int | tuple[int, ...] = 1,
         dilation_rate: int | tuple[int, ...] = 1,
@@ -54,14 +55,16 @@ class GhostSkip(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.make_branch, self.put_together = GHOST_SKIPS[kind], GHOST_GATES[gate]
-        self.kind, self.kernel_initializer, self.initial_alpha = kind, kernel_initializer, float(alpha)
+        self.make_branch, self.put_together = function_of(GHOST_SKIPS, kind), GHOST_GATES[gate]
+        self.kind = kind if isinstance(kind, str) else self.make_branch
+        self.kernel_initializer, self.initial_alpha = kernel_initializer, float(alpha)
         self.strides, self.kernel_size, self.dilation_rate = strides, kernel_size, dilation_rate
         self.padding, self.data_format = padding, data_format
         self.gate, self.seed = gate, seed
-        self.alpha = self.add_weight("alpha", (), initializer=keras.initializers.Constant(alpha), trainable=False)
-        # The paper's gate draws nothing, and checkpoints of it have no step.
-        self.step = None if gate == "scaled" else self.add_weight("step", (), tf.int64, "zeros", trainable=False)
+        with tf.name_scope(self.name):  # an HDF5 file has no two weights of one name
+            self.alpha = self.add_weight("alpha", (), initializer=keras.initializers.Constant(alpha), trainable=False)
+            # The paper's gate draws nothing, and checkpoints of it have no step.
+            self.step = None if gate == "scaled" else self.add_weight("step", (), tf.int64, "zeros", trainable=False)
 
     def build(self, input_shape):
         block_input, block_output = (tf.TensorShape(self._channels_last(list(shape))) for shape in input_shape)
@@ -120,7 +123,7 @@ class GhostSkip(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {
-            "kind": self.kind,
+            "kind": config_of(self.kind),
             "strides": self.strides,
             "kernel_size": self.kernel_size,
             "dilation_rate": self.dilation_rate,

@@ -16,15 +16,11 @@ class Switch:
     been traced while there were ghosts; in it the choice is a variable, and only the chosen view computes.
 
     Args:
-      ghosted: whether the ghosted view is chosen.
-
-    Attributes:
-      variable: the choice, a boolean.
+      variable: whether the ghosted view is chosen, a scalar of type bool.
     """
 
-    def __init__(self, ghosted: bool):
-        # In a plain object, so it is neither a weight of the model nor a part of its checkpoints.
-        self.variable = tf.Variable(ghosted, trainable=False, dtype=tf.bool, name="ghosts_active")
+    def __init__(self, variable: tf.Variable):
+        self.variable = variable
         self._depth = 0
         self._losses: dict[int, list[tf.Tensor]] = {}
 

@@ -110,3 +110,12 @@ def current_masks(model: keras.Model) -> dict[str, np.ndarray]:
         for weight, mask, _ in layer.pruning_vars
     }
     return {path: masks[id(w)].numpy() for path, w in prunable_weights(model).items() if id(w) in masks}
+
+
+def masked(model: keras.Model) -> str:
+    """How many kernels of `model` pruning wrappers mask, and how sparse they are together."""
+    masks = current_masks(model)
+    if not masks:
+        return "no kernel masked"
+    zeros = 1 - sum(float(mask.sum()) for mask in masks.values()) / sum(mask.size for mask in masks.values())
+    return f"{len(masks)} kernels masked, sparsity {zeros:.4f}"

@@ -29,6 +29,8 @@ class Masks(Mapping[str, np.ndarray]):
     """
 
     def __init__(self, masks: Mapping[str, np.ndarray]):
+        if not isinstance(masks, Mapping):
+            raise TostError(f"masks are a mapping of weight path to 0/1 array, got {type(masks).__name__}")
         if not masks:
             raise TostError("a mask needs at least one weight, got none")
         checked, wrong = {}, []

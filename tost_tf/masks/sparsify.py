@@ -3,32 +3,79 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
-from tost_tf.compat import is_pruning_wrapper, keras, own_steps, tf
+import numpy as np
+
+from tost_tf.compat import is_pruning_wrapper, keras, own_steps, require_graph_model, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.kernels import current_masks, is_prunable, prunable_layers, prunable_weights
 from tost_tf.graph.precision import weight_precision
 from tost_tf.graph.rebuild import rebuild
+from tost_tf.masks.allocate import kept_count, require_sparsity
 from tost_tf.masks.masks import Masks
+from tost_tf.masks.select import highest
+from tost_tf.registry import MASKS
+from tost_tf.seeds import derive_seed
 
 if TYPE_CHECKING:
     from tost_tf.masks.wrapper import FixedMask, MaskedKernel
 
+LAYER_MASKS = ("erk", "random", "magnitude")  # of a layer by itself
+Sparsifiable = TypeVar("Sparsifiable", bound="keras.layers.Layer | list[keras.layers.Layer]")
 
-def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
-    """A copy of `model` in which each prunable layer is wrapped in a `FixedMask`, with the same weights, masked.
 
-    It has the same class, including an overridden `train_step`; if that is not possible, a warning is logged.
+def sparsify(
+    model: Sparsifiable,
+    masks: Mapping[str, np.ndarray] | None = None,
+    *,
+    sparsity: float | None = None,
+    mask: str | Callable[..., Mapping[str, np.ndarray]] = "erk",
+    seed: int = 0,
+) -> Sparsifiable:
+    """A copy of `model` in which every prunable layer is wrapped in a `FixedMask`, with the same weights, masked.
+
+    A model's copy is of the same class, with a `train_step` of its own if that has one; where that cannot be, it is
+    logged. A layer, of a model that is made by hand, gives its wrapper, whose masks are made when it is built; there
+    each kernel has the sparsity.
 
     Args:
-      model: a functional or Sequential tf_keras model; it is not changed.
-      masks: a mask for each prunable weight of `model`.
+      model: a functional or Sequential tf_keras model, a layer, or a list of layers; it is left as it is.
+      masks: a mask for every prunable weight: path -> 0/1 array; of a layer by the names of kernels ("kernel").
+      sparsity: in place of `masks`: the fraction of weights that will be zero, in [0, 1).
+      mask: how the mask for `sparsity` is found: a name of one that needs no data ("erk", "random", "magnitude",
+        "synflow"; for layers "erk" and "random", which are the same there, and "magnitude"), or a function
+        (model, sparsity=...) that gives masks.
+      seed: of what is random.
 
     Raises:
       TostError: `model` is of another kind, or the masks do not fit its weights.
     """
+    if (masks is None) == (sparsity is None):
+        raise TostError("sparsify takes either masks or a sparsity, as in sparsify(model, sparsity=0.9)")
+    if masks is not None and not isinstance(masks, Mapping):
+        raise TostError(f"masks are a Masks or another mapping of weight path to 0/1 array, got {type(masks).__name__}")
+    if isinstance(model, list | tuple):
+        return [sparsify(layer, masks, sparsity=sparsity, mask=mask, seed=seed) for layer in model]
+    if isinstance(model, keras.layers.Layer) and not isinstance(model, keras.Model):
+        return _sparse_layer(model, masks, sparsity, mask, seed)
+    require_graph_model(model)
+    if masks is None:
+        masks = mask(model, sparsity=sparsity) if callable(mask) else _found(model, sparsity, mask, seed)
+    return _sparse_model(model, masks if isinstance(masks, Masks) else Masks(masks))
+
+
+def _found(model: keras.Model, sparsity: float, mask: str, seed: int) -> Masks:
+    from tost_tf.masks.search import MaskSearch  # which brings TensorFlow
+
+    method = MASKS[mask]
+    options = [method.options()] if method.options is not None else []
+    return method.find(MaskSearch(model, sparsity, seed=seed), *options).masks
+
+
+def _sparse_model(model: keras.Model, masks: Masks) -> keras.Model:
     shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
     masks = masks.for_weights(shapes)
     masks.require_match(shapes, f"the model {model.name!r}")
@@ -44,6 +91,45 @@ def sparsify(model: keras.Model, masks: Masks) -> keras.Model:
     for path, masked in masked_kernels(sparse).items():
         masked.set_mask(masks[path])
     return sparse
+
+
+def _sparse_layer(
+    layer: keras.layers.Layer, masks: Mapping[str, np.ndarray] | None, sparsity: float | None, mask: str, seed: int
+) -> FixedMask:
+    """A wrapper around a copy of a layer, with its weights if it has some, whose masks are made when it is built."""
+    if masks is None and mask not in LAYER_MASKS:
+        raise TostError(f"the mask of a layer by itself is one of {', '.join(LAYER_MASKS)}, got {mask!r}")
+    if sparsity is not None:
+        require_sparsity(sparsity)
+    if is_pruning_wrapper(layer):
+        raise TostError(f"the layer {layer.name!r} has a mask already")
+    values = layer.get_weights() if layer.built else None
+
+    def first_masks(wrapper: FixedMask) -> None:
+        if values:
+            wrapper.layer.set_weights(values)
+        kernels = wrapper.masked_kernels
+        found = masks
+        if found is None:
+            found = {
+                name: _one_mask(f"{layer.name}/{name}", masked, sparsity, mask, seed)
+                for name, masked in kernels.items()
+            }
+        found = Masks({path.removeprefix(f"{layer.name}/"): values for path, values in found.items()})
+        found.require_match({name: tuple(m.kernel.shape) for name, m in kernels.items()}, f"the layer {layer.name!r}")
+        for name, masked in kernels.items():
+            masked.set_mask(found[name])
+
+    return _wrapper()(copy_layer(layer), first_masks=first_masks)
+
+
+def _one_mask(path: str, masked: MaskedKernel, sparsity: float, mask: str, seed: int) -> np.ndarray:
+    shape = tuple(masked.kernel.shape)
+    if mask == "magnitude":
+        scores = np.abs(masked.kernel.numpy())
+    else:
+        scores = np.random.default_rng(derive_seed(seed, path)).random(shape)
+    return highest(scores, kept_count(scores.size, sparsity))
 
 
 def masked_kernels(model: keras.Model) -> dict[str, MaskedKernel]:
@@ -81,18 +167,26 @@ def masks_of_zeros(model: keras.Model) -> Masks:
     return Masks({path: weight.numpy() != 0 for path, weight in prunable_weights(model).items()})
 
 
-def strip(model: keras.Model) -> keras.Model:
-    """The plain tf_keras model without masks and ghosts: layers, names and config of the original, weights masked.
+def strip(model: keras.Model, ghosts: str = "refuse") -> keras.Model:
+    """The plain tf_keras model that is left: the original's layers, names and config, weights exactly masked.
 
     Layers with mixed precision get the precision of their weights, which is float32. The weights are the same as with
     tensorflow-model-optimization's `strip_pruning`, but the copy shares no layer with `model`.
 
     Args:
       model: a model made by `sparsify`, or a `GhostModel`.
+      ghosts: "refuse" where ghosts are still in use, as without them the model is another function; or "remove".
 
     Raises:
-      TostError: `model` is neither, nor a functional or Sequential model.
+      TostError: `model` is neither, nor a functional or Sequential model; or ghosts are in use.
     """
+    if ghosts not in ("refuse", "remove"):
+        raise TostError(f"ghosts is {ghosts!r}, it must be 'refuse' or 'remove'")
+    if ghosts == "refuse" and getattr(model, "ghosts_active", False):
+        raise TostError(
+            f"the ghosts of {model.name} are still in use, and without them it is another function: train until a "
+            "GhostSchedule has removed them, or remove them as they are by strip(model, ghosts='remove')"
+        )
     return without_wrappers(getattr(model, "plain", model))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tost_tf.compat import called_like, keras, pruning_wrapper, shapes_by_argument, tf
+from tost_tf.compat import called_like, keras, pruning_wrapper, serialized, shapes_by_argument, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import is_prunable, kernels_in, kind_of
 
@@ -59,6 +59,7 @@ class FixedMask(pruning_wrapper()):
 
     Args:
       layer: a layer with prunable kernels (see `registry.KERNEL_KINDS`) that is not built yet.
+      first_masks: called with the wrapper once it is built, to set its masks; no part of its config.
       **kwargs: as for any Keras layer.
 
     Attributes:
@@ -69,7 +70,7 @@ class FixedMask(pruning_wrapper()):
       TostError: the layer has no prunable kernel, or is already built.
     """
 
-    def __init__(self, layer: keras.layers.Layer, **kwargs):
+    def __init__(self, layer: keras.layers.Layer, *, first_masks: Callable[[FixedMask], None] | None = None, **kwargs):
         self.dense_gradients = False
         if not is_prunable(layer):
             raise TostError(f"the layer {layer.name!r} ({type(layer).__name__}) has no prunable kernel")
@@ -81,6 +82,7 @@ class FixedMask(pruning_wrapper()):
         kwargs.setdefault("dtype", layer.dtype_policy)  # otherwise inputs would be cast back and forth
         super().__init__(layer, **kwargs)
         called_like(self)
+        self._first_masks = first_masks
         self.supports_masking = layer.supports_masking
         self.stateful = getattr(layer, "stateful", False)
 
@@ -111,6 +113,9 @@ class FixedMask(pruning_wrapper()):
         super().build(input_shape)
         for masked in self.masked_kernels.values():
             setattr(masked.kernel, MASK_ATTRIBUTE, masked.mask)
+        if self._first_masks is not None:
+            with tf.init_scope():
+                self._first_masks(self)
 
     @contextlib.contextmanager
     def _kernels_made_masked(self) -> Iterator[None]:
@@ -178,6 +183,11 @@ class FixedMask(pruning_wrapper()):
                 kernel.holder.__dict__[kernel.attribute] = values
             return self.layer(*args, **kwargs)
 
+    def __repr__(self) -> str:
+        masks = {name: masked.mask.numpy() for name, masked in self.masked_kernels.items()} if self.built else {}
+        told = ", ".join(f"{name} {1 - mask.mean():.2%} zero" for name, mask in masks.items()) or "not built"
+        return f"<{type(self).__name__} of {self.layer.name}: {told}>"
+
     def compute_mask(self, inputs, mask=None):
         return self.layer.compute_mask(inputs, mask)
 
@@ -186,8 +196,8 @@ class FixedMask(pruning_wrapper()):
         self.layer.reset_states(states)
 
     def get_config(self):
-        # Only the config of a wrapper: the pruning schedule of PruneLowMagnitude is not used.
-        return keras.layers.Wrapper.get_config(self)
+        # A wrapper's config alone: the pruning schedule of PruneLowMagnitude is not used.
+        return keras.layers.Wrapper.get_config(self) | {"layer": serialized(self.layer)}
 
     @classmethod
     def from_config(cls, config):

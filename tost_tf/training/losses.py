@@ -16,6 +16,7 @@ def cross_entropy(label_smoothing: float = 0.0) -> keras.losses.Loss:
     return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
 
 
+@keras.utils.register_keras_serializable("tost_tf")
 class Distillation(keras.losses.Loss):
     """(1-w)·CE(y, student) + w·T²·KL(softmax(teacher/T) || softmax(student/T)), the loss of a KD ticket.
 

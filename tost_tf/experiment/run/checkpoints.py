@@ -10,6 +10,7 @@ from pathlib import Path
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.experiment.run.epoch_progress import EpochProgress, SavedProgress
+from tost_tf.ghost.model import GhostModel
 from tost_tf.training.weight_average import WeightAverage
 
 KEPT = 2
@@ -46,7 +47,7 @@ class Checkpoints:
         # The loss scale is separate, so that a network without it can read the checkpoint too.
         scale = {"loss_scale": optimizer} if scaled else {}
         parts = {
-            "model": model,
+            "model": _views(model),
             "optimizer": optimizer.inner_optimizer if scaled else optimizer,
             "epoch": self.epoch,
             "best_epoch": self.best_epoch,
@@ -58,7 +59,7 @@ class Checkpoints:
         self._state = tf.train.Checkpoint(**parts)
         self._progress = SavedProgress()
         self._state_within = tf.train.Checkpoint(**parts, progress=self._progress)
-        self._weights = tf.train.Checkpoint(model=model)
+        self._weights = tf.train.Checkpoint(model=_views(model))
         self._manager = self._open_manager()
 
     def _open_manager(self) -> tf.train.CheckpointManager:
@@ -172,6 +173,15 @@ class Checkpoints:
         for file in self.folder.glob("step-*"):
             if not but or not file.name.startswith(f"{but}."):
                 file.unlink()
+
+
+def _views(model: keras.Model) -> tf.Module | keras.Model:
+    """What a checkpoint of a run holds of a model: all but which view is in use, which the epoch says."""
+    if not isinstance(model, GhostModel):
+        return model
+    views = tf.Module()
+    views.plain, views.ghosted = model.plain, model.ghosted
+    return views
 
 
 def _epochs_in(folder: Path) -> list[int]:

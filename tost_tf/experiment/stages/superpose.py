@@ -39,7 +39,7 @@ def compute(run: Run, network: RunNetwork) -> None:
       TostError: a ticket is missing or cannot be read.
     """
     config, data, directory = run.config, run.data, run.directory
-    final, options = strip(network.fitted), config.superpose
+    final, options = strip(network.fitted.plain), config.superpose
     join = _joiner(config, final, current_masks(network.fitted.plain))
     tickets, superpositions = [], []
     for number in range(options.cycles(config.training.epochs) + 1):
