@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.dynamic.drop_grow import drop_and_grow
 from tost_tf.dynamic.growth import Growth
+from tost_tf.dynamic.slots import first_values, slots_of, trains
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import is_ranked
 from tost_tf.graph.places import by_place
@@ -18,7 +19,6 @@ from tost_tf.masks.select import highest_count_of_all, require_finite, without_p
 from tost_tf.masks.sparsify import masked_kernels
 from tost_tf.masks.wrapper import MaskedKernel
 from tost_tf.seeds import derive_seed
-from tost_tf.training.masked_optimizer import MaskedOptimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,37 +36,38 @@ class Update:
 class MaskUpdater:
     """Changes the masks of a sparse network in place, and the optimizer's state of the weights that leave or join.
 
-    A weight that grows starts at zero, and so does its momentum (or other optimizer state). A weight that is dropped
-    and grows in the same update keeps its value and momentum, as in the released code of RigL. A weight that is pruned
-    first (see `update`) and then grows starts at zero, as in the released code of GraNet.
+    A weight that grows starts at zero, and its momentum (or other optimizer state) where it was at first. A weight
+    that is dropped and grows in the same update keeps its value and momentum, as in the released code of RigL. A weight
+    that is pruned first (see `update`) and then grows starts at zero, as in the released code of GraNet.
 
     Everything is computed in NumPy, from values that are the same on all replicas and workers and with a seed for each
     layer and step, so the masks are the same too.
 
     Args:
       plain: a model made by `sparsify`.
-      optimizer: built for its weights; it must keep gradients if weights grow by them.
+      optimizer: any of Keras, built for its weights.
       dense_layers: regular expression of the layers that are not changed.
       seed: of random growth.
+      gradients: weight path -> gradient without masks, for growth by it where the optimizer keeps none.
 
     Raises:
-      TostError: no layer has a mask that may change, or the optimizer is not a `MaskedOptimizer`.
+      TostError: no layer has a mask that may change.
     """
 
     def __init__(
-        self, plain: keras.Model, optimizer: keras.optimizers.Optimizer, dense_layers: str = "", seed: int = 0
+        self,
+        plain: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        dense_layers: str = "",
+        seed: int = 0,
+        gradients: Callable[[], Mapping[str, np.ndarray]] | None = None,
     ):
         inner = getattr(optimizer, "inner_optimizer", optimizer)  # a LossScaleOptimizer has one
-        if not isinstance(inner, MaskedOptimizer):
-            raise TostError(
-                f"masks can be changed only with a MaskedOptimizer such as OrthogonalSGD, "
-                f"the optimizer is {type(inner).__name__}"
-            )
-        self.optimizer, self.seed = inner, seed
+        self.optimizer, self.seed, self._gradients = inner, seed, gradients
         self.layers: dict[str, MaskedKernel] = {
             path: layer
             for path, layer in masked_kernels(plain).items()
-            if is_ranked(path.rpartition("/")[0], dense_layers) and inner.trains(layer.kernel)
+            if is_ranked(path.rpartition("/")[0], dense_layers) and trains(inner, layer.kernel)
         }
         self._places = by_place(masked_kernels(plain))
         if not self.layers:
@@ -100,7 +101,8 @@ class MaskUpdater:
         """
         before = self.masks()
         weights = {path: layer.kernel.numpy() for path, layer in self.layers.items()}
-        scores = {path: self._score(path, layer, growth, step) for path, layer in self.layers.items()}
+        gradients = self._dense_gradients(growth)
+        scores = {path: self._score(path, gradients[path], growth, step) for path in self.layers}
         require_finite(weights, f" after step {step}")
         require_finite(scores, f" after step {step}")
         pruned = before if sparsity is None else _pruned(weights, before, sparsity)
@@ -110,16 +112,24 @@ class MaskUpdater:
         }
         for path, layer in self.layers.items():
             stays = (after[path] == 1) & (pruned[path] == 1)
-            for variable in (layer.kernel, *self.optimizer.slots_of(layer.kernel)):
-                variable.assign(tf.where(stays, variable, tf.zeros_like(variable)))
+            slots = slots_of(self.optimizer, layer.kernel)
+            first = first_values(self.optimizer, layer.kernel) if slots else []
+            for variable, value in zip((layer.kernel, *slots), (0.0, *first), strict=True):
+                variable.assign(tf.where(stays, variable, tf.cast(value, variable.dtype)))
             layer.set_mask(after[path])
         joined = sum(int(((after[path] == 1) & (before[path] == 0)).sum()) for path in after)
         left = sum(int(((after[path] == 0) & (before[path] == 1)).sum()) for path in after)
         return Update(left, joined, sum(int(mask.sum()) for mask in after.values()))
 
-    def _score(self, path: str, layer: MaskedKernel, growth: Growth, step: int) -> np.ndarray:
-        kept = self.optimizer.keeps_gradients
-        gradient = self.optimizer.gradient_of(layer.kernel).numpy() if kept else np.zeros(tuple(layer.mask.shape))
+    def _dense_gradients(self, growth: Growth) -> Mapping[str, np.ndarray]:
+        """Weight path -> gradient: those the optimizer keeps, or of a batch, or zeros where they are not looked at."""
+        if getattr(self.optimizer, "keeps_gradients", False):
+            return {path: self.optimizer.gradient_of(layer.kernel).numpy() for path, layer in self.layers.items()}
+        if growth.needs_gradient and self._gradients is not None:
+            return self._gradients()
+        return {path: np.zeros(tuple(layer.mask.shape)) for path, layer in self.layers.items()}
+
+    def _score(self, path: str, gradient: np.ndarray, growth: Growth, step: int) -> np.ndarray:
         return growth.score(
             gradient, np.random.default_rng(derive_seed(self.seed, f"growth of {self._places[path]} at step {step}"))
         )

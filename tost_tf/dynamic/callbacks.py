@@ -1,0 +1,175 @@
+"""Methods of dynamic sparse training as callbacks of Keras's `fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tost_tf.compat import build_optimizer, keras
+from tost_tf.dynamic.callback import DynamicSparsity
+from tost_tf.dynamic.dense_gradients import DenseGradients
+from tost_tf.dynamic.growth import Growth
+from tost_tf.dynamic.options import DynamicConfig
+from tost_tf.dynamic.update import MaskUpdater
+from tost_tf.errors import TostError
+from tost_tf.graph.batches import Batches
+from tost_tf.masks.sparsify import masked_kernels, masks_of, with_dense_gradients
+from tost_tf.options import check_values
+from tost_tf.steps import StepCallback
+from tost_tf.training.masked_optimizer import MaskedOptimizer
+
+
+class MaskCallback(StepCallback):
+    """A callback that changes the masks of the model that is fitted, with whatever optimizer it has.
+
+    Args:
+      dense_layers: regular expression of the paths of layers that are not changed.
+      seed: of random growth.
+      data: where the gradient by which weights grow comes from if the optimizer keeps none: as `fit` takes it. The
+        optimizers of this package keep it, at no cost; any other costs one more step for each update. By default what
+        `fit` of a `GhostModel` was given.
+      steps_per_epoch: steps in an epoch; by default what `fit` knows of its data.
+    """
+
+    def __init__(self, dense_layers: str, seed: int, data: Any, steps_per_epoch: int | None):
+        super().__init__(steps_per_epoch)
+        self.dense_layers, self.seed, self.data = dense_layers, seed, data
+
+    @property
+    def plain(self) -> keras.Model:
+        """The model that is fitted, without ghosts."""
+        return getattr(self.model, "plain", self.model)
+
+    def make_updater(self, growth: Growth | None) -> MaskUpdater:
+        """The updater of the model's masks; its optimizer is built, and keeps gradients if it can.
+
+        Raises:
+          TostError: there is no mask, or no gradient is to be had.
+        """
+        name = type(self).__name__
+        if not masked_kernels(self.plain):
+            raise TostError(f"{name} changes masks, and {self.model.name} has none: give it to tost_tf.sparsify first")
+        optimizer, gradients = self.model.optimizer, None
+        if growth is not None and growth.needs_gradient:
+            inner = getattr(optimizer, "inner_optimizer", optimizer)
+            if isinstance(inner, MaskedOptimizer) and not getattr(inner, "_built", False):
+                inner.keep_gradients(with_dense_gradients(self.plain))
+            if not getattr(inner, "keeps_gradients", False):
+                gradients = DenseGradients(
+                    self.model, self.given_data(f"gradients, which {type(inner).__name__} does not keep")
+                )
+        with self.model.distribute_strategy.scope():
+            build_optimizer(optimizer, self.model.trainable_weights)
+        return MaskUpdater(self.plain, optimizer, self.dense_layers, self.seed, gradients)
+
+    def given_data(self, what: str) -> Batches:
+        """The data, for something. Raises `TostError` if there is none."""
+        name = type(self).__name__
+        data = self.data if self.data is not None else getattr(self.model, "fit_data", None)
+        if data is None:
+            raise TostError(
+                f"{name} needs data for {what}: give {name}(data=...) what fit is given, or train a GhostModel, whose "
+                "fit tells it"
+            )
+        return Batches(data)
+
+
+class Dynamic(MaskCallback):
+    """A method by its name, `set`, `rigl`, `granet` or a registered one.
+
+    Args:
+      method: the name.
+      update_every: steps between updates of the masks.
+      drop_fraction: fraction of each layer's kept weights that an update drops, at the start of training.
+      drop_schedule: "cosine" or "constant".
+      end_fraction: fraction of all epochs after which the masks stay fixed.
+      sparsity, initial_sparsity: where a method that prunes ends and starts.
+      dense_layers, seed, data, steps_per_epoch: as for `MaskCallback`.
+
+    Attributes:
+      updates: a dictionary for each update, as `DynamicSparsity` records them.
+
+    Raises:
+      TostError: a value is out of range; at the start of `fit`: the model has no mask, or training is too short.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        *,
+        update_every: int = 100,
+        drop_fraction: float = 0.3,
+        drop_schedule: str = "cosine",
+        end_fraction: float = 0.75,
+        sparsity: float = 0.0,
+        initial_sparsity: float = 0.5,
+        dense_layers: str = "",
+        seed: int = 0,
+        data: Any = None,
+        steps_per_epoch: int | None = None,
+    ):
+        super().__init__(dense_layers, seed, data, steps_per_epoch)
+        self.config = DynamicConfig(method, update_every, drop_fraction, drop_schedule, end_fraction, initial_sparsity)
+        check_values(self.config)
+        self.sparsity = sparsity
+        self.updates: list[dict[str, float]] = []
+        self._changes: DynamicSparsity | None = None
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        updater = self.make_updater(self.config.method.growth)
+        initial = masks_of(self.plain)
+        config = self.config
+        if config.prunes:
+            kept = {path: mask for path, mask in initial.items() if path in updater.layers}
+            start = 1 - sum(int(mask.sum()) for mask in kept.values()) / sum(mask.size for mask in kept.values())
+            config = dataclasses.replace(config, initial_sparsity=start)
+            if self.sparsity < start:
+                raise TostError(
+                    f"{type(self).__name__} prunes to sparsity {self.sparsity:g}, and {self.model.name} starts at "
+                    f"{start:.4f}: sparsify it less"
+                )
+        epochs, steps = self.params["epochs"], self.steps_per_epoch
+        self._changes = DynamicSparsity(
+            updater,
+            config,
+            last_step=config.last_update(epochs, epochs, steps),
+            end_step=config.end_step(epochs, epochs, steps),
+            steps_per_epoch=steps,
+            sparsity=self.sparsity,
+            initial=initial,
+            record=self.updates.append,
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        self._changes.on_epoch_begin(epoch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._changes.on_train_batch_end(batch, logs)
+
+
+class RigL(Dynamic):
+    """RigL (Evci et al. 2020): weights grow where the gradient is largest. Arguments as for `Dynamic`."""
+
+    def __init__(self, update_every: int = 100, **options: Any):
+        super().__init__("rigl", update_every=update_every, **options)
+
+
+class SET(Dynamic):
+    """SET (Mocanu et al. 2018): weights grow at random places. Arguments as for `Dynamic`."""
+
+    def __init__(self, update_every: int = 100, **options: Any):
+        super().__init__("set", update_every=update_every, **options)
+
+
+class GraNet(Dynamic):
+    """GraNet (Liu et al. 2021): RigL that prunes from the sparsity the model has to `sparsity`.
+
+    Further arguments as for `Dynamic`.
+    """
+
+    def __init__(self, sparsity: float, update_every: int = 100, **options: Any):
+        if not 0 < sparsity < 1:
+            raise TostError(f"sparsity is {sparsity:g}, it must be above 0 and below 1")
+        super().__init__("granet", sparsity=sparsity, update_every=update_every, **options)

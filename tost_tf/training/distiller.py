@@ -1,0 +1,83 @@
+"""A model that learns from a teacher too, with any loss and optimizer of Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
+from tost_tf.ghost.kinds import Kind
+from tost_tf.ghost.model import GhostModel
+from tost_tf.graph.logits import to_logits
+
+Teacher = Callable[[Any], tf.Tensor]
+
+
+class Distiller(GhostModel):
+    """Its loss is (1-w)·L + w·T²·KL(softmax(teacher/T) || softmax(student/T)), L being what it is compiled with.
+
+    After Hinton et al. 2015. A `GhostModel` but for its loss: it is compiled, fitted, faded by a `GhostSchedule` and
+    stripped like one. Penalties on weights count whole. The teacher sees what the student sees in training, and is no
+    part of the model: no weight of it is trained, saved or counted.
+
+    Args:
+      model: a `GhostModel`, whose layers and ghosts are taken over, or a functional or Sequential tf_keras model.
+      teacher: a tf_keras model, or a function from inputs to logits.
+      weight: w, in [0, 1].
+      temperature: T, above 0.
+      neurons, skips: as for `GhostModel`, where `model` is none; by default it has no ghosts.
+      **kwargs: as for `GhostModel`.
+
+    Raises:
+      TostError: a value is out of range, or the teacher is no function.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        teacher: keras.Model | Teacher,
+        *,
+        weight: float = 0.9,
+        temperature: float = 4.0,
+        neurons: Kind = "none",
+        skips: Kind = "none",
+        **kwargs: Any,
+    ):
+        if not callable(teacher):
+            raise TostError(
+                f"a teacher is a tf_keras model or a function from inputs to logits, got {type(teacher).__name__}"
+            )
+        if not 0 <= weight <= 1 or not temperature > 0:
+            raise TostError(f"weight is {weight:g} and temperature {temperature:g}: weights are in [0, 1], T above 0")
+        ghosted = isinstance(model, GhostModel)
+        options = model.arguments() if ghosted else {"neurons": neurons, "skips": skips}
+        super().__init__(model.plain if ghosted else model, **(options | kwargs))
+        if ghosted:
+            self.set_weights(model.get_weights())
+        # In functions, which Keras does not look into for weights.
+        is_model = isinstance(teacher, keras.Model)
+        as_logits = to_logits(teacher) if is_model else tf.identity
+        self._teacher = lambda inputs: as_logits(teacher(inputs, training=False) if is_model else teacher(inputs))
+        self._student_logits = to_logits(self.plain)
+        self.weight, self.temperature = weight, temperature
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+        hard = super().compute_loss(x, y, y_pred, sample_weight)
+        penalties = tf.add_n([tf.zeros_like(hard), *(tf.cast(loss, hard.dtype) for loss in self.losses)])
+        replicas = self.distribute_strategy.num_replicas_in_sync  # by which Keras has divided its loss
+        soft = tf.cast(self._divergence(x, y_pred), hard.dtype) / replicas
+        return (1 - self.weight) * hard + self.weight * (penalties / replicas + soft)
+
+    def _divergence(self, inputs: Any, outputs: tf.Tensor) -> tf.Tensor:
+        """T²·KL, the mean over the examples."""
+        logits = tf.cast(self._student_logits(outputs), tf.float32)
+        target = tf.stop_gradient(tf.cast(self._teacher(inputs), tf.float32))
+        target = tf.nn.log_softmax(target / self.temperature)
+        student = tf.nn.log_softmax(logits / self.temperature)
+        return self.temperature**2 * tf.reduce_mean(tf.reduce_sum(tf.exp(target) * (target - student), axis=-1))
+
+    def get_config(self):
+        raise TostError(
+            f"{self.name} has a teacher, which is in no file: save its weights, or what tost_tf.strip gives"
+        )
