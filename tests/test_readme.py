@@ -18,13 +18,13 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train, loop, keras3, load, _ = PYTHON
+    train, loop, home, keras3, load, _ = PYTHON
     for text, small in (
         ('"resnet20"', '"resnet8"'),
         ("(32, 32, 3)", "(8, 8, 3)"),
         ("steps=180", "steps=1"),
         ("epochs=20", "epochs=2"),
-        ("end_epoch=10, steps_per_epoch=352", "end_epoch=1, steps_per_epoch=2"),
+        ("end_epoch=10", "end_epoch=1"),
     ):
         assert text in train
         train = train.replace(text, small)
@@ -35,6 +35,15 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     names |= {"ghosted": names["tost"].GhostModel(names["sparse"]), "step": lambda images, labels: None}
     exec(loop.replace("end_epoch=10, steps_per_epoch=352", "end_epoch=1, steps_per_epoch=2").replace("20", "2"), names)
     assert not names["ghosted"].ghosts_active
+    for text, small in (
+        ("epochs=20", "epochs=2"),
+        ("end_epoch=10", "end_epoch=1"),
+        ("update_every=100", "update_every=1"),
+    ):
+        assert text in home
+        home = home.replace(text, small)
+    exec(home, names)
+    assert not names["again"].ghosts_active and names["callbacks"][1].updates
     load = load.replace("runs/quickstart/export/saved_model", "out/").replace("(1, 8, 8, 1)", "(1, 8, 8, 3)")
     exec(load, names)
     exec(keras3, names)

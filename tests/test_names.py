@@ -1,0 +1,27 @@
+"""The public names: what editors see is what there is."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tost_tf as tost
+
+SOURCE = Path(tost.__file__)
+
+
+def for_editors():
+    """Name -> what it is imported from, of the imports that only type checkers see."""
+    (block,) = [node for node in ast.parse(SOURCE.read_text()).body if isinstance(node, ast.If)]
+    return {alias.asname or alias.name: node.module for node in block.body for alias in node.names}
+
+
+def test_editors_see_what_there_is():
+    seen = for_editors()
+    assert sorted(seen) == sorted(tost.__all__) and SOURCE.with_name("py.typed").exists()
+    lazy = tost._EXPORTED | {name: "tost_tf" for name in tost._PACKAGES}
+    assert seen == lazy
+    for name in tost.__all__:
+        assert name in dir(tost) and getattr(tost, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'Sparsify'"):
+        tost.Sparsify  # noqa: B018
