@@ -21,6 +21,7 @@ CLASSES: Mapping[str, str] = {
     "AdamW": "tost_tf.training.adamw",
     "BeforeActivation": "tost_tf.ghost.graph",
     "CoupledSGD": "tost_tf.training.optimizer",
+    "Dirac": "tost_tf.ghost.dirac",
     "Distillation": "tost_tf.training.losses",
     "FixedMask": "tost_tf.masks.wrapper",
     "GhostActivation": "tost_tf.ghost.activation",

@@ -126,7 +126,7 @@ def test_config_cannot_be_changed():
         ),
         ({"model": "mine.keras"}, "--model=mine.keras is not a file"),
         ({"mask": "zeros", "sparsity": 0.3}, "--sparsity=0.3 has no effect with --mask=zeros: leave it out"),
-        ({"layer_sparsity": "stem"}, "--layer_sparsity: 'stem' does not have the form PATTERN=SPARSITY"),
+        ({"layer_sparsity": "stem"}, "--layer_sparsity=stem: 'stem' does not have the form PATTERN=SPARSITY"),
         ({"layer_sparsity": "stem=0", "mask": "lottery"}, "--layer_sparsity=stem=0 has no effect with --mask=lottery"),
         ({"layer_sparsity": "stem=0", "mask_file": "a.npz"}, "--layer_sparsity=stem=0 has no effect with --mask_file"),
         ({"layer_sparsity": "stem=0", "dynamic": "granet"}, "--dynamic=granet prunes all layers together"),
