@@ -115,7 +115,7 @@ def train(row: Mapping[str, Any], masks: Mapping[str, Any], batches: tuple[np.nd
         find_dead_channels(config, ghosted, batches[0][:BATCH])
         halves = tf.data.Dataset.from_tensor_slices(batches).batch(BATCH // 2)
         tost.rescale_init(ghosted, halves, steps=10, loss=training_loss(config))
-        model = tost.strip(ghosted)
+        model = tost.strip(ghosted, ghosts="remove")
     ghosted = add_ghosts_and_compile(config, model, mask)
     find_dead_channels(config, ghosted, batches[0][:BATCH])
     recipe, average = config.recipe, make_average(config.recipe)
