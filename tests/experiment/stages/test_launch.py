@@ -96,7 +96,7 @@ def test_best_weights_are_exported_and_the_last_are_scored_too(finished, network
     model = keras.models.load_model(network)
     last = tost.GhostModel(tost.sparsify(model, tost.Masks.load(finished / "mask.npz")), "none", "none")
     checkpoint = tf.train.Checkpoint(model=last)
-    checkpoint.read(str(finished / "checkpoints/epoch-4")).assert_existing_objects_matched().expect_partial()
+    checkpoint.read(str(finished / "checkpoints/epoch-4")).assert_nontrivial_match().expect_partial()
     accuracy, _ = score(last(normalise(digits.test.images, digits)).numpy(), digits.test.labels)
     assert result["test_accuracy_last"] == pytest.approx(accuracy, abs=0.006)  # two images of 359
     assert abs(accuracy - result["test_accuracy"]) > 0.02
