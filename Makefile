@@ -14,16 +14,20 @@ install: .venv/installed
 demo: install
 	$(BIN)/tost-train --flagfile=flags/quickstart.flags
 
-# In two parts, so that no process keeps all the memory that TensorFlow has once taken.
+# In three parts, so that no process keeps all the memory that TensorFlow has once taken.
 RUNS := tests/experiment tests/colab tests/test_readme.py tests/test_wheel.py tests/convert tests/export
+LARGE := tests/graph tests/masks tests/models tests/training tests/test_applications.py
+OTHERS := tests $(RUNS:%=--ignore=%) $(LARGE:%=--ignore=%)
 
 test: install lint
 	$(BIN)/python -m pytest $(RUNS)
-	$(BIN)/python -m pytest tests $(RUNS:%=--ignore=%)
+	$(BIN)/python -m pytest $(LARGE)
+	$(BIN)/python -m pytest $(OTHERS)
 
 test-all: install lint
 	$(BIN)/python -m pytest --all $(RUNS)
-	$(BIN)/python -m pytest --all tests $(RUNS:%=--ignore=%)
+	$(BIN)/python -m pytest --all $(LARGE)
+	$(BIN)/python -m pytest --all $(OTHERS)
 
 lint: install
 	$(BIN)/ruff check .

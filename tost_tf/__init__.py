@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see `__getattr_
     from tost_tf.training.lars import LARS
     from tost_tf.training.orthogonal_sgd import OrthogonalSGD
     from tost_tf.training.rescale import rescale_init
+    from tost_tf.training.weight_average import WeightAverage
 
 __version__ = "0.2.0"
 
@@ -81,6 +82,7 @@ __all__ = [
     "RunConfig",
     "SupTickets",
     "TostError",
+    "WeightAverage",
     "analysis",
     "compact",
     "datasets",
