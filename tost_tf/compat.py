@@ -51,22 +51,27 @@ def _imported(name: str) -> types.ModuleType:
 def _without_notes() -> Iterator[None]:
     """Inside the block, TensorFlow's notes about the machine are not printed; other output is printed after it.
 
-    TensorFlow writes these notes before it reads the log level.
+    TensorFlow writes these notes before it reads the log level. Where there is no standard error, as in a service,
+    nothing is held back; a log level of 0 (`TF_CPP_MIN_LOG_LEVEL`) shows everything as it comes, also what an import
+    writes that ends the process.
     """
-    if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
+    try:
+        original = os.dup(2)
+    except OSError:
+        original = None
+    if original is None or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         yield
         return
-    sys.stderr.flush()
-    original = os.dup(2)
-    with tempfile.TemporaryFile() as written:
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    with tempfile.TemporaryFile() as written, os.fdopen(original, "wb") as errors:
         os.dup2(written.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(original, 2)
-            os.close(original)
             written.seek(0)
-            os.write(2, b"".join(line for line in written if not NOTE.match(line)))
+            errors.writelines(line for line in written if not NOTE.match(line))
 
 
 if TYPE_CHECKING:
