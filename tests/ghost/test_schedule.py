@@ -101,3 +101,12 @@ def test_bad_arguments_are_refused():
         tost.GhostSchedule(1, 0)
     with pytest.raises(TostError, match="unknown ghost schedule 'lineal': did you mean 'linear'"):
         tost.GhostSchedule(1, 1, "lineal")
+
+
+def test_the_view_is_set_once_in_an_epoch_and_not_at_every_step(ghosted, small_images, monkeypatch):
+    calls = []
+    for name in ("remove_ghosts", "restore_ghosts"):
+        original = getattr(ghosted, name)
+        monkeypatch.setattr(ghosted, name, lambda name=name, original=original: (calls.append(name), original()))
+    ghosted.fit(*small_images, batch_size=5, epochs=3, verbose=0, callbacks=[tost.GhostSchedule(end_epoch=2)])
+    assert calls == ["restore_ghosts", "restore_ghosts", "remove_ghosts"] and not ghosted.ghosts_active

@@ -59,7 +59,7 @@ class GhostSchedule(StepCallback):
         self.end_epoch, self.schedule = end_epoch, schedule if isinstance(schedule, str) else self.fraction_left
         self.beta_schedule = beta_schedule
         self.beta_start, self.beta_end = float(beta_start), float(beta_end)
-        self._assign = self._assigned = None
+        self._assign = self._assigned = self._was_over = None
         self._draws = False  # whether a gate draws anew at each step
 
     def get_config(self) -> dict:
@@ -103,6 +103,7 @@ class GhostSchedule(StepCallback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
+        self._was_over = None  # weights restored since then may have brought another view with them
         self._set(self.step(0).number)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
@@ -125,7 +126,9 @@ class GhostSchedule(StepCallback):
         if values != self._assigned:
             self._assign(*map(tf.constant, values))
             self._assigned = values
-        if isinstance(self.model, GhostModel):
+        # Not at every step: the model reads its switch from the device, which would have to finish all steps before.
+        if isinstance(self.model, GhostModel) and over != self._was_over:
+            self._was_over = over
             if over:
                 self.model.remove_ghosts()
             else:
