@@ -5,8 +5,9 @@ import pytest
 
 import tost_tf as tost
 from tost_tf.analysis import activations, gradient_flow, hessian, landscape
-from tost_tf.analysis.kept_weights import KeptWeights
-from tost_tf.compat import keras
+from tost_tf.analysis.kept_weights import KeptWeights, loss_and_accuracy
+from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
 
 LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
 
@@ -60,3 +61,47 @@ def test_parts_of_a_vector_have_the_types_of_the_variables(pair):
         kept = vector * np.concatenate([mask.ravel() for mask in weights.masks])
         assert {part.dtype for part in parts} == {np.dtype(dtype)}
         np.testing.assert_allclose(weights.flat(parts), kept, rtol=1e-6 if dtype == np.float32 else 0)
+
+
+MEAN_SQUARES = {
+    "gradient flow": lambda model, *data: gradient_flow.gradient_flow(model, *data, loss="mse"),
+    "hessian": lambda model, *data: float(
+        np.linalg.norm(
+            hessian.MaskedHessian(model, *data, loss="mse").product(np.linspace(-1, 2, KeptWeights(model).size))
+        )
+    ),
+    "line": lambda model, *data: [
+        row["loss"]
+        for row in landscape.loss_along_direction(
+            model, np.linspace(-1, 2, KeptWeights(model).size), np.array([0.0, 0.3]), *data, loss="mse"
+        )
+    ],
+    "weights": lambda model, *data: [
+        row["loss"] for row in landscape.weight_landscape(model, *data, points=2, loss="mse")
+    ],
+    "inputs": lambda model, *data: [
+        row["loss"] for row in landscape.input_landscape(model, *data, points=2, loss="mse")
+    ],
+}
+
+
+@pytest.mark.parametrize("name", MEAN_SQUARES)
+def test_an_analysis_takes_any_loss_and_any_data(name):
+    layers = [keras.Input((4,)), keras.layers.Dense(5, "tanh", name="a"), keras.layers.Dense(2, name="b")]
+    model = tost.sparsify(keras.Sequential(layers), sparsity=0.3)
+    generator = np.random.default_rng(3)
+    x, y = generator.normal(size=(9, 4)).astype("float32"), generator.normal(size=(9, 2)).astype("float32")
+    of_arrays = MEAN_SQUARES[name](model, x, y)
+    of_dataset = MEAN_SQUARES[name](model, tf.data.Dataset.from_tensor_slices((x, y)).batch(4))
+    of_pair = MEAN_SQUARES[name](model, (x, y))
+    assert of_dataset == pytest.approx(of_arrays, rel=1e-6) and of_pair == pytest.approx(of_arrays, rel=1e-6)
+    with pytest.raises(TostError, match="there are 9 inputs and 8 labels"):
+        MEAN_SQUARES[name](model, x, y[:8])
+
+
+def test_the_loss_of_a_regression_is_the_mean_over_examples_and_has_no_accuracy():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+    model.set_weights([np.array([[2.0], [-1.0]])])
+    x, y = np.array([[1.0, 3.0], [0.5, 0.0], [2.0, 1.0]], "float32"), np.array([[1.0], [4.0], [3.5]], "float32")
+    value, accuracy = loss_and_accuracy(model, x, y, "mse", batch=2)  # outputs -1, 1, 3
+    assert value == pytest.approx((4 + 9 + 0.25) / 3) and np.isnan(accuracy)

@@ -6,7 +6,7 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.graph.batches import Batches, scalar_loss
+from tost_tf.graph.batches import Batches, joined, scalar_loss
 
 GENERATOR = np.random.default_rng(4)
 X = GENERATOR.normal(size=(12, 5)).astype("float32")
@@ -88,3 +88,32 @@ def test_what_is_no_data_and_no_loss_is_told_what_is_accepted(model):
             tost.rescale_init(model, wrong, steps=1)
     with pytest.raises(TostError, match="a loss is a name"):
         scalar_loss(3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_examples_as_arrays(kind):
+    inputs, labels = joined(KINDS[kind])
+    np.testing.assert_array_equal(inputs, X)
+    np.testing.assert_array_equal(labels, Y)
+    np.testing.assert_array_equal(joined(X, Y)[1], Y)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((X,), "there are inputs and no labels"),
+        ((X, Y[:5]), "there are 12 inputs and 5 labels"),
+        (([],), "the data have no example"),
+        (([({"one": X, "two": X}, Y)],), "the examples have several inputs each"),
+    ],
+)
+def test_examples_that_cannot_be_joined(data, message):
+    with pytest.raises(TostError, match=message):
+        joined(*data)
+
+
+def test_a_loss_under_a_strategy_is_the_mean_over_the_examples():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        loss = scalar_loss(keras.losses.MeanSquaredError())
+        assert float(strategy.run(lambda: loss(tf.constant([[1.0], [3.0]]), tf.constant([[2.0], [7.0]])))) == 8.5

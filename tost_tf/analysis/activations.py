@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,24 +16,26 @@ from tost_tf.compat import is_graph_model, keras, tf
 from tost_tf.drawing import COLOURS, save, titled_axes
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.graph import RELUS, has_activation, is_relu
+from tost_tf.graph.batches import joined
 from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.progress import progress
 
 BATCH = 250
 
 
-def activation_sparsity(model: keras.Model, images: np.ndarray, epsilon: float = 1e-2) -> list[dict]:
+def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) -> list[dict]:
     """The fraction of zero outputs of each ReLU or ghost neuron of a model, in inference mode.
 
     Args:
       model: a functional or Sequential tf_keras model. Layers of nested models are counted too, and a layer that is
         called several times is counted over all its calls.
-      images: preprocessed as the model expects, [images, ...].
+      images: preprocessed as the model expects, [images, ...]; or data with images and labels, as `Batches` takes it.
       epsilon: outputs with a smaller absolute value than this count as near zero.
 
     Returns:
       Rows of `layer`, `stage`, `zero` and `near_zero` (fractions in [0, 1]) and `outputs` (the number of outputs).
     """
+    images = np.asarray(images) if isinstance(images, np.ndarray) or tf.is_tensor(images) else joined(images)[0]
     counts: dict[str, np.ndarray] = {}
 
     def record(name: str, outputs: tf.Tensor) -> None:

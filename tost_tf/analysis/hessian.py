@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tost_tf.analysis.analysis import Analysis, Results, Subject
-from tost_tf.analysis.kept_weights import KeptWeights
+from tost_tf.analysis.kept_weights import KeptWeights, labels_for
 from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras, tf
 from tost_tf.drawing import COLOURS, save, titled_axes
-from tost_tf.graph.labels import one_hot
-from tost_tf.graph.logits import classes_of, to_logits
+from tost_tf.graph.batches import joined
 from tost_tf.graph.second_derivatives import twice_differentiable
+from tost_tf.graph.summed_loss import summed_loss
 from tost_tf.progress import progress
 
 MICRO_BATCH = 128
@@ -21,21 +23,31 @@ EIGENVALUES = 5
 
 
 class MaskedHessian:
-    """Products of vectors with the Hessian of the mean cross-entropy, without rows and columns of pruned weights.
+    """Products of vectors with the Hessian of the mean loss, without rows and columns of pruned weights.
 
     BatchNormalization is in inference mode. A product is computed by forward-over-reverse differentiation, at about
     the cost of two gradients and with the memory of one micro-batch.
 
     Args:
       model: as for `KeptWeights`.
-      images, labels: the fixed examples, labels one-hot or integers.
+      images, labels: the examples: arrays, labels one-hot or integers; or data with both (a `tf.data.Dataset` of
+        batches, a `keras.utils.Sequence`, a pair of arrays) as `images` alone.
       micro_batch: the number of examples processed at a time.
+      loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
     """
 
-    def __init__(self, model: keras.Model, images: np.ndarray, labels: np.ndarray, micro_batch: int = MICRO_BATCH):
+    def __init__(
+        self,
+        model: keras.Model,
+        images: Any,
+        labels: np.ndarray | None = None,
+        micro_batch: int = MICRO_BATCH,
+        loss: str | Callable | None = None,
+    ):
         self.weights = KeptWeights(model)
-        self._to_logits = to_logits(model)
-        labels = np.asarray(one_hot(labels, classes_of(model)))
+        self._loss = summed_loss(model, loss)
+        images, labels = joined(images, labels)
+        labels = labels_for(model, labels, loss)
         self._model, self._images, self._labels, self._micro_batch = model, images, labels, micro_batch
         self._of_batch = twice_differentiable(self._product_of_batch, model, self.weights.variables)
 
@@ -54,8 +66,7 @@ class MaskedHessian:
         variables = self.weights.variables
         with tf.autodiff.ForwardAccumulator(variables, tangents) as forward:
             with tf.GradientTape() as tape:
-                logits = self._to_logits(self._model(images, training=False))
-                loss = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
+                loss = self._loss(labels, self._model(images, training=False))
             gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         return [
             tf.zeros_like(gradient) if product is None else product

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tost_tf.compat import keras, tf
@@ -9,7 +11,8 @@ from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.kernels import current_masks, prunable_weights
 from tost_tf.graph.labels import one_hot
-from tost_tf.graph.logits import classes_of, to_logits
+from tost_tf.graph.logits import classes_of
+from tost_tf.graph.summed_loss import summed_loss
 from tost_tf.progress import progress
 
 
@@ -62,13 +65,20 @@ class KeptWeights:
             for part, variable in zip(np.split(vector, ends), self.variables, strict=True)
         ]
 
-    def losses_along(self, directions: list[np.ndarray], places: np.ndarray, images, labels) -> list[tuple]:
+    def losses_along(
+        self,
+        directions: list[np.ndarray],
+        places: np.ndarray,
+        images: np.ndarray,
+        labels: np.ndarray,
+        loss: str | Callable | None = None,
+    ) -> list[tuple[float, float]]:
         """Loss and accuracy at the weights plus combinations of directions; the weights are restored afterwards.
 
         Args:
           directions: vectors as `flat` returns them.
           places: coefficients, [places, directions].
-          images, labels: one-hot labels; the loss is cross-entropy, the model in inference mode.
+          images, labels, loss: as for `loss_and_accuracy`.
 
         Returns:
           (loss, accuracy) for each place.
@@ -82,7 +92,7 @@ class KeptWeights:
                     for index, (variable, value) in enumerate(zip(self.variables, before, strict=True)):
                         moved = sum(c * step[index] for c, step in zip(place, steps, strict=True))
                         variable.assign(value + moved)
-                    results.append(loss_and_accuracy(self.model, images, labels))
+                    results.append(loss_and_accuracy(self.model, images, labels, loss))
             finally:
                 for variable, value in zip(self.variables, before, strict=True):
                     variable.assign(value)
@@ -95,13 +105,24 @@ def _local(variable: tf.Variable) -> tf.Variable:
     return strategy.experimental_local_results(variable)[0] if strategy else variable
 
 
-def loss_and_accuracy(model: keras.Model, images: np.ndarray, labels: np.ndarray, batch: int = 500) -> tuple:
-    """Mean cross-entropy for labels (one-hot or integers), and accuracy, in inference mode."""
-    labels = np.asarray(one_hot(labels, classes_of(model)))
-    loss, right, as_logits = 0.0, 0.0, to_logits(model)
+def loss_and_accuracy(
+    model: keras.Model, images: np.ndarray, labels: np.ndarray, loss: str | Callable | None = None, batch: int = 500
+) -> tuple[float, float]:
+    """The mean loss, and the accuracy, in inference mode.
+
+    The loss is the cross-entropy of a classifier, with labels one-hot or integers, or any `loss` of Keras; there the
+    accuracy is NaN.
+    """
+    labels = labels_for(model, labels, loss)
+    total, right, of_batch = 0.0, 0.0, summed_loss(model, loss)
     for start in range(0, len(images), batch):
-        logits = as_logits(model(tf.constant(images[start : start + batch]), training=False))
+        outputs = model(tf.constant(images[start : start + batch]), training=False)
         truth = labels[start : start + batch]
-        loss += float(tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(truth, logits)))
-        right += float(np.sum(np.argmax(logits, 1) == np.argmax(truth, 1)))
-    return loss / len(images), right / len(images)
+        total += float(of_batch(truth, outputs))
+        right += float("nan") if loss is not None else float(np.sum(np.argmax(outputs, 1) == np.argmax(truth, 1)))
+    return total / len(images), right / len(images)
+
+
+def labels_for(model: keras.Model, labels: np.ndarray, loss: str | Callable | None) -> np.ndarray:
+    """Labels as the loss takes them: one-hot for the cross-entropy of a classifier, as they are for any other."""
+    return np.asarray(labels if loss is not None else one_hot(labels, classes_of(model)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,11 +14,17 @@ from tost_tf.analysis.kept_weights import KeptWeights, loss_and_accuracy
 from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras
 from tost_tf.drawing import save
+from tost_tf.graph.batches import joined
 from tost_tf.progress import progress
 
 
 def loss_along_direction(
-    model: keras.Model, direction: np.ndarray, distances: np.ndarray, images: np.ndarray, labels: np.ndarray
+    model: keras.Model,
+    direction: np.ndarray,
+    distances: np.ndarray,
+    images: Any,
+    labels: np.ndarray | None = None,
+    loss: str | Callable | None = None,
 ) -> list[dict]:
     """Loss and accuracy at the weights plus each distance times a unit vector (Figure 8 of the paper).
 
@@ -24,16 +32,18 @@ def loss_along_direction(
       model: as for `KeptWeights`.
       direction: a vector of kept weights, such as the top eigenvector of the Hessian; it is scaled to a unit vector.
       distances: the distances from the trained weights.
-      images, labels: the examples, labels one-hot.
+      images, labels: the examples: arrays, labels one-hot or integers; or data with both (a `tf.data.Dataset` of
+        batches, a `keras.utils.Sequence`, a pair of arrays) as `images` alone.
+      loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
 
     Returns:
-      Rows of `distance`, `loss`, `accuracy`.
+      Rows of `distance`, `loss`, `accuracy` (NaN with a `loss`).
     """
     unit = direction / np.linalg.norm(direction)
-    results = KeptWeights(model).losses_along([unit], np.asarray(distances)[:, None], images, labels)
+    results = KeptWeights(model).losses_along([unit], np.asarray(distances)[:, None], *joined(images, labels), loss)
     return [
-        {"distance": float(distance), "loss": loss, "accuracy": accuracy}
-        for distance, (loss, accuracy) in zip(distances, results, strict=True)
+        {"distance": float(distance), "loss": value, "accuracy": accuracy}
+        for distance, (value, accuracy) in zip(distances, results, strict=True)
     ]
 
 
@@ -57,16 +67,24 @@ def filter_normalised_direction(weights: KeptWeights, seed: int) -> np.ndarray:
 
 
 def weight_landscape(
-    model: keras.Model, images: np.ndarray, labels: np.ndarray, points: int = 15, reach: float = 1.0, seed: int = 0
+    model: keras.Model,
+    images: Any,
+    labels: np.ndarray | None = None,
+    points: int = 15,
+    reach: float = 1.0,
+    seed: int = 0,
+    loss: str | Callable | None = None,
 ) -> list[dict]:
     """The loss on a plane through the weights, along two filter-normalised random directions.
 
     Args:
       model: as for `KeptWeights`.
-      images, labels: the examples, labels one-hot.
+      images, labels: the examples: arrays, labels one-hot or integers; or data with both (a `tf.data.Dataset` of
+        batches, a `keras.utils.Sequence`, a pair of arrays) as `images` alone.
       points: on each side of the grid.
       reach: the grid goes from -reach to reach in both directions.
       seed: of the directions.
+      loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
 
     Returns:
       Rows of `x`, `y`, `loss`.
@@ -74,12 +92,18 @@ def weight_landscape(
     weights = KeptWeights(model)
     directions = [filter_normalised_direction(weights, 2 * seed + number) for number in (0, 1)]
     places = _grid(points, reach)
-    results = weights.losses_along(directions, places, images, labels)
-    return [{"x": x, "y": y, "loss": loss} for (x, y), (loss, _) in zip(places.tolist(), results, strict=True)]
+    results = weights.losses_along(directions, places, *joined(images, labels), loss)
+    return [{"x": x, "y": y, "loss": value} for (x, y), (value, _) in zip(places.tolist(), results, strict=True)]
 
 
 def input_landscape(
-    model: keras.Model, images: np.ndarray, labels: np.ndarray, points: int = 15, reach: float = 1.0, seed: int = 0
+    model: keras.Model,
+    images: Any,
+    labels: np.ndarray | None = None,
+    points: int = 15,
+    reach: float = 1.0,
+    seed: int = 0,
+    loss: str | Callable | None = None,
 ) -> list[dict]:
     """The mean loss of images moved along two random orthogonal directions, the same for all images.
 
@@ -87,13 +111,14 @@ def input_landscape(
 
     Arguments and result are as for `weight_landscape`.
     """
+    images, labels = joined(images, labels)
     generator = np.random.default_rng(seed)
     drawn, _ = np.linalg.qr(generator.normal(size=(images[0].size, 2)))
     one, two = (drawn * np.sqrt(images[0].size)).T.reshape(2, *images[0].shape).astype(np.float32)
     rows = []
     for x, y in progress(_grid(points, reach).tolist(), "inputs"):
-        loss, _ = loss_and_accuracy(model, images + np.float32(x) * one + np.float32(y) * two, labels)
-        rows.append({"x": x, "y": y, "loss": loss})
+        value, _ = loss_and_accuracy(model, images + np.float32(x) * one + np.float32(y) * two, labels, loss)
+        rows.append({"x": x, "y": y, "loss": value})
     return rows
 
 

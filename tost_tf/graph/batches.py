@@ -58,6 +58,29 @@ class Batches:
         return {"x": self.source}
 
 
+def joined(inputs: Any, labels: Any = None) -> tuple[np.ndarray, Any]:
+    """All examples of some data as arrays of inputs and of labels.
+
+    Args:
+      inputs: an array, or with `labels` left out any data that `Batches` takes.
+      labels: an array of as many labels; `None` if `inputs` has both.
+
+    Raises:
+      TostError: there are no labels, not as many of them as inputs, or several inputs for an example.
+    """
+    if labels is None:
+        if _is_array(inputs):
+            raise TostError("there are inputs and no labels: give labels too, or data with both")
+        batches = [(batch[0], np.asarray(batch[1])) for batch in Batches(inputs)]
+        if not batches or not all(_is_array(part) for part, _ in batches):
+            raise TostError("the data have no example" if not batches else "the examples have several inputs each")
+        inputs, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    inputs, labels = np.asarray(inputs), np.asarray(labels)
+    if len(inputs) != len(labels) or not len(inputs):
+        raise TostError(f"there are {len(inputs)} inputs and {len(labels)} labels: give one label for each input")
+    return inputs, labels
+
+
 def scalar_loss(loss: str | Callable) -> Callable[[Any, Any], tf.Tensor]:
     """The mean over the examples of any loss of Keras: a name, a `keras.losses.Loss`, or a function.
 
@@ -67,6 +90,8 @@ def scalar_loss(loss: str | Callable) -> Callable[[Any, Any], tf.Tensor]:
     if not isinstance(loss, str) and not callable(loss):
         raise TostError(f"a loss is a name, a keras.losses.Loss or a function of labels and outputs, got {loss!r}")
     function = keras.losses.get(loss)
+    if isinstance(function, keras.losses.Loss):
+        function = function.call  # by example: under a distribution strategy a loss refuses to compute the mean itself
     return lambda labels, outputs: tf.reduce_mean(function(labels, outputs))
 
 

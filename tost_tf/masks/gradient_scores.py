@@ -13,10 +13,9 @@ import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.graph.batch_norm import statistics_kept
-from tost_tf.graph.batches import scalar_loss
 from tost_tf.graph.finite import first_not_finite
-from tost_tf.graph.logits import to_logits
 from tost_tf.graph.second_derivatives import twice_differentiable
+from tost_tf.graph.summed_loss import SummedLoss, summed_loss
 from tost_tf.masks.search import Batch, FoundMask, MaskMethod, MaskSearch
 from tost_tf.masks.select import require_finite
 from tost_tf.options import option
@@ -61,11 +60,11 @@ def snip_scores(
     loss: str | Callable | None = None,
 ) -> dict[str, np.ndarray]:
     """|g·θ| with g the summed gradient of the cross-entropy (Lee et al. 2019, "SNIP", Section 4.1)."""
-    kernels, summed_loss = list(weights.values()), _summed_loss(model, loss, 1.0)
+    kernels, of_batch = list(weights.values()), summed_loss(model, loss)
 
     @tf.function(reduce_retracing=True)
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
-        return _loss_gradients(model, summed_loss, kernels, images, labels)
+        return _loss_gradients(model, of_batch, kernels, images, labels)
 
     with statistics_kept(model):
         sums = _summed(gradients, model, weights, batches, "SNIP")
@@ -83,11 +82,11 @@ def grasp_scores(
     In the paper's words, the weights with the highest -θ·Hg are removed. g is the gradient summed over all batches and
     treated as constant. Hg is summed over batches, as the gradient of the product of g and the batch's gradient.
     """
-    kernels, summed_loss = list(weights.values()), _summed_loss(model, loss, GRASP_TEMPERATURE)
+    kernels, of_batch = list(weights.values()), summed_loss(model, loss, GRASP_TEMPERATURE)
 
     @tf.function(reduce_retracing=True)
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
-        return _loss_gradients(model, summed_loss, kernels, images, labels)
+        return _loss_gradients(model, of_batch, kernels, images, labels)
 
     with statistics_kept(model):
         sums = _summed(gradients, model, weights, batches, "GraSP, first pass")
@@ -96,7 +95,7 @@ def grasp_scores(
         def hessian_times_fixed(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(kernels)
-                own = _loss_gradients(model, summed_loss, kernels, images, labels)
+                own = _loss_gradients(model, of_batch, kernels, images, labels)
                 product = tf.add_n([tf.reduce_sum(one * other) for one, other in zip(fixed, own, strict=True)])
             return tape.gradient(product, kernels, unconnected_gradients="zero")
 
@@ -105,27 +104,9 @@ def grasp_scores(
     return {path: total * weights[path].numpy() for path, total in products.items()}
 
 
-def _summed_loss(
-    model: keras.Model, loss: str | Callable | None, temperature: float
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """From labels and outputs to the sum of the examples' losses: a given one, or cross-entropy at a temperature."""
-    if loss is not None:
-        mean = scalar_loss(loss)
-
-        def summed(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-            value = mean(labels, outputs)
-            return value * tf.cast(tf.shape(tf.nest.flatten(outputs)[0])[0], value.dtype)
-
-        return summed
-    as_logits = to_logits(model)
-    return lambda labels, outputs: tf.reduce_sum(
-        tf.nn.softmax_cross_entropy_with_logits(labels, as_logits(outputs) / temperature)
-    )
-
-
 def _loss_gradients(
     model: keras.Model,
-    summed_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    of_batch: SummedLoss,
     kernels: list[tf.Variable],
     images: tf.Tensor,
     labels: tf.Tensor,
@@ -133,7 +114,7 @@ def _loss_gradients(
     """Gradients of the sum of the examples' losses."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(kernels)
-        loss = summed_loss(labels, model(images, training=True))
+        loss = of_batch(labels, model(images, training=True))
     return tape.gradient(loss, kernels, unconnected_gradients="zero")
 
 
