@@ -14,6 +14,13 @@ class TostError(ValueError):
 
     The command line prints only this sentence and exits with code 2; Python code may catch it as a `ValueError`. A
     message of more than `MOST_CHARACTERS` is shortened in the middle.
+
+    Example:
+      >>> try:
+      ...     tost.masks.erk(model, sparsity=1.2)
+      ... except tost.TostError as error:
+      ...     print(error)
+      sparsity is 1.2, it must be at least 0 and below 1
     """
 
     def __init__(self, message: str):

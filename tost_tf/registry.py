@@ -234,6 +234,11 @@ def register(kind: str, name: str, value: Any) -> Any:
 
     Raises:
       TostError: there is no such kind, or the name is in use.
+
+    Example:
+      >>> def my_loader(config):
+      ...     "A function of `DataConfig` that returns an `ImageData`."
+      >>> loader = tost.register("dataset", "mine", my_loader)  # then: --dataset=mine
     """
     if kind not in REGISTRIES:
         raise unknown_name("kind", kind, REGISTRIES)

@@ -34,6 +34,10 @@ def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) 
 
     Returns:
       Rows of `layer`, `stage`, `zero` and `near_zero` (fractions in [0, 1]) and `outputs` (the number of outputs).
+
+    Example:
+      >>> [row["layer"] for row in tost.analysis.activation_sparsity(model, images)]
+      ['relu1', 'relu2']
     """
     images = np.asarray(images) if isinstance(images, np.ndarray) or tf.is_tensor(images) else joined(images)[0]
     counts: dict[str, np.ndarray] = {}
@@ -47,13 +51,25 @@ def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) 
         for start in progress(range(0, len(images), BATCH), "activations"):
             model(tf.constant(images[start : start + BATCH]), training=False)
     return [
-        {"layer": name, "stage": stage_of(name), "zero": zero / total, "near_zero": near / total, "outputs": int(total)}
+        {
+            "layer": name,
+            "stage": stage_of(name),
+            "zero": float(zero / total),
+            "near_zero": float(near / total),
+            "outputs": int(total),
+        }
         for name, (zero, near, total) in counts.items()
     ]
 
 
 def by_stage(rows: list[dict]) -> list[dict]:
-    """The rows of `activation_sparsity` averaged by stage, weighted by the number of outputs."""
+    """The rows of `activation_sparsity` averaged by stage, weighted by the number of outputs.
+
+    Example:
+      >>> rows = tost.analysis.activation_sparsity(tost.models.build("resnet8", (8, 8, 1), 10, 0.25), images)
+      >>> [row["stage"] for row in tost.analysis.by_stage(rows)]
+      ['stem', 'stage1', 'stage2', 'stage3']
+    """
     stages = dict.fromkeys(row["stage"] for row in rows)
     summed = []
     for stage in stages:

@@ -46,6 +46,14 @@ class Analysis:
       title: of the figure.
       compute: returns rows of numbers, all with the same keys; `None` if they are recorded during training.
       recorded_by: the option that records them, with a useful value: "hessian_every=1".
+
+    Example:
+      >>> def mean_weight(subject, options):
+      ...     return [{"mean": float(np.mean(subject.model.get_weights()[0]))}]
+      >>> def draw(results, path, title):
+      ...     "Draws the rows of each run into the file `path`."
+      >>> mine = tost.analysis.Analysis(draw, "mean of the first kernel", mean_weight)
+      >>> analysis = tost.register("analysis", "mean_weight", mine)
     """
 
     draw: Callable[[Results, Path, str], None]

@@ -29,6 +29,11 @@ def gradient_flow(
       images, labels: one batch: arrays, labels one-hot or integers; or data of one batch (a `tf.data.Dataset` of
         batches, a `keras.utils.Sequence`, a pair of arrays) as `images` alone.
       loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
+
+    Example:
+      >>> sparse = tost.sparsify(model, sparsity=0.9)
+      >>> tost.analysis.average_gradient_flow(sparse, images, labels) > 0
+      True
     """
     weights = KeptWeights(model)
     chosen = [

@@ -34,6 +34,12 @@ class MaskedHessian:
         batches, a `keras.utils.Sequence`, a pair of arrays) as `images` alone.
       micro_batch: the number of examples processed at a time.
       loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
+
+    Example:
+      >>> hessian = tost.analysis.MaskedHessian(tost.sparsify(model, sparsity=0.9), images, labels)
+      >>> rows, eigenvector = tost.analysis.top_eigenvalues(hessian, count=2, iterations=5)
+      >>> eigenvector.shape == (hessian.weights.size,)
+      True
     """
 
     def __init__(
@@ -89,6 +95,12 @@ def top_eigenvalues(
     Returns:
       Rows of `index` (from 1), `eigenvalue` and `residual` (‖H·v - λ·v‖, from one more product each), and the unit
       eigenvector of the largest eigenvalue.
+
+    Example:
+      >>> hessian = tost.analysis.MaskedHessian(model, images, labels)
+      >>> rows, _ = tost.analysis.top_eigenvalues(hessian, count=2, iterations=5)
+      >>> [row["index"] for row in rows]
+      [1, 2]
     """
     weights = hessian.weights
     kept = weights.flat([np.ones(mask.shape) for mask in weights.masks])

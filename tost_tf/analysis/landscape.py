@@ -38,6 +38,13 @@ def loss_along_direction(
 
     Returns:
       Rows of `distance`, `loss`, `accuracy` (NaN with a `loss`).
+
+    Example:
+      >>> hessian = tost.analysis.MaskedHessian(model, images, labels)
+      >>> _, eigenvector = tost.analysis.top_eigenvalues(hessian, count=1, iterations=3)
+      >>> rows = tost.analysis.loss_along_direction(model, eigenvector, np.linspace(-1, 1, 3), images, labels)
+      >>> [row["distance"] for row in rows]
+      [-1.0, 0.0, 1.0]
     """
     unit = direction / np.linalg.norm(direction)
     results = KeptWeights(model).losses_along([unit], np.asarray(distances)[:, None], *joined(images, labels), loss)
@@ -88,6 +95,11 @@ def weight_landscape(
 
     Returns:
       Rows of `x`, `y`, `loss`.
+
+    Example:
+      >>> rows = tost.analysis.weight_landscape(model, images, labels, points=3)
+      >>> len(rows), sorted(rows[0])
+      (9, ['loss', 'x', 'y'])
     """
     weights = KeptWeights(model)
     directions = [filter_normalised_direction(weights, 2 * seed + number) for number in (0, 1)]
@@ -110,6 +122,11 @@ def input_landscape(
     A direction has root mean square 1 over pixels and channels, so `reach` is in units of normalised pixels.
 
     Arguments and result are as for `weight_landscape`.
+
+    Example:
+      >>> rows = tost.analysis.input_landscape(model, images, labels, points=3, reach=0.5)
+      >>> rows[0]["x"], rows[-1]["x"]
+      (-0.5, 0.5)
     """
     images, labels = joined(images, labels)
     generator = np.random.default_rng(seed)

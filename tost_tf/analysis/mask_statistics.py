@@ -33,6 +33,11 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
       Rows of `layer`, `weights`, `density`, `dead_outputs` and `dead_inputs` (fractions of channels without kept
       weights), `effective_density`, and `log10_paths`, the base-10 logarithm of the number of paths through the layer,
       -inf if there is none. A path is counted for each pixel at which it starts, and averaged where the network pools.
+
+    Example:
+      >>> rows = tost.analysis.mask_spectrum(model, tost.masks.erk(model, sparsity=0.9))
+      >>> [row["layer"] for row in rows]
+      ['conv1', 'conv2', 'logits']
     """
     scores = SynapticFlow(model, paths_only=True).scores(masks)
     rows = []
@@ -71,6 +76,11 @@ def mask_overlap(one: Masks, other: Masks) -> list[dict]:
 
     Raises:
       TostError: the masks are of different networks.
+
+    Example:
+      >>> one, other = (tost.masks.random(model, sparsity=0.9, seed=seed) for seed in (0, 1))
+      >>> [row["layer"] for row in tost.analysis.mask_overlap(one, other)]
+      ['conv1', 'conv2', 'logits']
     """
     other = other.for_weights({path: mask.shape for path, mask in one.items()})
     if {path: mask.shape for path, mask in one.items()} != {path: mask.shape for path, mask in other.items()}:

@@ -25,6 +25,13 @@ def from_keras3(model: Any) -> keras.Model:
 
     Raises:
       TostError: it is not such a model, or a layer or operation has no counterpart in tf_keras.
+
+    Example:
+      >>> import keras as keras3
+      >>> theirs = keras3.Sequential([keras3.Input((4,)), keras3.layers.Dense(3)])
+      >>> ours = tost.from_keras3(theirs)
+      >>> bool(np.allclose(ours(np.ones((1, 4))), theirs(np.ones((1, 4))), atol=1e-6))
+      True
     """
     keras_3 = keras3()
     direction = Direction(keras_3, keras, to_keras3=False)

@@ -150,14 +150,27 @@ class Dynamic(MaskCallback):
 
 
 class RigL(Dynamic):
-    """RigL (Evci et al. 2020): weights grow where the gradient is largest. Arguments as for `Dynamic`."""
+    """RigL (Evci et al. 2020): weights grow where the gradient is largest. Arguments as for `Dynamic`.
+
+    Example:
+      >>> sparse = tost.sparsify(model, sparsity=0.9)
+      >>> sparse.compile(tost.OrthogonalSGD(0.02), loss)
+      >>> rigl = tost.RigL(update_every=2)
+      >>> history = sparse.fit(images, labels, batch_size=16, epochs=2, verbose=0, callbacks=[rigl])
+    """
 
     def __init__(self, update_every: int = 100, **options: Any):
         super().__init__("rigl", update_every=update_every, **options)
 
 
 class SET(Dynamic):
-    """SET (Mocanu et al. 2018): weights grow at random places. Arguments as for `Dynamic`."""
+    """SET (Mocanu et al. 2018): weights grow at random places. Arguments as for `Dynamic`.
+
+    Example:
+      >>> sparse = tost.sparsify(model, sparsity=0.9)
+      >>> sparse.compile("adam", loss)
+      >>> history = sparse.fit(images, labels, batch_size=16, epochs=2, verbose=0, callbacks=[tost.SET(update_every=2)])
+    """
 
     def __init__(self, update_every: int = 100, **options: Any):
         super().__init__("set", update_every=update_every, **options)
@@ -167,6 +180,12 @@ class GraNet(Dynamic):
     """GraNet (Liu et al. 2021): RigL that prunes from the sparsity the model has to `sparsity`.
 
     Further arguments as for `Dynamic`.
+
+    Example:
+      >>> sparse = tost.sparsify(model, sparsity=0.5)
+      >>> sparse.compile(tost.OrthogonalSGD(0.02), loss)
+      >>> granet = tost.GraNet(sparsity=0.9, update_every=2)
+      >>> history = sparse.fit(images, labels, batch_size=16, epochs=2, verbose=0, callbacks=[granet])
     """
 
     def __init__(self, sparsity: float, update_every: int = 100, **options: Any):

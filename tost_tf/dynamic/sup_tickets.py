@@ -45,6 +45,12 @@ class SupTickets(MaskCallback):
     Raises:
       TostError: a value is out of range; at the start of `fit`: the model has no mask, training is too short for a
         cycle, or there is no data; before the first ticket: ghosts are still in use.
+
+    Example:
+      >>> sparse = tost.sparsify(model, sparsity=0.9)
+      >>> sparse.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss)
+      >>> tickets = tost.SupTickets("caa", cycle_epochs=1, cycle_fraction=0.5, data=(images, labels))
+      >>> history = sparse.fit(images, labels, epochs=4, verbose=0, callbacks=[tickets])
     """
 
     def __init__(

@@ -194,7 +194,13 @@ class TrainingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """All options of a run, complete and checked. Created by `RunConfig.make`."""
+    """All options of a run, complete and checked. Created by `RunConfig.make`.
+
+    Example:
+      >>> config = tost.RunConfig.make(dataset="digits", model="resnet8", mask="snip", sparsity=0.95)
+      >>> config.recipe_label, config.training.learning_rate
+      ('tost', 0.1)
+    """
 
     data: DataConfig
     model: ModelConfig

@@ -38,6 +38,12 @@ def saved_model(
 
     Raises:
       TostError: the model has several inputs or outputs, or only one of mean and deviation is given.
+
+    Example:
+      >>> final = tost.strip(tost.sparsify(model, sparsity=0.9))
+      >>> tost.export.saved_model(final, folder / "model", mean=[0.3], deviation=[0.2])
+      >>> exported = tf.saved_model.load(folder / "model").signatures["serving_default"]
+      >>> logits = exported(image=tf.constant(255 * images))["logits"]  # pixels, not normalised
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise TostError(

@@ -47,6 +47,10 @@ def tflite(
 
     Raises:
       TostError: another suffix or precision is given, int8 without images, or TensorFlow Lite lacks an operation.
+
+    Example:
+      >>> final = tost.strip(tost.sparsify(model, sparsity=0.9))
+      >>> stored_sparse = tost.export.tflite(final, folder / "model.tflite", precision="float16")
     """
     if Path(path).suffix != ".tflite":
         raise TostError(f"the path {str(path)!r} must end with .tflite")

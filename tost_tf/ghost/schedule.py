@@ -35,6 +35,12 @@ class GhostSchedule(StepCallback):
 
     Raises:
       TostError: a value is out of range, or there is no such schedule.
+
+    Example:
+      >>> ghosted = tost.GhostModel(tost.sparsify(model, sparsity=0.9))
+      >>> ghosted.compile("sgd", loss)
+      >>> schedule = tost.GhostSchedule(end_epoch=2, schedule="cosine")
+      >>> history = ghosted.fit(images, labels, epochs=3, verbose=0, callbacks=[schedule])
     """
 
     def __init__(

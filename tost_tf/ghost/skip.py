@@ -37,6 +37,12 @@ class GhostSkip(keras.layers.Layer):
 
     Raises:
       TostError: there is no such kind or gate.
+
+    Example:
+      >>> inputs = keras.Input((8, 8, 4))
+      >>> outputs = keras.layers.Conv2D(6, 3, strides=2, padding="same")(inputs)
+      >>> tost.GhostSkip("projection", strides=2, kernel_size=3)([inputs, outputs]).shape
+      TensorShape([None, 4, 4, 6])
     """
 
     def __init__(

@@ -32,6 +32,13 @@ def depends_on_input(model: keras.Model, masks: Mapping[str, np.ndarray]) -> boo
 
     Returns:
       `True` also for a network whose inputs have no fixed size or are not numbers: it is not checked.
+
+    Example:
+      >>> masks = tost.masks.erk(model, sparsity=0.9)
+      >>> tost.masks.depends_on_input(model, masks)
+      True
+      >>> tost.masks.depends_on_input(model, dict(masks) | {"conv2/kernel": np.zeros((3, 3, 8, 16))})
+      False
     """
     for tensor in model.inputs:
         if not (tensor.shape[1:].is_fully_defined() and (tensor.dtype.is_floating or tensor.dtype.is_integer)):

@@ -20,7 +20,12 @@ def erk(
     dense_layers: str = "",
     layer_sparsity: Mapping[str, float] | None = None,
 ) -> Masks:
-    """Random pruning with the Erdős-Rényi-Kernel density of each layer (Evci et al. 2020)."""
+    """Random pruning with the Erdős-Rényi-Kernel density of each layer (Evci et al. 2020).
+
+    Example:
+      >>> tost.masks.erk(model, sparsity=0.9)
+      Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
+    """
     del dataset
     search = MaskSearch(model, sparsity, dense_layers=dense_layers, seed=seed, layer_sparsity=layer_sparsity)
     return find(search).masks

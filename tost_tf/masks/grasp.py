@@ -36,6 +36,10 @@ def grasp(
       batches: how many are looked at.
       loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier,
         of logits divided by 200.
+
+    Example:
+      >>> tost.masks.grasp(model, (images, labels), sparsity=0.9)
+      Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
     """
     examples = first_batches(dataset, batches)
     search = MaskSearch(model, sparsity, scope, dense_layers, examples=examples, layer_sparsity=layer_sparsity)

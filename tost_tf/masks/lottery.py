@@ -198,6 +198,12 @@ def lottery(
 
     Raises:
       TostError: a value is out of range.
+
+    Example:
+      >>> tost.masks.lottery(model, (images, labels), sparsity=0.5, epochs=1, fraction=0.3)
+      round 1 of 2: accuracy ...
+      round 2 of 2: accuracy ...
+      Masks(3 layers, 692 of 1384 weights kept, sparsity 0.5000)
     """
     data = Batches(dataset)
     plan = LotteryPlan(sparsity, epochs, fraction, rewind_epoch, mode, dense_layers)

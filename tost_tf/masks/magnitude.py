@@ -20,7 +20,12 @@ def magnitude(
     dense_layers: str = "",
     layer_sparsity: Mapping[str, float] | None = None,
 ) -> Masks:
-    """Magnitude pruning: keeps the largest of the model's current |weights|."""
+    """Magnitude pruning: keeps the largest of the model's current |weights|.
+
+    Example:
+      >>> tost.masks.magnitude(model, sparsity=0.5, scope="layer").layer_sparsity
+      {'conv1/kernel': 0.5, 'conv2/kernel': 0.5, 'logits/kernel': 0.5}
+    """
     del dataset
     return find(MaskSearch(model, sparsity, scope, dense_layers, layer_sparsity=layer_sparsity)).masks
 

@@ -26,6 +26,14 @@ class Masks(Mapping[str, np.ndarray]):
 
     Raises:
       TostError: there are no masks, or some have other values than 0 and 1; the message names all of them.
+
+    Example:
+      >>> masks = tost.Masks({"conv1/kernel": np.array([[1, 0, 0], [0, 1, 0]])})
+      >>> masks
+      Masks(1 layers, 2 of 6 weights kept, sparsity 0.6667)
+      >>> masks.save(folder / "mask.npz")
+      >>> tost.Masks.load(folder / "mask.npz").sparsity == masks.sparsity
+      True
     """
 
     def __init__(self, masks: Mapping[str, np.ndarray]):

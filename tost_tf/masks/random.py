@@ -24,7 +24,12 @@ def random(
     dense_layers: str = "",
     layer_sparsity: Mapping[str, float] | None = None,
 ) -> Masks:
-    """Random pruning: keeps a random fraction of all weights together ("global") or of each layer ("layer")."""
+    """Random pruning: keeps a random fraction of all weights together ("global") or of each layer ("layer").
+
+    Example:
+      >>> tost.masks.random(model, sparsity=0.9, seed=3)
+      Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
+    """
     del dataset
     return find(MaskSearch(model, sparsity, scope, dense_layers, seed, layer_sparsity=layer_sparsity)).masks
 

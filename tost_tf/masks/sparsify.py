@@ -52,6 +52,12 @@ def sparsify(
 
     Raises:
       TostError: `model` is of another kind, or the masks do not fit its weights.
+
+    Example:
+      >>> sparse = tost.sparsify(model, sparsity=0.9)  # an ERK mask
+      >>> sparse = tost.sparsify(model, tost.masks.magnitude(model, sparsity=0.9))
+      >>> sparse.compile("adam", loss)
+      >>> history = sparse.fit(images, labels, verbose=0)
     """
     if (masks is None) == (sparsity is None):
         raise TostError("sparsify takes either masks or a sparsity, as in sparsify(model, sparsity=0.9)")
@@ -179,6 +185,11 @@ def strip(model: keras.Model, ghosts: str = "refuse") -> keras.Model:
 
     Raises:
       TostError: `model` is neither, nor a functional or Sequential model; or ghosts are in use.
+
+    Example:
+      >>> final = tost.strip(tost.sparsify(model, sparsity=0.9))
+      >>> float(np.mean(final.get_layer("conv2").kernel.numpy() == 0).round(2))
+      0.95
     """
     if ghosts not in ("refuse", "remove"):
         raise TostError(f"ghosts is {ghosts!r}, it must be 'refuse' or 'remove'")

@@ -45,6 +45,10 @@ def synflow(
 
     The density starts at that of the current masks: with scope "global" of all layers together, with scope "layer" of
     each layer.
+
+    Example:
+      >>> tost.masks.synflow(model, sparsity=0.9, iterations=20)
+      Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
     """
     del dataset
     if iterations < 1:

@@ -12,6 +12,8 @@ from tost_tf.registry import MODELS
 if TYPE_CHECKING:
     from tost_tf.compat import keras
 
+__all__ = ["build", "load", "register"]
+
 # Suffixes of files with a user's model.
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -28,6 +30,10 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int, width_multi
 
     Raises:
       TostError: there is no such model, or it cannot be built with these values.
+
+    Example:
+      >>> tost.models.build("resnet20", (32, 32, 3), 10).count_params()
+      271098
     """
     if num_classes < 2:
         raise TostError(f"num_classes is {num_classes}, a classifier needs at least 2")
@@ -52,6 +58,11 @@ def load(path: str | os.PathLike) -> keras.Model:
 
     Raises:
       TostError: the file does not exist, is not Keras's, or holds code or a model that cannot be sparsified.
+
+    Example:
+      >>> model.save(folder / "mine.keras")
+      >>> tost.models.load(folder / "mine.keras").output_shape
+      (None, 10)
     """
     from tost_tf.models.from_file import load_model_file
 
@@ -74,5 +85,14 @@ def _from_file(path: str, input_shape: tuple, num_classes: int, width_multiplier
 
 
 def register(name: str, function: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
-    """Registers `function(input_shape, num_classes, width_multiplier)` as the model `name`."""
+    """Registers `function(input_shape, num_classes, width_multiplier)` as the model `name`.
+
+    Example:
+      >>> def linear(input_shape, num_classes, width_multiplier):
+      ...     inputs = keras.Input(input_shape)
+      ...     return keras.Model(inputs, keras.layers.Dense(num_classes)(keras.layers.Flatten()(inputs)))
+      >>> function = tost.models.register("linear", linear)  # then: --model=linear
+      >>> tost.models.build("linear", (8, 8, 1), 10).output_shape
+      (None, 10)
+    """
     return MODELS.register(name, function)

@@ -31,6 +31,13 @@ class Distiller(GhostModel):
 
     Raises:
       TostError: a value is out of range, or the teacher is no function.
+
+    Example:
+      >>> teacher = keras.models.clone_model(model)  # a trained one, in earnest
+      >>> student = tost.Distiller(tost.sparsify(model, sparsity=0.9), teacher, weight=0.7)
+      >>> student.compile("sgd", loss)
+      >>> history = student.fit(images, labels, verbose=0)
+      >>> final = tost.strip(student)
     """
 
     def __init__(

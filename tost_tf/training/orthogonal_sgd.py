@@ -31,6 +31,11 @@ class OrthogonalSGD(RelativeStepSGD):
       learning_rate, momentum, nesterov, weight_decay, exclude_layers, sgd_learning_rate_ratio, name, **kwargs: as for
         `RelativeStepSGD`.
       ns_steps: number of Newton-Schulz iterations, at least 1.
+
+    Example:
+      >>> sparse = tost.sparsify(model, sparsity=0.9)
+      >>> sparse.compile(tost.OrthogonalSGD(keras.optimizers.schedules.CosineDecay(0.025, 10)), loss)
+      >>> history = sparse.fit(images, labels, batch_size=16, verbose=0)
     """
 
     def __init__(

@@ -185,6 +185,12 @@ def rescale_init(
     Raises:
       TostError: the dataset is empty or `steps` below 1, the loss or a gradient is no longer finite (the message names
         the cause), or the network has no second derivative.
+
+    Example:
+      >>> sparse = tost.sparsify(model, sparsity=0.9)
+      >>> factors = tost.rescale_init(sparse, (images, labels), steps=3)
+      >>> sorted(factors)[:3]
+      ['bn1/beta', 'bn1/gamma', 'bn2/beta']
     """
     if steps < 1:
         raise TostError(f"steps is {steps}, it must be at least 1")

@@ -25,6 +25,10 @@ class WeightAverage(keras.callbacks.Callback):
 
     Raises:
       TostError: `decay` is out of range.
+
+    Example:
+      >>> model.compile("sgd", loss)
+      >>> history = model.fit(images, labels, verbose=0, callbacks=[tost.WeightAverage(decay=0.99)])
     """
 
     def __init__(self, decay: float = 0.999):

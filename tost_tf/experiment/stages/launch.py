@@ -30,6 +30,15 @@ def launch(config: RunConfig) -> dict[str, Any]:
       TostError: the run directory cannot be used, the data is missing, the mask does not fit, the loss is no longer
         finite, or the export fails its check. Files written before stay.
       Stopped: SIGTERM or Ctrl-C stopped the run; the same launch resumes it.
+
+    Example:
+      >>> config = tost.RunConfig.make(
+      ...     dataset="digits", train_examples=64, model="resnet8", width_multiplier=0.25, mask="random", sparsity=0.9,
+      ...     recipe="default", epochs=1, run_dir=str(folder / "run"))
+      >>> result = tost.launch(config)
+      1/1 - ...
+      >>> round(result["sparsity"], 2)
+      0.9
     """
     split_cpu(config.machine.virtual_devices)
     several = config.machine.distribution == "multi_worker"
