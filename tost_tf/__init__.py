@@ -99,15 +99,17 @@ __all__ = [
 _serializable.register()
 
 
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTED:
-        value = getattr(importlib.import_module(_EXPORTED[name]), name)
-    elif name in _PACKAGES:
-        value = importlib.import_module(_PACKAGES[name])
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # else every name would seem to exist
+
+    def __getattr__(name: str) -> Any:
+        if name in _EXPORTED:
+            value = getattr(importlib.import_module(_EXPORTED[name]), name)
+        elif name in _PACKAGES:
+            value = importlib.import_module(_PACKAGES[name])
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

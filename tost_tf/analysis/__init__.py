@@ -6,7 +6,15 @@ The names below are imported at first use, since the options of analyses need no
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors and type checkers
+    from tost_tf.analysis.activations import activation_sparsity, by_stage
+    from tost_tf.analysis.analysis import Analysis
+    from tost_tf.analysis.gradient_flow import gradient_flow as average_gradient_flow
+    from tost_tf.analysis.hessian import MaskedHessian, top_eigenvalues
+    from tost_tf.analysis.landscape import input_landscape, loss_along_direction, weight_landscape
+    from tost_tf.analysis.mask_statistics import mask_overlap, mask_spectrum
 
 _EXPORTED = {
     "Analysis": ("analysis", "Analysis"),
@@ -22,11 +30,25 @@ _EXPORTED = {
     "weight_landscape": ("landscape", "weight_landscape"),
 }
 
-__all__ = list(_EXPORTED)
+__all__ = [
+    "Analysis",
+    "MaskedHessian",
+    "activation_sparsity",
+    "average_gradient_flow",
+    "by_stage",
+    "input_landscape",
+    "loss_along_direction",
+    "mask_overlap",
+    "mask_spectrum",
+    "top_eigenvalues",
+    "weight_landscape",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _EXPORTED[name]
-    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+if not TYPE_CHECKING:  # else every name would seem to exist
+
+    def __getattr__(name: str) -> Any:
+        if name not in _EXPORTED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, attribute = _EXPORTED[name]
+        return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)

@@ -141,7 +141,7 @@ class SupTickets(MaskCallback):
 
 def _pairs(sparse: Any, plain: Any) -> list[tuple[tf.Variable, tf.Variable]]:
     """The weights of a sparse model but masks, and those of its stripped copy."""
-    pairs = []
+    pairs: list[tuple[tf.Variable, tf.Variable]] = []
     for (_, ours), (_, theirs) in zip(walk(sparse), walk(plain), strict=True):
         pairs += zip(unwrapped_layer(ours).weights, theirs.weights, strict=True)
     return pairs

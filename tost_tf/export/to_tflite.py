@@ -93,6 +93,7 @@ def _converted(path: Path, precision: str, taken: ExportedInput, images: np.ndar
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if precision == "int8":
+        assert images is not None  # `tflite` has checked it
         dtype = taken.dtype.as_numpy_dtype
         converter.representative_dataset = lambda: ({taken.name: image[None].astype(dtype)} for image in images)
     converter.optimizations = optimizations

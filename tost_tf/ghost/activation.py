@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError, unknown_name
 from tost_tf.ghost.kinds import Kind, config_of, function_of
@@ -41,7 +43,7 @@ class GhostActivation(keras.layers.Layer):
         max_value: float | None = None,
         dead_channels: str = SOFT,
         channel_axis: int = -1,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if dead_channels not in DEAD_CHANNELS:

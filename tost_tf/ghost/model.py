@@ -95,7 +95,7 @@ class GhostModel(keras.Model):
         skip_gate: str = "scaled",
         seed: int = 0,
         dead_channels: str = SOFT,
-        **kwargs,
+        **kwargs: Any,
     ):
         require_graph_model(sparse)
         neurons, skips = (

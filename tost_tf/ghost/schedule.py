@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-import numbers
+from collections.abc import Callable
+
+import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
@@ -53,7 +55,7 @@ class GhostSchedule(StepCallback):
         beta_schedule: str = "linear",
     ):
         super().__init__(steps_per_epoch)
-        if isinstance(end_epoch, bool) or not isinstance(end_epoch, numbers.Integral):
+        if isinstance(end_epoch, bool) or not isinstance(end_epoch, int | np.integer):
             raise TostError(
                 f"end_epoch is a whole number of epochs, or -1, got {type(end_epoch).__name__} {end_epoch!r}"
             )
@@ -65,7 +67,9 @@ class GhostSchedule(StepCallback):
         self.end_epoch, self.schedule = end_epoch, schedule if isinstance(schedule, str) else self.fraction_left
         self.beta_schedule = beta_schedule
         self.beta_start, self.beta_end = float(beta_start), float(beta_end)
-        self._assign = self._assigned = self._was_over = None
+        self._assign: Callable[..., None] | None = None
+        self._assigned: tuple[float, float, int] | None = None
+        self._was_over: bool | None = None
         self._draws = False  # whether a gate draws anew at each step
 
     def get_config(self) -> dict:
@@ -78,7 +82,7 @@ class GhostSchedule(StepCallback):
         """α and β for step `step`, counted from 0 over all epochs."""
         if self.end_epoch == -1:
             return 1.0, self.beta_start
-        progress = min(1.0, step / (self.end_epoch * self.steps_per_epoch))
+        progress = min(1.0, step / (self.end_epoch * self.step(0).steps_per_epoch))
         if progress == 0:
             return 1.0, self.beta_start
         if progress == 1:
@@ -118,11 +122,11 @@ class GhostSchedule(StepCallback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if logs is not None:
             gone = self._assign is None or self._is_over(self.step(0).number)
-            last = self.step(self.steps_per_epoch - 1)
+            last = self.step(self.step(0).steps_per_epoch - 1)
             logs["alpha"], logs["beta"] = (0.0, math.inf) if gone else self.values(last.number)
 
     def _is_over(self, step: int) -> bool:
-        return self.end_epoch != -1 and step >= self.end_epoch * self.steps_per_epoch
+        return self.end_epoch != -1 and step >= self.end_epoch * self.step(0).steps_per_epoch
 
     def _set(self, step: int) -> None:
         if self._assign is None:

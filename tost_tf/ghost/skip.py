@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tost_tf.compat import keras, tf
 from tost_tf.ghost.alignment import first_centre, first_window
 from tost_tf.ghost.kinds import Kind, config_of, function_of
@@ -57,7 +59,7 @@ class GhostSkip(keras.layers.Layer):
         data_format: str = "channels_last",
         gate: str = "scaled",
         seed: int = 0,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.supports_masking = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 
 Batch = tuple[Any, Any]  # inputs and labels
+Data = Iterable[Batch] | Batch  # as `Batches` takes it
 BATCH_SIZE = 128
 
 

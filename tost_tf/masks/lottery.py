@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tost_tf.compat import keras, tf
+from tost_tf.compat import keras
 from tost_tf.errors import TostError, unknown_name
-from tost_tf.graph.batches import Batches
+from tost_tf.graph.batches import Batches, Data
 from tost_tf.graph.kernels import ranked_weights
 from tost_tf.graph.logits import classes_of
 from tost_tf.graph.weights import load_weights, save_weights
@@ -169,12 +169,13 @@ class LotterySearch:
         self._file("weights", number - 1).unlink(missing_ok=True)
 
     def _file(self, kind: str, number: int) -> Path:
+        assert self.folder is not None  # else nothing is saved
         return self.folder / f"{kind}-{number}.npz"
 
 
 def lottery(
     model: keras.Model,
-    dataset: tf.data.Dataset,
+    dataset: Data,
     *,
     sparsity: float,
     epochs: int,
@@ -231,6 +232,7 @@ def find(search: MaskSearch, options: LotteryOptions) -> FoundMask:
         raise TostError(
             f"a lottery ticket is searched for in a dense network, but {search.model.name} has pruned weights"
         )
+    search_train = search.train
     plan = LotteryPlan(
         search.sparsity,
         options.lottery_epochs,
@@ -241,7 +243,7 @@ def find(search: MaskSearch, options: LotteryOptions) -> FoundMask:
     )
 
     def train(sparse: keras.Model, first: int, last: int) -> float:
-        return search.train(sparse, first, last, plan.epochs)
+        return search_train(sparse, first, last, plan.epochs)
 
     masks = LotterySearch(plan, train, search.folder).find(search.model)
     return FoundMask(masks, search.model.get_weights())

@@ -71,7 +71,7 @@ class Masks(Mapping[str, np.ndarray]):
             return NotImplemented
         return list(self) == list(other) and all(np.array_equal(self[path], other[path]) for path in self)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # as Python's own lists and dictionaries
 
     def __repr__(self) -> str:
         return f"Masks({len(self)} layers, {self.kept} of {self.size} weights kept, sparsity {self.sparsity:.4f})"

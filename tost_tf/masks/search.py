@@ -19,7 +19,7 @@ import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import NotFinite, TostError, unknown_name
-from tost_tf.graph.batches import Batches
+from tost_tf.graph.batches import Batches, Data
 from tost_tf.graph.kernels import current_masks, prunable_weights, ranked_weights
 from tost_tf.graph.labels import one_hot
 from tost_tf.graph.left_dense import left_dense
@@ -237,7 +237,7 @@ class MaskSearch:
             raise NotFinite(f"{name} is not finite everywhere, so no weight can be scored")
 
 
-def first_batches(dataset: Iterable[Batch], count: int | None) -> Callable[[int], list[Batch]]:
+def first_batches(dataset: Data, count: int | None) -> Callable[[int], list[Batch]]:
     """The first batches of a dataset, by default all, as `MaskSearch.examples`.
 
     Raises:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from tost_tf.compat import keras
+from tost_tf.graph.batches import Data
 from tost_tf.masks.gradient_scores import ExamplesOptions, by_gradients, found_by_gradients, snip_scores
 from tost_tf.masks.masks import Masks
-from tost_tf.masks.search import Batch, MaskSearch, first_batches
+from tost_tf.masks.search import MaskSearch, first_batches
 
 METHOD = by_gradients(snip_scores)
 
 
 def snip(
     model: keras.Model,
-    dataset: Iterable[Batch],
+    dataset: Data,
     *,
     sparsity: float,
     scope: str = "global",

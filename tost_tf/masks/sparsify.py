@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -64,13 +64,14 @@ def sparsify(
     if masks is not None and not isinstance(masks, Mapping):
         raise TostError(f"masks are a Masks or another mapping of weight path to 0/1 array, got {type(masks).__name__}")
     if isinstance(model, list | tuple):
-        return [sparsify(layer, masks, sparsity=sparsity, mask=mask, seed=seed) for layer in model]
+        layers = [sparsify(layer, masks, sparsity=sparsity, mask=mask, seed=seed) for layer in model]
+        return cast("Sparsifiable", layers)
     if isinstance(model, keras.layers.Layer) and not isinstance(model, keras.Model):
         return _sparse_layer(model, masks, sparsity, mask, seed)
     require_graph_model(model)
-    if masks is None:
+    if sparsity is not None:
         masks = mask(model, sparsity=sparsity) if callable(mask) else _found(model, sparsity, mask, seed)
-    return _sparse_model(model, masks if isinstance(masks, Masks) else Masks(masks))
+    return _sparse_model(model, masks if isinstance(masks, Masks) else Masks(masks or {}))
 
 
 def _found(model: keras.Model, sparsity: float, mask: str, seed: int) -> Masks:
@@ -100,10 +101,14 @@ def _sparse_model(model: keras.Model, masks: Masks) -> keras.Model:
 
 
 def _sparse_layer(
-    layer: keras.layers.Layer, masks: Mapping[str, np.ndarray] | None, sparsity: float | None, mask: str, seed: int
+    layer: keras.layers.Layer,
+    masks: Mapping[str, np.ndarray] | None,
+    sparsity: float | None,
+    mask: str | Callable[..., Mapping[str, np.ndarray]],
+    seed: int,
 ) -> FixedMask:
     """A wrapper around a copy of a layer, with its weights if it has some, whose masks are made when it is built."""
-    if masks is None and mask not in LAYER_MASKS:
+    if masks is None and (not isinstance(mask, str) or mask not in LAYER_MASKS):
         raise TostError(f"the mask of a layer by itself is one of {', '.join(LAYER_MASKS)}, got {mask!r}")
     if sparsity is not None:
         require_sparsity(sparsity)
@@ -115,8 +120,8 @@ def _sparse_layer(
         if values:
             wrapper.layer.set_weights(values)
         kernels = wrapper.masked_kernels
-        found = masks
-        if found is None:
+        found = masks or {}
+        if sparsity is not None:
             found = {
                 name: _one_mask(f"{layer.name}/{name}", masked, sparsity, mask, seed)
                 for name, masked in kernels.items()
@@ -129,7 +134,7 @@ def _sparse_layer(
     return _wrapper()(copy_layer(layer), first_masks=first_masks)
 
 
-def _one_mask(path: str, masked: MaskedKernel, sparsity: float, mask: str, seed: int) -> np.ndarray:
+def _one_mask(path: str, masked: MaskedKernel, sparsity: float, mask: object, seed: int) -> np.ndarray:
     shape = tuple(masked.kernel.shape)
     if mask == "magnitude":
         scores = np.abs(masked.kernel.numpy())
@@ -161,7 +166,7 @@ def masks_of(model: keras.Model) -> Masks:
     return Masks(current_masks(model))
 
 
-def require_stripped(model: object) -> None:
+def require_stripped(model: keras.Model) -> None:
     """Raises `TostError` if a model still has masks or ghosts."""
     wrapped = any(is_pruning_wrapper(layer) for layer in getattr(model, "submodules", ()))
     if wrapped or hasattr(model, "remove_ghosts"):

@@ -26,7 +26,7 @@ def _networks() -> dict[str, Any]:
 
 
 def build_application(
-    name: str, input_shape: tuple[int, int, int], num_classes: int, width_multiplier: float = 1.0
+    name: str, input_shape: tuple[int, ...], num_classes: int, width_multiplier: float = 1.0
 ) -> keras.Model:
     """`keras.applications.NAME` with random weights; its outputs are logits, and it does not preprocess images.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,9 @@ class Distiller(GhostModel):
         # In functions, which Keras does not look into for weights.
         is_model = isinstance(teacher, keras.Model)
         as_logits = to_logits(teacher) if is_model else tf.identity
-        self._teacher = lambda inputs: as_logits(teacher(inputs, training=False) if is_model else teacher(inputs))
+        model_or_function: Any = teacher
+        call = functools.partial(model_or_function, training=False) if is_model else model_or_function
+        self._teacher = lambda inputs: as_logits(call(inputs))
         self._student_logits = to_logits(self.plain)
         self.weight, self.temperature = weight, temperature
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tost_tf.compat import keras
 from tost_tf.training.relative_step import RelativeStepSGD
 
@@ -19,8 +21,8 @@ class LARS(RelativeStepSGD):
       >>> history = sparse.fit(images, labels, verbose=0)
     """
 
-    def __init__(self, *args, name: str = "LARS", **kwargs):
-        super().__init__(*args, name=name, **kwargs)
+    def __init__(self, learning_rate: Any = 0.05, *args: Any, name: str = "LARS", **kwargs: Any):
+        super().__init__(learning_rate, *args, **(kwargs | {"name": name}))
 
     def direction(self, momentum, variable):
         return momentum

@@ -15,7 +15,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.batch_norm import statistics_kept
-from tost_tf.graph.batches import Batches, scalar_loss
+from tost_tf.graph.batches import Batches, Data, scalar_loss
 from tost_tf.graph.finite import first_not_finite
 from tost_tf.graph.labels import one_hot
 from tost_tf.graph.logits import classes_of, ends_in_softmax
@@ -159,7 +159,7 @@ class GradInit:
 
 def rescale_init(
     model: keras.Model,
-    dataset: Iterable[Half],
+    dataset: Data,
     *,
     steps: int = 180,
     loss: str | Callable | None = None,
@@ -194,13 +194,14 @@ def rescale_init(
     """
     if steps < 1:
         raise TostError(f"steps is {steps}, it must be at least 1")
-    dataset = batches = Batches(dataset)
+    given = Batches(dataset)
+    batches: Iterable[Half] = given
     if loss is None:
         loss = keras.losses.CategoricalCrossentropy(from_logits=not ends_in_softmax(model))
-        batches = _OneHot(dataset, classes_of(model))
+        batches = _OneHot(given, classes_of(model))
     search = GradInit(model, scalar_loss(loss), eta, gamma, normalise, learning_rate)
     halves = itertools.chain.from_iterable(itertools.repeat(batches))
-    if next(iter(dataset), None) is None:
+    if next(iter(given), None) is None:
         raise TostError("the dataset for rescaling the initialisation is empty")
     with statistics_kept(model):
         for _ in progress(range(steps), "rescaling the initialisation"):

@@ -67,4 +67,6 @@ def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals, workers:
     network = RunNetwork(build_model(config, run.data))
     require_end(run, network.dense)
     run_stages(run, network)
-    return directory.read_result()
+    result = directory.read_result()
+    assert result is not None  # the last stage has written it
+    return result
