@@ -81,3 +81,13 @@ def test_what_cannot_be_served_is_refused(final, tmp_path):
         tost.export.saved_model(keras.Model([one, two], keras.layers.Add()([one, two])), tmp_path / "model")
     with pytest.raises(TostError, match="mean and deviation belong together"):
         tost.export.saved_model(final, tmp_path / "model", mean=MEAN)
+
+
+@pytest.mark.parametrize(
+    ("export", "name"),
+    [(tost.export.saved_model, "out"), (tost.export.tflite, "out.tflite"), (tost.export.keras3, "out.keras")],
+)
+def test_what_is_no_model_is_refused(export, name, tmp_path):
+    with pytest.raises(TostError, match="expected a functional or Sequential tf_keras model, got an object of type"):
+        export({"kernel": 3}, tmp_path / name)
+    assert not list(tmp_path.iterdir())

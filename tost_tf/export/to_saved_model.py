@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tost_tf.compat import keras, tf
+from tost_tf.compat import keras, require_graph_model, tf
 from tost_tf.errors import TostError
 from tost_tf.export.format import Format, Preprocessing
 from tost_tf.export.inputs import ExportedInput
@@ -45,6 +45,8 @@ def saved_model(
       >>> exported = tf.saved_model.load(folder / "model").signatures["serving_default"]
       >>> logits = exported(image=tf.constant(255 * images))["logits"]  # pixels, not normalised
     """
+    if not isinstance(model, keras.Model) or not model.inputs:
+        require_graph_model(model)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise TostError(
             f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: one of each is needed"

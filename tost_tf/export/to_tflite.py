@@ -58,9 +58,9 @@ def tflite(
         raise TostError(f"precision is {precision!r}, it must be one of {', '.join(PRECISIONS)}")
     if precision == "int8" and images is None:
         raise TostError("int8 needs images to measure the ranges of activations on")
-    taken = ExportedInput.of(model, unchanged=mean is None)
     with tempfile.TemporaryDirectory() as scratch:
         saved_model(model, Path(scratch) / "saved_model", mean, deviation)
+        taken = ExportedInput.of(model, unchanged=mean is None)
         try:
             dense, sparse = (
                 _converted(Path(scratch) / "saved_model", precision, taken, images, s) for s in (False, True)
