@@ -1,84 +1,62 @@
-"""README's Python is run as it stands, with fewer steps and a small dataset."""
+"""README's Python runs as it stands, its numbers are those of the results, and the commands of all pages are known."""
 
-import contextlib
-import json
+import csv
 import re
 from pathlib import Path
 
 import numpy as np
 
-from tost_tf.compat import tf
-from tost_tf.registry import GHOST_NEURONS, GHOST_SKIPS
+import tost_tf as tost
+from tost_tf.experiment import flags
+from tost_tf.experiment.analyze_options import AnalyzeOptions
+from tost_tf.experiment.commands.mask import MaskOptions
+from tost_tf.experiment.export_options import ExportOptions
+from tost_tf.experiment.report_options import ReportOptions
+from tost_tf.experiment.sweep.grid import read_grid
+from tost_tf.experiment.sweep_options import SweepOptions
 
-README = Path("README.md").read_text()
-
-
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 
 
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train, loop, home, keras3, load, _ = PYTHON
-    for text, small in (
-        ('"resnet20"', '"resnet8"'),
-        ("(32, 32, 3)", "(8, 8, 3)"),
-        ("steps=180", "steps=1"),
-        ("epochs=20", "epochs=2"),
-        ("end_epoch=10", "end_epoch=1"),
-    ):
-        assert text in train
-        train = train.replace(text, small)
-    images = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
-    names = {"dataset": tf.data.Dataset.from_tensor_slices((images, np.eye(10, dtype=np.float32)[:8])).batch(4)}
-    exec(train, names)
-    assert "ghost_skip" not in " ".join(layer.name for layer in names["final"].layers)
-    names |= {"ghosted": names["tost"].GhostModel(names["sparse"]), "step": lambda images, labels: None}
-    exec(loop.replace("end_epoch=10, steps_per_epoch=352", "end_epoch=1, steps_per_epoch=2").replace("20", "2"), names)
-    assert not names["ghosted"].ghosts_active
-    for text, small in (
-        ("epochs=20", "epochs=2"),
-        ("end_epoch=10", "end_epoch=1"),
-        ("update_every=100", "update_every=1"),
-    ):
-        assert text in home
-        home = home.replace(text, small)
-    exec(home, names)
-    assert not names["again"].ghosts_active and names["callbacks"][1].updates
-    load = load.replace("runs/quickstart/export/saved_model", "out/").replace("(1, 8, 8, 1)", "(1, 8, 8, 3)")
-    exec(load, names)
-    exec(keras3, names)
-    assert names["keras3"].models.load_model("model.keras").count_params() == names["model"].count_params()
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    generator = np.random.default_rng(0)
+    names = {
+        "model": tost.models.build("resnet8", (8, 8, 1), 10, width_multiplier=0.5),
+        "images": generator.normal(size=(40, 8, 8, 1)).astype(np.float32),
+        "labels": np.arange(40) % 10,
+    }
+    for text, small in (("epochs=20", "epochs=2"), ("end_epoch=10", "end_epoch=1")):
+        assert text in code
+        code = code.replace(text, small)
+    exec(code, names)
+    assert not names["ghosted"].ghosts_active and (tmp_path / "out/saved_model.pb").exists()
 
 
-def test_tweaks_of_ones_own_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    *_, own = PYTHON
-    small = "epochs=2, train_examples=40, width_multiplier=0.2, sparsity=0.5, rescale_init=False"
-    assert "epochs=60" in own and '"resnet20"' in own
-    names = {}
-    with contextlib.ExitStack() as forgotten:  # at the end of these blocks what was registered meanwhile
-        for registry, name in ((GHOST_NEURONS, "pswish"), (GHOST_SKIPS, "projection")):
-            forgotten.enter_context(registry.temporarily(name, registry[name]))
-        exec(own.replace("epochs=60", small).replace('"resnet20"', '"resnet8"'), names)
-    result = json.loads(next(tmp_path.rglob("result.json")).read_text())
-    assert "ghost_neurons=gelu ghost_skips=pooled" in result["recipe"]
-    assert float(names["gelu"](1.5, tf.constant(1000.0))) == 1.5 and float(names["gelu"](-1.5, tf.constant(1e3))) == 0
+def test_it_is_short():
+    assert len(README.splitlines()) <= 120
+
+
+def test_its_numbers_are_those_of_the_search():
+    with (ROOT / "benchmarks/results/search.csv").open() as file:
+        found = {(row[0], row[1]): row[2] for row in csv.reader(file)}
+    rows = re.findall(r"^\| `(--recipe[^`]+)` \| ([\d, ]+) \| ([\d., ]+) \|$", README, re.MULTILINE)
+    assert len(rows) == 3
+    for text, seeds, numbers in rows:
+        assert [found[text, seed] for seed in seeds.split(", ")] == numbers.split(", ")
+    (dense,) = re.findall(r"the dense network has (\d+\.\d)", README)
+    assert f"{float(found['--recipe=default --schedule=cosine --learning_rate=0.1 --mask=none', '0']):.1f}" == dense
 
 
 OWN_FILES = ("photos", "rows.npz", "mlp.keras", "mine.keras", "my_data.py")
 
 
-def test_commands_of_the_readme_are_known(tmp_path, monkeypatch):
-    from tost_tf.experiment import flags
-    from tost_tf.experiment.analyze_options import AnalyzeOptions
-    from tost_tf.experiment.commands.mask import MaskOptions
-    from tost_tf.experiment.export_options import ExportOptions
-    from tost_tf.experiment.report_options import ReportOptions
-    from tost_tf.experiment.sweep.grid import read_grid
-    from tost_tf.experiment.sweep_options import SweepOptions
-
-    commands = re.findall(r"^(tost-(?:train|mask|analyze|export|sweep|report)) (.*?)(?: +#.*)?$", README, re.MULTILINE)
-    assert len(commands) >= 8
+def test_commands_of_all_pages_are_known(tmp_path, monkeypatch):
+    text = "\n".join([README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))])
+    commands = re.findall(r"^(tost-(?:train|mask|analyze|export|sweep|report)) (.*?)(?: +#.*)?$", text, re.MULTILINE)
+    assert len(commands) >= 20
     monkeypatch.syspath_prepend(tmp_path)
     for name in OWN_FILES:
         (tmp_path / name).touch()

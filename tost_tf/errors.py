@@ -15,7 +15,7 @@ class TostError(ValueError):
     The command line prints only this sentence and exits with code 2; Python code may catch it as a `ValueError`. A
     message of more than `MOST_CHARACTERS` is shortened in the middle.
 
-    Example:
+    Examples:
       >>> try:
       ...     tost.masks.erk(model, sparsity=1.2)
       ... except tost.TostError as error:

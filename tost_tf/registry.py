@@ -235,7 +235,7 @@ def register(kind: str, name: str, value: Any) -> Any:
     Raises:
       TostError: there is no such kind, or the name is in use.
 
-    Example:
+    Examples:
       >>> def my_loader(config):
       ...     "A function of `DataConfig` that returns an `ImageData`."
       >>> loader = tost.register("dataset", "mine", my_loader)  # then: --dataset=mine

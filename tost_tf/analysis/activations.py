@@ -35,7 +35,7 @@ def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) 
     Returns:
       Rows of `layer`, `stage`, `zero` and `near_zero` (fractions in [0, 1]) and `outputs` (the number of outputs).
 
-    Example:
+    Examples:
       >>> [row["layer"] for row in tost.analysis.activation_sparsity(model, images)]
       ['relu1', 'relu2']
     """
@@ -65,7 +65,7 @@ def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) 
 def by_stage(rows: list[dict]) -> list[dict]:
     """The rows of `activation_sparsity` averaged by stage, weighted by the number of outputs.
 
-    Example:
+    Examples:
       >>> rows = tost.analysis.activation_sparsity(tost.models.build("resnet8", (8, 8, 1), 10, 0.25), images)
       >>> [row["stage"] for row in tost.analysis.by_stage(rows)]
       ['stem', 'stage1', 'stage2', 'stage3']

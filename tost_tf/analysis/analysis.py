@@ -47,7 +47,7 @@ class Analysis:
       compute: returns rows of numbers, all with the same keys; `None` if they are recorded during training.
       recorded_by: the option that records them, with a useful value: "hessian_every=1".
 
-    Example:
+    Examples:
       >>> def mean_weight(subject, options):
       ...     return [{"mean": float(np.mean(subject.model.get_weights()[0]))}]
       >>> def draw(results, path, title):

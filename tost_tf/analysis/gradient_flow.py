@@ -30,7 +30,7 @@ def gradient_flow(
         batches, a `keras.utils.Sequence`, a pair of arrays) as `images` alone.
       loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
 
-    Example:
+    Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.9)
       >>> tost.analysis.average_gradient_flow(sparse, images, labels) > 0
       True

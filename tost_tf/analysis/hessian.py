@@ -35,7 +35,7 @@ class MaskedHessian:
       micro_batch: the number of examples processed at a time.
       loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
 
-    Example:
+    Examples:
       >>> hessian = tost.analysis.MaskedHessian(tost.sparsify(model, sparsity=0.9), images, labels)
       >>> rows, eigenvector = tost.analysis.top_eigenvalues(hessian, count=2, iterations=5)
       >>> eigenvector.shape == (hessian.weights.size,)
@@ -96,7 +96,7 @@ def top_eigenvalues(
       Rows of `index` (from 1), `eigenvalue` and `residual` (‖H·v - λ·v‖, from one more product each), and the unit
       eigenvector of the largest eigenvalue.
 
-    Example:
+    Examples:
       >>> hessian = tost.analysis.MaskedHessian(model, images, labels)
       >>> rows, _ = tost.analysis.top_eigenvalues(hessian, count=2, iterations=5)
       >>> [row["index"] for row in rows]

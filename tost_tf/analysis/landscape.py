@@ -39,7 +39,7 @@ def loss_along_direction(
     Returns:
       Rows of `distance`, `loss`, `accuracy` (NaN with a `loss`).
 
-    Example:
+    Examples:
       >>> hessian = tost.analysis.MaskedHessian(model, images, labels)
       >>> _, eigenvector = tost.analysis.top_eigenvalues(hessian, count=1, iterations=3)
       >>> rows = tost.analysis.loss_along_direction(model, eigenvector, np.linspace(-1, 1, 3), images, labels)
@@ -96,7 +96,7 @@ def weight_landscape(
     Returns:
       Rows of `x`, `y`, `loss`.
 
-    Example:
+    Examples:
       >>> rows = tost.analysis.weight_landscape(model, images, labels, points=3)
       >>> len(rows), sorted(rows[0])
       (9, ['loss', 'x', 'y'])
@@ -123,7 +123,7 @@ def input_landscape(
 
     Arguments and result are as for `weight_landscape`.
 
-    Example:
+    Examples:
       >>> rows = tost.analysis.input_landscape(model, images, labels, points=3, reach=0.5)
       >>> rows[0]["x"], rows[-1]["x"]
       (-0.5, 0.5)

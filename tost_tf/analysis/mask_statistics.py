@@ -34,7 +34,7 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
       weights), `effective_density`, and `log10_paths`, the base-10 logarithm of the number of paths through the layer,
       -inf if there is none. A path is counted for each pixel at which it starts, and averaged where the network pools.
 
-    Example:
+    Examples:
       >>> rows = tost.analysis.mask_spectrum(model, tost.masks.erk(model, sparsity=0.9))
       >>> [row["layer"] for row in rows]
       ['conv1', 'conv2', 'logits']
@@ -77,7 +77,7 @@ def mask_overlap(one: Masks, other: Masks) -> list[dict]:
     Raises:
       TostError: the masks are of different networks.
 
-    Example:
+    Examples:
       >>> one, other = (tost.masks.random(model, sparsity=0.9, seed=seed) for seed in (0, 1))
       >>> [row["layer"] for row in tost.analysis.mask_overlap(one, other)]
       ['conv1', 'conv2', 'logits']

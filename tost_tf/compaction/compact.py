@@ -29,7 +29,7 @@ def compact(model: keras.Model) -> tuple[keras.Model, CompactionReport]:
     Raises:
       TostError: `model` is of another kind, or still has masks or ghosts in it.
 
-    Example:
+    Examples:
       >>> sparse = tost.sparsify(model, tost.masks.synflow(model, sparsity=0.97))
       >>> small, report = tost.compact(tost.strip(sparse))
       >>> report.after["conv2"].channels < report.before["conv2"].channels

@@ -26,7 +26,7 @@ def from_keras3(model: Any) -> keras.Model:
     Raises:
       TostError: it is not such a model, or a layer or operation has no counterpart in tf_keras.
 
-    Example:
+    Examples:
       >>> import keras as keras3
       >>> theirs = keras3.Sequential([keras3.Input((4,)), keras3.layers.Dense(3)])
       >>> ours = tost.from_keras3(theirs)

@@ -22,7 +22,7 @@ def register(name: str, load: Loader) -> Loader:
     Raises:
       TostError: the name is taken.
 
-    Example:
+    Examples:
       >>> from tost_tf.data.images import ImageData, LabelledImages
       >>> def noise(config):
       ...     generator = np.random.default_rng(0)

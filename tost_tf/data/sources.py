@@ -47,7 +47,7 @@ def load_own(config: DataConfig) -> ImageData:
     """
     source = _source_of(config.dataset)
     if source is not None:
-        return DATA_SOURCES[source](_path(config.dataset), config)
+        return _as_data(DATA_SOURCES[source](_path(config.dataset), config), config)
     found = FUNCTION.fullmatch(config.dataset)
     module = with_working_folder(lambda: importlib.import_module(found["module"]))
     function = getattr(module, found["function"], None)

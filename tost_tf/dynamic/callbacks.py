@@ -152,7 +152,7 @@ class Dynamic(MaskCallback):
 class RigL(Dynamic):
     """RigL (Evci et al. 2020): weights grow where the gradient is largest. Arguments as for `Dynamic`.
 
-    Example:
+    Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.9)
       >>> sparse.compile(tost.OrthogonalSGD(0.02), loss)
       >>> rigl = tost.RigL(update_every=2)
@@ -166,7 +166,7 @@ class RigL(Dynamic):
 class SET(Dynamic):
     """SET (Mocanu et al. 2018): weights grow at random places. Arguments as for `Dynamic`.
 
-    Example:
+    Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.9)
       >>> sparse.compile("adam", loss)
       >>> history = sparse.fit(images, labels, batch_size=16, epochs=2, verbose=0, callbacks=[tost.SET(update_every=2)])
@@ -181,7 +181,7 @@ class GraNet(Dynamic):
 
     Further arguments as for `Dynamic`.
 
-    Example:
+    Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.5)
       >>> sparse.compile(tost.OrthogonalSGD(0.02), loss)
       >>> granet = tost.GraNet(sparsity=0.9, update_every=2)

@@ -46,7 +46,7 @@ class SupTickets(MaskCallback):
       TostError: a value is out of range; at the start of `fit`: the model has no mask, training is too short for a
         cycle, or there is no data; before the first ticket: ghosts are still in use.
 
-    Example:
+    Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.9)
       >>> sparse.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss)
       >>> tickets = tost.SupTickets("caa", cycle_epochs=1, cycle_fraction=0.5, data=(images, labels))

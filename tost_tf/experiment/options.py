@@ -196,7 +196,7 @@ class TrainingConfig:
 class RunConfig:
     """All options of a run, complete and checked. Created by `RunConfig.make`.
 
-    Example:
+    Examples:
       >>> config = tost.RunConfig.make(dataset="digits", model="resnet8", mask="snip", sparsity=0.95)
       >>> config.recipe_label, config.training.learning_rate
       ('tost', 0.1)

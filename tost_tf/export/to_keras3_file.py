@@ -24,7 +24,7 @@ def keras3(model: keras.Model, path: str | os.PathLike) -> None:
     Raises:
       TostError: the path has another suffix, or a layer has no counterpart in Keras 3.
 
-    Example:
+    Examples:
       >>> tost.export.keras3(tost.strip(tost.sparsify(model, sparsity=0.9)), folder / "model.keras")
     """
     if Path(path).suffix != ".keras":

@@ -39,7 +39,7 @@ def saved_model(
     Raises:
       TostError: the model has several inputs or outputs, or only one of mean and deviation is given.
 
-    Example:
+    Examples:
       >>> final = tost.strip(tost.sparsify(model, sparsity=0.9))
       >>> tost.export.saved_model(final, folder / "model", mean=[0.3], deviation=[0.2])
       >>> exported = tf.saved_model.load(folder / "model").signatures["serving_default"]

@@ -48,7 +48,7 @@ def tflite(
     Raises:
       TostError: another suffix or precision is given, int8 without images, or TensorFlow Lite lacks an operation.
 
-    Example:
+    Examples:
       >>> final = tost.strip(tost.sparsify(model, sparsity=0.9))
       >>> stored_sparse = tost.export.tflite(final, folder / "model.tflite", precision="float16")
     """

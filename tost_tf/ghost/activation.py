@@ -31,7 +31,7 @@ class GhostActivation(keras.layers.Layer):
     Raises:
       TostError: there is no such kind, or it is not known how many channels there are.
 
-    Example:
+    Examples:
       >>> tost.GhostActivation("pswish", beta=1.5)(np.array([[-2.0, 2.0]])).numpy().round(3)
       array([[-0.095,  1.905]], dtype=float32)
     """

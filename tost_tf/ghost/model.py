@@ -76,7 +76,7 @@ class GhostModel(keras.Model):
     Raises:
       TostError: `sparse` is a subclassed or Keras 3 model, or a kind is unknown.
 
-    Example:
+    Examples:
       >>> ghosted = tost.GhostModel(tost.sparsify(model, sparsity=0.9), neurons="pswish", skips="identity")
       >>> ghosted.compile("sgd", loss)
       >>> history = ghosted.fit(images, labels, epochs=3, verbose=0, callbacks=[tost.GhostSchedule(end_epoch=2)])

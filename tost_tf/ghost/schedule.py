@@ -38,7 +38,7 @@ class GhostSchedule(StepCallback):
     Raises:
       TostError: a value is out of range, or there is no such schedule.
 
-    Example:
+    Examples:
       >>> ghosted = tost.GhostModel(tost.sparsify(model, sparsity=0.9))
       >>> ghosted.compile("sgd", loss)
       >>> schedule = tost.GhostSchedule(end_epoch=2, schedule="cosine")

@@ -40,7 +40,7 @@ class GhostSkip(keras.layers.Layer):
     Raises:
       TostError: there is no such kind or gate.
 
-    Example:
+    Examples:
       >>> inputs = keras.Input((8, 8, 4))
       >>> outputs = keras.layers.Conv2D(6, 3, strides=2, padding="same")(inputs)
       >>> tost.GhostSkip("projection", strides=2, kernel_size=3)([inputs, outputs]).shape

@@ -33,7 +33,7 @@ def depends_on_input(model: keras.Model, masks: Mapping[str, np.ndarray]) -> boo
     Returns:
       `True` also for a network whose inputs have no fixed size or are not numbers: it is not checked.
 
-    Example:
+    Examples:
       >>> masks = tost.masks.erk(model, sparsity=0.9)
       >>> tost.masks.depends_on_input(model, masks)
       True

@@ -22,7 +22,7 @@ def erk(
 ) -> Masks:
     """Random pruning with the Erdős-Rényi-Kernel density of each layer (Evci et al. 2020).
 
-    Example:
+    Examples:
       >>> tost.masks.erk(model, sparsity=0.9)
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
     """

@@ -34,7 +34,7 @@ def from_scores(
     Raises:
       TostError: scores are missing, of another shape or not finite, or a value is out of range.
 
-    Example:
+    Examples:
       >>> scores = {"conv1/kernel": np.random.rand(3, 3, 1, 8), "conv2/kernel": np.random.rand(3, 3, 8, 16)}
       >>> tost.masks.from_scores(model, scores, sparsity=0.9, dense_layers="logits")
       Masks(3 layers, 282 of 1384 weights kept, sparsity 0.7962)

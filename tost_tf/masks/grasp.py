@@ -38,7 +38,7 @@ def grasp(
       loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier,
         of logits divided by 200.
 
-    Example:
+    Examples:
       >>> tost.masks.grasp(model, (images, labels), sparsity=0.9)
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
     """

@@ -200,7 +200,7 @@ def lottery(
     Raises:
       TostError: a value is out of range.
 
-    Example:
+    Examples:
       >>> tost.masks.lottery(model, (images, labels), sparsity=0.5, epochs=1, fraction=0.3)
       round 1 of 2: accuracy ...
       round 2 of 2: accuracy ...

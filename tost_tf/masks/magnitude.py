@@ -22,7 +22,7 @@ def magnitude(
 ) -> Masks:
     """Magnitude pruning: keeps the largest of the model's current |weights|.
 
-    Example:
+    Examples:
       >>> tost.masks.magnitude(model, sparsity=0.5, scope="layer").layer_sparsity
       {'conv1/kernel': 0.5, 'conv2/kernel': 0.5, 'logits/kernel': 0.5}
     """

@@ -27,7 +27,7 @@ class Masks(Mapping[str, np.ndarray]):
     Raises:
       TostError: there are no masks, or some have other values than 0 and 1; the message names all of them.
 
-    Example:
+    Examples:
       >>> masks = tost.Masks({"conv1/kernel": np.array([[1, 0, 0], [0, 1, 0]])})
       >>> masks
       Masks(1 layers, 2 of 6 weights kept, sparsity 0.6667)

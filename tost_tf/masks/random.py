@@ -26,7 +26,7 @@ def random(
 ) -> Masks:
     """Random pruning: keeps a random fraction of all weights together ("global") or of each layer ("layer").
 
-    Example:
+    Examples:
       >>> tost.masks.random(model, sparsity=0.9, seed=3)
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
     """

@@ -37,7 +37,7 @@ def snip(
       batches: how many are looked at.
       loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
 
-    Example:
+    Examples:
       >>> tost.masks.snip(model, (images, labels), sparsity=0.9)
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
     """

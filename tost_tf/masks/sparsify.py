@@ -53,7 +53,7 @@ def sparsify(
     Raises:
       TostError: `model` is of another kind, or the masks do not fit its weights.
 
-    Example:
+    Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.9)  # an ERK mask
       >>> sparse = tost.sparsify(model, tost.masks.magnitude(model, sparsity=0.9))
       >>> sparse.compile("adam", loss)
@@ -191,7 +191,7 @@ def strip(model: keras.Model, ghosts: str = "refuse") -> keras.Model:
     Raises:
       TostError: `model` is neither, nor a functional or Sequential model; or ghosts are in use.
 
-    Example:
+    Examples:
       >>> final = tost.strip(tost.sparsify(model, sparsity=0.9))
       >>> float(np.mean(final.get_layer("conv2").kernel.numpy() == 0).round(2))
       0.95

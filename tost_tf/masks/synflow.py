@@ -46,7 +46,7 @@ def synflow(
     The density starts at that of the current masks: with scope "global" of all layers together, with scope "layer" of
     each layer.
 
-    Example:
+    Examples:
       >>> tost.masks.synflow(model, sparsity=0.9, iterations=20)
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
     """

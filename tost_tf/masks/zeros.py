@@ -19,7 +19,7 @@ def zeros(model: keras.Model, dataset: tf.data.Dataset | None = None, *, dense_l
     Raises:
       TostError: no weight is zero.
 
-    Example:
+    Examples:
       >>> pruned = tost.strip(tost.sparsify(model, sparsity=0.9))  # as another tool would have made it
       >>> tost.masks.zeros(pruned)
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)

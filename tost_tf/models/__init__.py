@@ -31,7 +31,7 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int, width_multi
     Raises:
       TostError: there is no such model, or it cannot be built with these values.
 
-    Example:
+    Examples:
       >>> tost.models.build("resnet20", (32, 32, 3), 10).count_params()
       271098
     """
@@ -59,7 +59,7 @@ def load(path: str | os.PathLike) -> keras.Model:
     Raises:
       TostError: the file does not exist, is not Keras's, or holds code or a model that cannot be sparsified.
 
-    Example:
+    Examples:
       >>> model.save(folder / "mine.keras")
       >>> tost.models.load(folder / "mine.keras").output_shape
       (None, 10)
@@ -87,7 +87,7 @@ def _from_file(path: str, input_shape: tuple, num_classes: int, width_multiplier
 def register(name: str, function: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
     """Registers `function(input_shape, num_classes, width_multiplier)` as the model `name`.
 
-    Example:
+    Examples:
       >>> def linear(input_shape, num_classes, width_multiplier):
       ...     inputs = keras.Input(input_shape)
       ...     return keras.Model(inputs, keras.layers.Dense(num_classes)(keras.layers.Flatten()(inputs)))

@@ -33,7 +33,7 @@ class Distiller(GhostModel):
     Raises:
       TostError: a value is out of range, or the teacher is no function.
 
-    Example:
+    Examples:
       >>> teacher = keras.models.clone_model(model)  # a trained one, in earnest
       >>> student = tost.Distiller(tost.sparsify(model, sparsity=0.9), teacher, weight=0.7)
       >>> student.compile("sgd", loss)

@@ -15,7 +15,7 @@ class LARS(RelativeStepSGD):
     The momentum is normalised, while the paper normalises each gradient before it is accumulated. So the length of a
     step is exactly that of `RelativeStepSGD`, which also explains the arguments.
 
-    Example:
+    Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.9)
       >>> sparse.compile(tost.LARS(0.02), loss)
       >>> history = sparse.fit(images, labels, verbose=0)

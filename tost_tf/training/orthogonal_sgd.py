@@ -32,7 +32,7 @@ class OrthogonalSGD(RelativeStepSGD):
         `RelativeStepSGD`.
       ns_steps: number of Newton-Schulz iterations, at least 1.
 
-    Example:
+    Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.9)
       >>> sparse.compile(tost.OrthogonalSGD(keras.optimizers.schedules.CosineDecay(0.025, 10)), loss)
       >>> history = sparse.fit(images, labels, batch_size=16, verbose=0)

@@ -186,7 +186,7 @@ def rescale_init(
       TostError: the dataset is empty or `steps` below 1, the loss or a gradient is no longer finite (the message names
         the cause), or the network has no second derivative.
 
-    Example:
+    Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.9)
       >>> factors = tost.rescale_init(sparse, (images, labels), steps=3)
       >>> sorted(factors)[:3]

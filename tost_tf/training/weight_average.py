@@ -26,7 +26,7 @@ class WeightAverage(keras.callbacks.Callback):
     Raises:
       TostError: `decay` is out of range.
 
-    Example:
+    Examples:
       >>> model.compile("sgd", loss)
       >>> history = model.fit(images, labels, verbose=0, callbacks=[tost.WeightAverage(decay=0.99)])
     """

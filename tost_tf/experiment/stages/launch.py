@@ -31,7 +31,7 @@ def launch(config: RunConfig) -> dict[str, Any]:
         finite, or the export fails its check. Files written before stay.
       Stopped: SIGTERM or Ctrl-C stopped the run; the same launch resumes it.
 
-    Example:
+    Examples:
       >>> config = tost.RunConfig.make(
       ...     dataset="digits", train_examples=64, model="resnet8", width_multiplier=0.25, mask="random", sparsity=0.9,
       ...     recipe="default", epochs=1, run_dir=str(folder / "run"))

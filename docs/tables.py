@@ -1,0 +1,139 @@
+"""Numbers and tables of the documentation, read from `benchmarks/results/` when the site is built."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    """The rows of a CSV file of results."""
+    with (RESULTS / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+def number(name: str, *keys: str, digits: int = 2) -> str:
+    """One number of a JSON file of results, by its keys."""
+    value: Any = json.loads((RESULTS / name).read_text())
+    for key in keys:
+        value = value[key]
+    return f"{value:.{digits}f}"
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def overhead() -> str:
+    """The cost of a step, as ratios."""
+    ratios = json.loads((RESULTS / "overhead.json").read_text())["ratios"]
+    return table(["step", "ratio"], ([name, f"{ratio:.2f}"] for name, ratio in ratios.items()))
+
+
+def mask_seconds() -> str:
+    """Seconds to find each mask on ResNet-18; the last number of each method is that of the whole search."""
+    seconds = json.loads((RESULTS / "masks.json").read_text())["seconds"]
+    return table(["mask", "seconds"], ([name, f"{list(parts.values())[-1]:.1f}"] for name, parts in seconds.items()))
+
+
+def tweaks(name: str) -> str:
+    """Each tweak beside the default recipe: mean ± deviation, then paired differences ± standard error."""
+    found = rows(name)
+    columns = list(dict.fromkeys((row["mask"], row["sparsity"]) for row in found))
+    names = list(dict.fromkeys(row["tweak"] for row in found))
+    cells = {(row["tweak"], row["mask"], row["sparsity"]): row for row in found}
+
+    def cell(tweak: str, column: tuple[str, str]) -> str:
+        row = cells.get((tweak, *column))
+        if row is None:
+            return ""
+        if tweak == names[0]:
+            return f"{float(row['mean']):.1f}" + (f" ± {float(row['std']):.1f}" if row["std"] else "")
+        error = f" ± {float(row['standard_error']):.1f}" if row["standard_error"] else ""
+        return f"{float(row['difference']):+.1f}{error}"
+
+    head = ["", *(f"{mask} {100 * float(sparsity):.0f}%" for mask, sparsity in columns)]
+    return table(head, ([tweak.replace("_", " "), *(cell(tweak, column) for column in columns)] for tweak in names))
+
+
+def suptickets() -> str:
+    """Sup-tickets on digits, at the end of training: what each method has, and what Sup-tickets add."""
+    found = [row for row in rows("suptickets_digits.csv") if row["network"] == "end"]
+    sparsities = list(dict.fromkeys(row["sparsity"] for row in found))
+    cells = {(row["method"], row["sparsity"]): row for row in found}
+    methods = [method for method in dict.fromkeys(row["method"] for row in found) if "Sup-tickets" not in method]
+    head = [""]
+    for sparsity in sparsities:
+        head += [f"{100 * float(sparsity):.0f}%", "Sup-tickets add"]
+    body = []
+    for method in methods:
+        line = [method]
+        for sparsity in sparsities:
+            own, more = cells[method, sparsity], cells[f"{method} + Sup-tickets", sparsity]
+            gain = "" if method == methods[0] else f" ({own['difference']} ± {own['standard_error']})"
+            line += [f"{own['mean']} ± {own['std']}{gain}", more["difference_to_same_method"]]
+        body.append(line)
+    return table(head, body)
+
+
+def compaction() -> str:
+    """MACs left, and latency to that of the network as it was, for batches of 1 and 32."""
+    found = rows("compact.csv")
+    masks = list(dict.fromkeys(row["mask"] for row in found))
+    cells = {(row["model"], row["sparsity"], row["mask"]): row for row in found}
+
+    def cell(row: dict[str, str] | None) -> str:
+        if row is None or row["summary"].startswith("hardly anything"):
+            return "–"
+        latency = f"{float(row['latency_ratio_batch_1']):.2f}, {float(row['latency_ratio_batch_32']):.2f}"
+        return f"{float(row['macs_ratio']):.0%} ({latency})"
+
+    networks = dict.fromkeys((row["model"], row["sparsity"]) for row in found)
+    return table(
+        ["", *masks],
+        (
+            [f"{model}, {float(sparsity):.0%}", *(cell(cells.get((model, sparsity, mask))) for mask in masks)]
+            for model, sparsity in networks
+        ),
+    )
+
+
+def search() -> str:
+    """Everything tried in the search for a recipe, by seed."""
+    found = rows("search.csv")
+    flags = next(iter(found[0]))
+    by_flags: dict[str, list[dict[str, str]]] = {}
+    for row in found:
+        by_flags.setdefault(row[flags], []).append(row)
+    body = []
+    for text, runs in by_flags.items():
+        runs = sorted(runs, key=lambda row: int(row["seed"]))
+        body.append(
+            [
+                " ".join(f"`{flag}`" if flag.startswith("--") else flag for flag in text.split()),
+                ", ".join(row["seed"] for row in runs),
+                ", ".join(row["validation accuracy"] for row in runs),
+                ", ".join(row["training accuracy"] for row in runs),
+            ]
+        )
+    return table(["flags", "seeds", "validation accuracy, %", "training accuracy, %"], body)
+
+
+MACROS = (number, overhead, mask_seconds, tweaks, suptickets, compaction, search)
+
+
+def define_env(env: Any) -> None:
+    """Makes the functions known to the pages, as mkdocs-macros asks for."""
+    for function in MACROS:
+        env.macro(function)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    env.variables["repository"] = project["urls"]["Source"]

@@ -1,0 +1,95 @@
+"""The documentation builds without a warning, its numbers are those of the results, and its code runs as it stands."""
+
+import csv
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tost_tf.registry import REGISTRIES
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<language>\S*)\n(?P<code>.*?)```", re.DOTALL)
+# The others are run with --all.
+FAST = ("quickstart", "extending")
+
+
+def blocks(page: Path, language: str) -> list[re.Match]:
+    return [match for match in BLOCK.finditer(page.read_text()) if match["language"] == language]
+
+
+PAGES = sorted(DOCS.glob("*.md"))
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+COMMANDS = [page for page in PAGES if any(not match["mark"] for match in blocks(page, "sh"))]
+
+
+def marked(pages: list[Path], fast: tuple[str, ...]) -> list:
+    return [
+        pytest.param(page, id=page.stem, marks=() if page.stem in fast else pytest.mark.exhaustive) for page in pages
+    ]
+
+
+def test_every_block_says_what_it_is():
+    for page in [*PAGES, ROOT / "README.md"]:
+        for match in BLOCK.finditer(page.read_text()):
+            assert match["language"] in ("python", "sh", "text", "bibtex"), f"{page.name}: {match['code'][:60]}"
+            assert match["mark"] is None or re.match(r"not run: .{4}", match["mark"]), page.name
+            assert match["mark"] is None or match["language"] == "sh", f"{page.name}: its Python is not run"
+
+
+@pytest.mark.parametrize("page", marked(WITH_PYTHON, FAST))
+def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    for registry in REGISTRIES.values():
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    monkeypatch.chdir(tmp_path)
+    # In a file, whose functions have a source: the check of an export sends it to another process.
+    script = tmp_path / f"{page.stem}_page.py"
+    script.write_text("\n\n".join(match["code"] for match in blocks(page, "python")))
+    runpy.run_path(str(script))
+
+
+@pytest.mark.parametrize("page", marked(COMMANDS, ()))
+def test_commands_of_a_page_run(page, tmp_path):
+    for match in blocks(page, "sh"):
+        for line in match["code"].splitlines() if not match["mark"] else ():
+            command, *arguments = line.partition(" #")[0].split()
+            program = [sys.executable, "-m", "tost_tf", command.removeprefix("tost-"), *arguments]
+            done = subprocess.run(
+                program, cwd=tmp_path, capture_output=True, text=True, env=with_project(), check=False
+            )
+            assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def with_project() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    env = with_project() | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = (tmp_path / "site/results/index.html").read_text()
+    with (ROOT / "benchmarks/results/search.csv").open() as file:
+        for row in csv.DictReader(file):
+            assert row["validation accuracy"] in results
+    assert "{{" not in results and "tost.sparsify(model, sparsity" in re.sub(
+        r"<[^>]+>", "", (tmp_path / "site/reference/index.html").read_text()
+    )
+
+
+def test_a_broken_link_or_number_is_a_failure(tmp_path):
+    config = (ROOT / "mkdocs.yml").read_text()
+    (tmp_path / "docs").mkdir()
+    config = config.replace("module_name: docs/tables", f"module_name: {DOCS / 'tables'}")
+    config = re.sub(r"nav:.*", "", config, flags=re.DOTALL)
+    (tmp_path / "mkdocs.yml").write_text(config)
+    for text in ("[away](nowhere.md)", '{{ number("overhead.json", "ratios", "no such step") }}'):
+        (tmp_path / "docs/index.md").write_text(f"# Page\n\n{text}\n")
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+        assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0, text
