@@ -7,7 +7,7 @@ from tost_tf.compaction.plan import Plan
 from tost_tf.compaction.rebuild import rebuilt
 from tost_tf.compaction.report import CompactionReport, layer_sizes, uncounted_layers
 from tost_tf.compat import keras
-from tost_tf.masks.sparsify import require_stripped
+from tost_tf.graph.stripped import require_stripped
 
 
 def compact(model: keras.Model) -> tuple[keras.Model, CompactionReport]:

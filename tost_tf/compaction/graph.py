@@ -28,34 +28,31 @@ class Graph:
     """The calls of a functional or Sequential model whose nested models are flattened.
 
     Attributes:
-      model: the flat model; the calls refer to its layers.
+      source: the model, or its copy if it has nested models; the calls refer to its layers.
+      model: the flat model.
       calls: in topological order: each comes after those it depends on.
       inputs, outputs: keys of the model's tensors.
       input_shapes: by input.
     """
 
     def __init__(self, model: keras.Model):
-        self.model = flattened(model)
+        require_graph_model(model)
+        has_nested = any(is_graph_model(layer) for layer in model.layers)
+        self.source = rebuild(model, copy_layer) if has_nested else model
+        self.model = flattened(self.source) if has_nested else model
         self.calls = calls(self.model)
         self.inputs, self.outputs = keys(self.model.inputs), keys(self.model.outputs)
         self.input_shapes = [tuple(tensor.shape) for tensor in self.model.inputs]
 
 
 def flattened(model: keras.Model) -> keras.Model:
-    """`model` itself if it has no nested models, else a copy with the layers of nested models in the outer graph.
+    """A model of the layers of `model` and of its nested models in one graph; layers of nested ones may be renamed.
 
     A nested model that is called for training, or with a mask, stays nested. If it is called with `training=False`,
     so is each of its layers. Layers of `model` itself and its outputs keep their names.
-
-    Raises:
-      TostError: `model` is not a functional or Sequential model.
     """
-    require_graph_model(model)
-    if not any(is_graph_model(layer) for layer in model.layers):
-        return model
-    copied = rebuild(model, copy_layer)
-    flat = _Flat(copied).model(copied)
-    return with_output_names(flat, [layer.name for layer in output_layers(model)])
+    names = [layer.name for layer in output_layers(model)]
+    return with_output_names(_Flat(model).model(model), names)
 
 
 class _Flat(Replay):

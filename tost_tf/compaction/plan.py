@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from tost_tf.compaction.graph import Graph, Tensor
 from tost_tf.compaction.merge import Sum
 from tost_tf.compaction.rule import Constants, Rule
 from tost_tf.compaction.rules import rules_of
+from tost_tf.compaction.ties import classes_of
 from tost_tf.compaction.weighted import Weighted
 
 
@@ -109,19 +108,7 @@ class Plan:
 
     def _classes(self) -> np.ndarray:
         """For each atom, the number of the class of atoms it is tied to."""
-        pairs = [pair for rule in self.used_rules for pair in rule.tied(self._atoms)]
-        pairs += [pair for calls in self._calls_of.values() for pair in self._shared(calls)]
-        one, other = (np.concatenate([np.empty(0, int), *(pair[side] for pair in pairs)]) for side in (0, 1))
-        matrix = coo_array((np.ones(one.size, bool), (one, other)), (self._size, self._size))
-        return connected_components(matrix, directed=False)[1]
-
-    def _shared(self, calls: list[Rule]):
-        """The ties between the calls of one layer: its weights are cut once, for all of them."""
-        first, *others = [rule for rule in calls if rule in self._used_rules and rule.same_in_every_call] or [None]
-        for other in others:
-            for one, same in zip((*first.inputs, *first.outputs), (*other.inputs, *other.outputs), strict=False):
-                if one.channels == same.channels:
-                    yield self._atoms(one), self._atoms(same)
+        return classes_of(self.used_rules, self._atoms, self._size)
 
     def _pinned(self) -> np.ndarray:
         pins = [atoms for rule in self.used_rules for atoms in rule.pinned(self._atoms)]

@@ -48,6 +48,13 @@ class Rule:
         """Pairs of arrays of channels that are kept or removed together."""
         return iter(())
 
+    def kernels(self, atoms: Atoms) -> dict[str, tuple[np.ndarray | None, np.ndarray]]:
+        """Attribute -> the channels of the inputs and those of the outputs, of kernels that are cut with channels.
+
+        A depthwise kernel reads the channels that it writes: for its inputs there is `None`.
+        """
+        return {}
+
     def pinned(self, atoms: Atoms) -> Iterator[np.ndarray]:
         """Channels that must stay, whether or not they are read."""
         for tensor in (*self.inputs, *self.outputs):

@@ -65,6 +65,9 @@ class Weighted(Rule):
         if not is_pointwise(self.layer.activation):
             yield atoms(self.outputs[0])
 
+    def kernels(self, atoms: Atoms) -> dict[str, tuple[np.ndarray | None, np.ndarray]]:
+        return {"kernel": (atoms(self.inputs[0]), atoms(self.outputs[0]))}
+
     def needed(self, constant: Constants, kept: np.ndarray) -> np.ndarray:
         """Which input channels the kept output channels need."""
         return self._stuck(constant)[:, kept].any(axis=1)
@@ -98,6 +101,10 @@ class Dense(Weighted):
 
 class Separable(Weighted):
     """A separable convolution: each input channel is filtered separately, then a 1x1 convolution mixes them."""
+
+    def kernels(self, atoms: Atoms) -> dict[str, tuple[np.ndarray | None, np.ndarray]]:
+        read = np.repeat(atoms(self.inputs[0]), self.layer.depth_multiplier)
+        return {"pointwise_kernel": (read, atoms(self.outputs[0]))}
 
     def _mixing(self) -> np.ndarray:
         """The 1x1 convolution, [in, multiplier, out]."""
@@ -134,6 +141,9 @@ class Depthwise(Rule):
         if not is_pointwise(self.layer.activation):
             return [np.full(values.shape, np.nan)]
         return [at_constants(self.layer.activation, values) if self.layer.activation else values]
+
+    def kernels(self, atoms: Atoms) -> dict[str, tuple[np.ndarray | None, np.ndarray]]:
+        return {"depthwise_kernel": (None, atoms(self.outputs[0]))}
 
     def tied(self, atoms: Atoms):
         yield np.repeat(atoms(self.inputs[0]), self.layer.depth_multiplier), atoms(self.outputs[0])

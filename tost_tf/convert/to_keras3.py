@@ -17,7 +17,7 @@ from tost_tf.convert.arguments import by_meaning
 from tost_tf.convert.layer import Direction, copy_weights
 from tost_tf.convert.operations import TO_KERAS3
 from tost_tf.graph.copy import graph_model_in
-from tost_tf.masks.sparsify import require_stripped
+from tost_tf.graph.stripped import require_stripped
 
 
 def to_keras3(model: keras.Model) -> Any:
