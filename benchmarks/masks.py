@@ -15,11 +15,14 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
+
 import tost_tf as tost
 from tost_tf.compat import tf
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks import gradient_scores
-from tost_tf.masks.select import highest_of_all
+from tost_tf.masks.allocate import kept_count
+from tost_tf.masks.select import highest_count_of_all
 from tost_tf.masks.synaptic_flow import SynapticFlow
 
 SPARSITY, EXAMPLES = 0.98, 100
@@ -43,7 +46,7 @@ def measure(name: str) -> dict[str, dict[str, float]]:
         seconds[way] = {"all": timed(lambda way=way: getattr(tost.masks, way)(model, sparsity=SPARSITY))[1]}
     for way, score in (("snip", gradient_scores.snip_scores), ("grasp", gradient_scores.grasp_scores)):
         scores, scoring = timed(lambda score=score: score(model, weights, data))
-        seconds[way] = {"score": scoring, "select": timed(lambda scores=scores: highest_of_all(scores, SPARSITY))[1]}
+        seconds[way] = {"score": scoring, "select": timed(lambda scores=scores: selected(scores))[1]}
         seconds[way]["all"] = round(sum(seconds[way].values()), 3)
     flow, copying = timed(lambda: SynapticFlow(model))
     everything = tost.masks.random(model, sparsity=0.0)
@@ -53,10 +56,14 @@ def measure(name: str) -> dict[str, dict[str, float]]:
         "copy": copying,
         "first score (traced once)": first,
         "each further score": again,
-        "each selection": timed(lambda: highest_of_all(scores, SPARSITY))[1],
+        "each selection": timed(lambda: selected(scores))[1],
         "all 100 iterations": timed(lambda: tost.masks.synflow(model, sparsity=SPARSITY))[1],
     }
     return seconds
+
+
+def selected(scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return highest_count_of_all(scores, kept_count(sum(score.size for score in scores.values()), SPARSITY))
 
 
 def main() -> None:

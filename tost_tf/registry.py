@@ -108,6 +108,18 @@ MASKS: Registry[Any] = Registry(
     },
 )
 
+# Classes of `Pattern`: which weights are kept or removed together. The first is the most specific.
+MASK_PATTERNS: Registry[Any] = Registry(
+    "mask pattern",
+    {
+        "channels": "tost_tf.masks.patterns.channels:Channels",
+        "block": "tost_tf.masks.patterns.block:Block",
+        "N:M": "tost_tf.masks.patterns.n_of_m:NOfM",
+        "fan_in": "tost_tf.masks.patterns.fan_in:FanIn",
+        "unstructured": "tost_tf.masks.patterns.unstructured:Unstructured",
+    },
+)
+
 # `DynamicMethod`s: which weights the mask loses and which it gains.
 DYNAMIC_METHODS: Registry[Any] = Registry(
     "dynamic method",
@@ -205,6 +217,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "dataset": DATASETS,
     "data_source": DATA_SOURCES,
     "mask": MASKS,
+    "mask_pattern": MASK_PATTERNS,
     "dynamic": DYNAMIC_METHODS,
     "growth": GROWTHS,
     "optimizer": OPTIMIZERS,

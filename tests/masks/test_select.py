@@ -5,7 +5,23 @@ from hypothesis import strategies as st
 
 from tost_tf.errors import TostError
 from tost_tf.masks.allocate import kept_count
-from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite, without_pruned
+from tost_tf.masks.masks import Masks
+from tost_tf.masks.patterns.unstructured import Unstructured
+from tost_tf.masks.quota import Quota, nearest_together
+from tost_tf.masks.select import require_finite, without_pruned
+
+
+def selected(scores, quota):
+    kernels = {path: (score.shape, ()) for path, score in scores.items()}
+    return Masks(Unstructured().selection_of(kernels).select(scores, quota))
+
+
+def highest_of_all(scores, sparsity):
+    return selected(scores, Quota(together=kept_count(sum(score.size for score in scores.values()), sparsity)))
+
+
+def highest_by_layer(scores, kept):
+    return selected(scores, Quota(kept))
 
 
 def test_highest_of_all_by_hand():
@@ -70,3 +86,22 @@ def test_pruned_weights_are_never_kept_even_if_all_scores_are_negative():
     assert masks["a"].tolist() == [0, 1, 0, 1]
     with pytest.raises(TostError, match="4 weights cannot be kept: only 3 are not yet pruned"):
         highest_of_all(without_pruned(scores, {"a": np.array([1, 1, 0, 1])}), 0.0)
+
+
+def test_numbers_by_hand_by_layer_and_all_others_together():
+    scores = {"a": np.array([[0.3, -2.0], [5.0, 0.1]]), "b": np.array([4.0, 0.2]), "c": np.array([6.0, 7.0, 8.0])}
+    masks = selected(scores, Quota({"c": 1}, together=2))
+    assert [masks[path].tolist() for path in scores] == [[[0, 0], [1, 0]], [1, 0], [0, 0, 1]]
+
+
+def test_whole_steps_with_the_nearest_sum():
+    # 2.5, 1.4 and 0.2 steps: 2, 1 and at least 1 make 30 of 33, and another of b 35, which is nearer.
+    assert nearest_together({"a": 25, "b": 7, "c": 1}, {"a": 10, "b": 5, "c": 5}, {"a": 9, "b": 9, "c": 9}) == {
+        "a": 2,
+        "b": 2,
+        "c": 1,
+    }
+    # 2.5 and 1.6 steps: 2 and 1 make 25 of 33, one more of b 30, and yet another 35, which is nearer.
+    steps = nearest_together({"a": 25, "b": 8}, {"a": 10, "b": 5}, {"a": 9, "b": 9})
+    assert steps == {"a": 2, "b": 3}
+    assert nearest_together({"a": 25, "b": 8}, {"a": 10, "b": 5}, {"a": 2, "b": 1}) == {"a": 2, "b": 1}

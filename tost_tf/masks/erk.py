@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tost_tf.compat import keras, tf
 from tost_tf.masks.allocate import erdos_renyi_kernel
 from tost_tf.masks.masks import Masks
+from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern
 from tost_tf.masks.random import random_scores
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
 
@@ -15,10 +16,11 @@ def erk(
     model: keras.Model,
     dataset: tf.data.Dataset | None = None,
     *,
-    sparsity: float,
+    sparsity: float | None = None,
     seed: int = 0,
     dense_layers: str = "",
     layer_sparsity: Mapping[str, float] | None = None,
+    pattern: str | Pattern = UNSTRUCTURED,
 ) -> Masks:
     """Random pruning with the Erdős-Rényi-Kernel density of each layer (Evci et al. 2020).
 
@@ -27,7 +29,9 @@ def erk(
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
     """
     del dataset
-    search = MaskSearch(model, sparsity, dense_layers=dense_layers, seed=seed, layer_sparsity=layer_sparsity)
+    search = MaskSearch(
+        model, sparsity, dense_layers=dense_layers, seed=seed, layer_sparsity=layer_sparsity, pattern=pattern
+    )
     return find(search).masks
 
 

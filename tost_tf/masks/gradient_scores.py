@@ -48,6 +48,7 @@ def found_by_gradients(
 ) -> FoundMask:
     """The mask of the highest `scores(model, weights, batches, loss)`; `loss` is any of Keras, or cross-entropy."""
     search.require_one_copy()
+    search.require_fit()
     count = options.mask_examples_per_class
     batches = search.batches(count) if loss is None else list(search.examples(count))
     return search.select(scores(search.model, search.weights(), batches, loss))

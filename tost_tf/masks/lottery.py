@@ -21,6 +21,7 @@ from tost_tf.graph.weights import load_weights, save_weights
 from tost_tf.masks.allocate import require_room
 from tost_tf.masks.magnitude import find as by_magnitude
 from tost_tf.masks.masks import Masks
+from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern, parsed_pattern, requested_sparsity
 from tost_tf.masks.random import find as at_random
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
 from tost_tf.masks.sparsify import sparsify, strip
@@ -63,6 +64,7 @@ class LotteryPlan:
       mode: "rewind", or "lr_rewind": trained weights are kept and only the learning-rate schedule restarts (Renda et
         al. 2020).
       dense_layers: regular expression of layers left dense.
+      pattern: of the masks of all rounds; on the way to N:M, rounds keep more of M.
     """
 
     sparsity: float
@@ -71,8 +73,10 @@ class LotteryPlan:
     rewind_epoch: int = 0
     mode: str = "rewind"
     dense_layers: str = ""
+    pattern: str | Pattern = UNSTRUCTURED
 
     def __post_init__(self):
+        object.__setattr__(self, "pattern", parsed_pattern(self.pattern))
         if not 0 <= self.sparsity < 1:
             raise TostError(f"sparsity is {self.sparsity:g}, it must be at least 0 and below 1")
         if not 0 < self.fraction < 1:
@@ -95,10 +99,15 @@ class LotteryPlan:
 
 
 def _found(
-    find: Callable[[MaskSearch], FoundMask], model: keras.Model, sparsity: float, dense_layers: str = ""
+    find: Callable[[MaskSearch], FoundMask],
+    model: keras.Model,
+    sparsity: float | None,
+    dense_layers: str = "",
+    pattern: str | Pattern = UNSTRUCTURED,
 ) -> Masks:
     """The masks of one round, without logging what stays dense: the search logs that once."""
-    return find(MaskSearch(model, sparsity, dense_layers=dense_layers, names_left_dense=False)).masks
+    options = {"dense_layers": dense_layers, "names_left_dense": False, "pattern": pattern}
+    return find(MaskSearch(model, sparsity, **options)).masks
 
 
 class LotterySearch:
@@ -122,6 +131,7 @@ class LotterySearch:
         weights = ranked_weights(model, self.plan.dense_layers)
         sizes = {path: weight.shape.num_elements() for path, weight in weights.items()}
         require_room(sizes, self.plan.sparsity, "global")
+        self.plan.pattern.selection(model, self.plan.dense_layers)  # which refuses shapes that do not divide
         done, masks = self._resume(model)
         start = time.perf_counter()
         for number in range(done + 1, self.plan.rounds + 1):
@@ -149,7 +159,10 @@ class LotterySearch:
         return masks
 
     def _pruned(self, sparse: keras.Model, number: int) -> Masks:
-        return _found(by_magnitude, sparse, self.plan.sparsity_after(number), self.plan.dense_layers)
+        sparsity = self.plan.sparsity_after(number)
+        pattern = self.plan.pattern.at(sparsity)
+        fixed = pattern.sparsity is not None
+        return _found(by_magnitude, sparse, None if fixed else sparsity, self.plan.dense_layers, pattern)
 
     def _resume(self, model: keras.Model) -> tuple[int, Masks]:
         """The number of rounds done and the masks after them; loads the weights of the next round into `model`."""
@@ -177,12 +190,13 @@ def lottery(
     model: keras.Model,
     dataset: Data,
     *,
-    sparsity: float,
     epochs: int,
+    sparsity: float | None = None,
     fraction: float = 0.2,
     rewind_epoch: int = 0,
     mode: str = "rewind",
     dense_layers: str = "",
+    pattern: str | Pattern = UNSTRUCTURED,
     compile: Callable[[keras.Model], None] | None = None,
     folder: Path | None = None,
 ) -> Masks:
@@ -192,7 +206,8 @@ def lottery(
       model: freshly initialised.
       dataset: one epoch of inputs and labels (with the default loss one-hot, or integers): a `tf.data.Dataset`, a
         `keras.utils.Sequence`, or arrays (inputs, labels).
-      sparsity, epochs, fraction, rewind_epoch, mode, dense_layers: as in `LotteryPlan`.
+      epochs, sparsity, fraction, rewind_epoch, mode, dense_layers, pattern: as in `LotteryPlan`; not both a sparsity
+        and a pattern that fixes it.
       compile: compiles a model for a round, with an "accuracy" metric; by default SGD with momentum 0.9, learning rate
         0.1 and cross-entropy.
       folder: where each round is saved, so that a stopped search can resume.
@@ -207,7 +222,10 @@ def lottery(
       Masks(3 layers, 692 of 1384 weights kept, sparsity 0.5000)
     """
     data = Batches(dataset)
-    plan = LotteryPlan(sparsity, epochs, fraction, rewind_epoch, mode, dense_layers)
+    kind = parsed_pattern(pattern)
+    plan = LotteryPlan(
+        requested_sparsity(sparsity, kind), epochs, fraction, rewind_epoch, mode, dense_layers, pattern=kind
+    )
 
     def default_compile(sparse: keras.Model) -> None:
         _, labels = next(iter(data))
@@ -240,6 +258,7 @@ def find(search: MaskSearch, options: LotteryOptions) -> FoundMask:
         options.rewind_epoch,
         options.lottery_mode,
         search.dense_layers,
+        search.pattern,
     )
 
     def train(sparse: keras.Model, first: int, last: int) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.masks.masks import Masks
+from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
 
 
@@ -15,10 +16,11 @@ def magnitude(
     model: keras.Model,
     dataset: tf.data.Dataset | None = None,
     *,
-    sparsity: float,
+    sparsity: float | None = None,
     scope: str = "global",
     dense_layers: str = "",
     layer_sparsity: Mapping[str, float] | None = None,
+    pattern: str | Pattern = UNSTRUCTURED,
 ) -> Masks:
     """Magnitude pruning: keeps the largest of the model's current |weights|.
 
@@ -27,7 +29,7 @@ def magnitude(
       {'conv1/kernel': 0.5, 'conv2/kernel': 0.5, 'logits/kernel': 0.5}
     """
     del dataset
-    return find(MaskSearch(model, sparsity, scope, dense_layers, layer_sparsity=layer_sparsity)).masks
+    return find(MaskSearch(model, sparsity, scope, dense_layers, layer_sparsity=layer_sparsity, pattern=pattern)).masks
 
 
 def find(search: MaskSearch) -> FoundMask:

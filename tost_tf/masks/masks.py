@@ -97,6 +97,17 @@ class Masks(Mapping[str, np.ndarray]):
         return {path: 1 - int(mask.sum()) / mask.size for path, mask in self.items()}
 
     @property
+    def pattern(self) -> str:
+        """The most specific pattern that all masks hold which do not keep everything: "2:4", or "unstructured".
+
+        Kernels are read as [..., inputs, outputs], or for a depthwise one [..., inputs, multiplier]; for the kernels of
+        transposed convolutions and attention use `found_pattern(masks, model)` of `tost_tf.masks.patterns.pattern`.
+        """
+        from tost_tf.masks.patterns.pattern import found_pattern  # which selects masks
+
+        return found_pattern(self).text
+
+    @property
     def collapsed_layers(self) -> list[str]:
         """The paths of the kernels without kept weights."""
         return [path for path, mask in self.items() if not mask.any()]
@@ -162,8 +173,8 @@ class Masks(Mapping[str, np.ndarray]):
         return Masks({**masks, **{path: np.ones(shapes[path]) for path in missing}}) if missing else masks
 
     def shuffled(self, seed: int) -> Masks:
-        """Masks with as many kept weights in each layer, at random places: the sanity check of Su et al. and Frankle et
-        al. (both 2020), which shows whether more than the densities of a mask matters.
+        """Masks without a pattern and with as many kept weights in each layer, at random places: the sanity check of Su
+        et al. and Frankle et al. (both 2020), which shows whether more than the densities of a mask matters.
         """
         places = by_place(self)
         return Masks(

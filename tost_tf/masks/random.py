@@ -10,6 +10,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.graph.places import by_place
 from tost_tf.masks.masks import Masks
+from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
 from tost_tf.seeds import derive_seed
 
@@ -18,11 +19,12 @@ def random(
     model: keras.Model,
     dataset: tf.data.Dataset | None = None,
     *,
-    sparsity: float,
+    sparsity: float | None = None,
     scope: str = "global",
     seed: int = 0,
     dense_layers: str = "",
     layer_sparsity: Mapping[str, float] | None = None,
+    pattern: str | Pattern = UNSTRUCTURED,
 ) -> Masks:
     """Random pruning: keeps a random fraction of all weights together ("global") or of each layer ("layer").
 
@@ -31,7 +33,9 @@ def random(
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
     """
     del dataset
-    return find(MaskSearch(model, sparsity, scope, dense_layers, seed, layer_sparsity=layer_sparsity)).masks
+    return find(
+        MaskSearch(model, sparsity, scope, dense_layers, seed, layer_sparsity=layer_sparsity, pattern=pattern)
+    ).masks
 
 
 def find(search: MaskSearch) -> FoundMask:

@@ -1,17 +1,20 @@
 """What a search for a mask knows, and how scores become a mask.
 
 A mask is made in three steps: a score for each weight, a number of kept weights for each layer, and the selection of
-the highest scores. Layers whose path matches `dense_layers` keep all their weights and do not count for `sparsity`.
-Layers in `layer_sparsity` have the sparsity set there, and the others together what is left. Weights that a pruning
-wrapper has already masked stay masked. Exactly round((1 - sparsity) · N) weights are kept: of all together with scope
-"global", of each kernel with scope "layer".
+the highest scores; with a pattern, of the units with the highest sums of scores. Layers whose path matches
+`dense_layers` keep all their weights and do not count for `sparsity`. Layers in `layer_sparsity` have the sparsity set
+there, and the others together what is left. Weights that a pruning wrapper has already masked stay masked. Exactly
+round((1 - sparsity) · N) weights are kept: of all together with scope "global", of each kernel with scope "layer".
+Where whole units of a pattern cannot give that number, the nearest one is kept.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -24,11 +27,13 @@ from tost_tf.graph.kernels import current_masks, prunable_weights, ranked_weight
 from tost_tf.graph.labels import one_hot
 from tost_tf.graph.left_dense import left_dense
 from tost_tf.graph.logits import classes_of
-from tost_tf.masks.allocate import require_room, require_sparsity, uniform
+from tost_tf.masks.allocate import kept_count, require_room, uniform
 from tost_tf.masks.connection import name_collapsed
 from tost_tf.masks.layer_sparsity import Shares, require_sparsities, shares
 from tost_tf.masks.masks import Masks
-from tost_tf.masks.select import highest_by_layer, highest_of_all, require_finite, without_pruned
+from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern, parsed_pattern, requested_sparsity
+from tost_tf.masks.quota import Quota
+from tost_tf.masks.select import Selection, require_finite, without_pruned
 
 SCOPES = ("global", "layer")
 
@@ -78,7 +83,7 @@ class MaskSearch:
 
     Attributes:
       model: the model to be masked.
-      sparsity: the fraction of the weights that will be zero, in [0, 1).
+      sparsity: the fraction of the weights that will be zero, in [0, 1); `None` for the one that the pattern fixes.
       scope: "global" ranks all weights together, "layer" each kernel alone.
       dense_layers: regular expression of the paths of layers that keep all their weights.
       seed: of random methods.
@@ -89,6 +94,8 @@ class MaskSearch:
         zeros only (some are initialised so) does not.
       layer_sparsity: regular expression of layer paths -> sparsity set for these layers, the first that matches is
         used; `None` for none.
+      pattern: which weights are kept or removed together: "unstructured", "channels", "block:4x1", "2:4", "fan_in", or
+        another in `registry.MASK_PATTERNS`; read as a `Pattern`.
       names_left_dense: whether it logs which kernels no mask can reach and which layers have no weight left; a search
         that is a part of a longer one does not.
 
@@ -97,7 +104,7 @@ class MaskSearch:
     """
 
     model: keras.Model
-    sparsity: float
+    sparsity: float | None
     scope: str = "global"
     dense_layers: str = ""
     seed: int = 0
@@ -107,6 +114,7 @@ class MaskSearch:
     keep_zeros: bool = False
     layer_sparsity: Mapping[str, float] | None = None
     names_left_dense: bool = True
+    pattern: str | Pattern = UNSTRUCTURED
 
     def __post_init__(self):
         if isinstance(self.sparsity, Mapping):
@@ -114,7 +122,11 @@ class MaskSearch:
                 f"sparsity is {str(dict(self.sparsity))[:100]}, it must be one number: give sparsities of some layers "
                 "with layer_sparsity"
             )
-        require_sparsity(self.sparsity)
+        pattern = parsed_pattern(self.pattern)
+        object.__setattr__(self, "pattern", pattern)
+        object.__setattr__(self, "sparsity", requested_sparsity(self.sparsity, pattern))
+        if self.layer_sparsity and not pattern.has_layer_sparsity:
+            raise TostError(f"layer_sparsity cannot be kept with the pattern {pattern.text}: leave one out")
         if self.scope not in SCOPES:
             raise unknown_name("mask scope", self.scope, SCOPES)
         require_sparsities(self.layer_sparsity or {})
@@ -122,6 +134,19 @@ class MaskSearch:
     def weights(self) -> dict[str, tf.Variable]:
         """Weight path -> kernel, for the weights that are ranked."""
         return ranked_weights(self.model, self.dense_layers)
+
+    @functools.cached_property
+    def selection(self) -> Selection:
+        """How masks with the pattern are selected.
+
+        Raises:
+          TostError: the pattern does not fit some layers; the message names them.
+        """
+        return self.pattern.selection(self.model, self.dense_layers)
+
+    def require_fit(self) -> None:
+        """Raises `TostError`, naming the layers, if the pattern does not fit them: call it before long computations."""
+        self.selection  # noqa: B018
 
     def batches(self, examples_per_class: int) -> list[Batch]:
         """Batches of training images and one-hot labels, with this number of images of each class.
@@ -150,17 +175,24 @@ class MaskSearch:
           TostError: a score is not finite, or a layer would be empty.
         """
         require_finite(scores)
-        sizes = {path: score.size for path, score in scores.items()}
+        quota = self._quota({path: score.shape for path, score in scores.items()}, allocate)
+        return self.found(Masks(self.selection.select(without_pruned(scores, self.pruned()), quota)))
+
+    def _quota(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        allocate: Callable[[Mapping[str, tuple[int, ...]], float], dict[str, int]] | None,
+    ) -> Quota:
+        sizes = {path: math.prod(shape) for path, shape in shapes.items()}
         share = self.shares(sizes, self.scope if allocate is None else "global")
-        found = without_pruned(scores, self.pruned())
-        by_hand, others = share.kept(sizes), {path: score for path, score in found.items() if path not in share.own}
-        masks = dict(highest_by_layer({path: found[path] for path in by_hand}, by_hand)) if by_hand else {}
-        if allocate is None and self.scope == "global" and others:
-            masks |= highest_of_all(others, share.rest)
-        elif others:
-            shapes = {path: score.shape for path, score in others.items()}
-            masks |= highest_by_layer(others, (allocate or uniform)(shapes, share.rest))
-        return self.found(Masks(masks))
+        by_hand, others = share.kept(sizes), {path: shape for path, shape in shapes.items() if path not in share.own}
+        if not others:
+            return Quota(by_hand)
+        if allocate is not None:
+            return Quota(by_hand, allocate(others, share.rest))
+        if self.scope == "layer":
+            return Quota(by_hand | uniform(others, share.rest))
+        return Quota(by_hand, together=kept_count(sum(sizes[path] for path in others), share.rest))
 
     def shares(self, sizes: Mapping[str, int], scope: str) -> Shares:
         """How sparse each layer is by hand, and all others together.

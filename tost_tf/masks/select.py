@@ -3,38 +3,127 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
 from tost_tf.errors import NotFinite, TostError
-from tost_tf.masks.allocate import kept_count
-from tost_tf.masks.masks import Masks
+from tost_tf.masks.patterns.division import Division
+from tost_tf.masks.quota import Quota, nearest, nearest_together
 
 
-def highest_by_layer(scores: Mapping[str, np.ndarray], kept: Mapping[str, int]) -> Masks:
-    """Keeps the `kept[path]` highest scores of each layer.
+class Selection(Protocol):
+    """Selects masks of the kernels of a network that have a pattern."""
+
+    def select(self, scores: Mapping[str, np.ndarray], quota: Quota) -> dict[str, np.ndarray]:
+        """The masks of the highest scores.
+
+        Args:
+          scores: of the ranked kernels; -inf for weights that are already pruned and stay so.
+          quota: how many weights are kept.
+
+        Raises:
+          TostError: more weights would be kept than are left.
+        """
+        ...
+
+    def step(self, path: str) -> int:
+        """A kernel keeps less than this number of weights more, or fewer, than the quota for it alone."""
+        ...
+
+
+class CellSelection:
+    """The `Selection` of patterns that belong to each kernel by itself.
+
+    A unit's score is the sum of its weights' scores; each cell keeps its units with the highest.
+
+    Args:
+      divisions: weight path -> the division of the kernel.
+      uniform: whether every kernel keeps the same fraction of its weights.
+    """
+
+    def __init__(self, divisions: Mapping[str, Division], uniform: bool = False):
+        self.divisions, self.uniform = dict(divisions), uniform
+
+    def step(self, path: str) -> int:
+        return self.divisions[path].step
+
+    def select(self, scores: Mapping[str, np.ndarray], quota: Quota) -> dict[str, np.ndarray]:
+        values = {path: self.divisions[path].summed(score) for path, score in scores.items()}
+        left = {path: int((units > -np.inf).sum(axis=1).min()) for path, units in values.items()}
+        kept = self._units(values, quota, left)
+        for path, count in kept.items():
+            if count > left[path]:
+                raise _too_few(path, count, left[path], self.divisions[path])
+        return {path: self.divisions[path].mask(highest_in_rows(values[path], kept[path])) for path in scores}
+
+    def _units(self, values: Mapping[str, np.ndarray], quota: Quota, left: Mapping[str, int]) -> dict[str, int]:
+        """Weight path -> the number of units that each cell keeps."""
+        alone, shares = dict(quota.alone), dict(quota.shares)
+        others = {path: units for path, units in values.items() if path not in alone and path not in shares}
+        if self.uniform:
+            sizes = {path: self.divisions[path].step * units.shape[1] for path, units in others.items()}
+            alone |= {path: quota.together * size / sum(sizes.values()) for path, size in sizes.items()}
+        elif others:
+            shares |= self._ranked(others, quota.together)
+        steps = {path: self.divisions[path].step for path in values}
+        kept = {path: nearest(count, steps[path]) for path, count in alone.items()}
+        return kept | nearest_together(shares, steps, left)
+
+    def _ranked(self, values: Mapping[str, np.ndarray], count: int) -> dict[str, int]:
+        """Weight path -> number of weights among the highest of all."""
+        weights = max(self.divisions[path].sizes[2] for path in values)
+        masks = highest_count_of_all(values, nearest(count, weights))
+        return {path: int(mask.sum(dtype=np.int64)) * weights for path, mask in masks.items()}
+
+
+def highest_count_of_all(scores: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """The masks, uint8, of the `count` highest of all scores; ties go to the earlier array, then to the lower index.
 
     Raises:
-      TostError: a layer has fewer scores above -inf; the message names it.
+      TostError: fewer than `count` scores are above -inf.
     """
-    require_left(kept, {path: int((score > -np.inf).sum()) for path, score in scores.items()})
-    return Masks({path: highest(score, kept[path]) for path, score in scores.items()})
-
-
-def highest_of_all(scores: Mapping[str, np.ndarray], sparsity: float) -> Masks:
-    """Keeps the highest round((1 - sparsity) * N) of the N scores of all layers.
-
-    Ties go to the earlier layer, then to the earlier weight in it.
-    """
-    return highest_count_of_all(scores, kept_count(sum(score.size for score in scores.values()), sparsity))
-
-
-def highest_count_of_all(scores: Mapping[str, np.ndarray], count: int) -> Masks:
-    """As `highest_of_all`, for a number of weights."""
     mask = highest(np.concatenate([score.ravel() for score in scores.values()]), count)
-    ends = np.cumsum([score.size for score in scores.values()])
-    parts = np.split(mask, ends[:-1])
-    return Masks({path: part.reshape(scores[path].shape) for path, part in zip(scores, parts, strict=True)})
+    parts = np.split(mask, np.cumsum([score.size for score in scores.values()])[:-1])
+    return {path: part.reshape(scores[path].shape) for path, part in zip(scores, parts, strict=True)}
+
+
+def highest(score: np.ndarray, count: int) -> np.ndarray:
+    """The mask, uint8, of the `count` highest scores of an array; scores of -inf are never selected.
+
+    Raises:
+      TostError: fewer than `count` scores are above -inf.
+    """
+    values = score.ravel()
+    mask = np.zeros(values.size, np.uint8)
+    if count:
+        # Partitioning is linear, unlike sorting, but slow for many equal values, so pruned weights are left out.
+        left = values[values > -np.inf]
+        if count > left.size:
+            raise TostError(f"{count} weights cannot be kept: only {left.size} are not yet pruned")
+        threshold = np.partition(left, left.size - count)[left.size - count]
+        mask[values > threshold] = 1
+        ties = np.flatnonzero(values == threshold)
+        mask[ties[: count - int(mask.sum())]] = 1
+    return mask.reshape(score.shape)
+
+
+def highest_in_rows(scores: np.ndarray, counts: int | np.ndarray) -> np.ndarray:
+    """The mask, uint8, of the highest scores of each row: as many as `counts`, one number or one for each row."""
+    if len(scores) == 1:
+        return highest(scores, int(np.max(counts)))
+    order = np.argsort(-scores, axis=1, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(scores.shape[1])[None], axis=1)
+    return (ranks < np.reshape(counts, (-1, 1))).astype(np.uint8)
+
+
+def _too_few(path: str, count: int, left: int, division: Division) -> TostError:
+    cells, units, weights = division.sizes
+    what, where = ("weights", path) if weights == 1 else (f"units of {weights} weights", path)
+    if cells > 1:
+        where = f"each {units} weights of {path} that belong together"
+    return TostError(f"{count} {what} of {where} cannot be kept: only {left} are not yet pruned")
 
 
 def require_left(kept: Mapping[str, int], left: Mapping[str, int]) -> None:
@@ -56,23 +145,3 @@ def without_pruned(scores: Mapping[str, np.ndarray], masks: Mapping[str, np.ndar
     return {
         path: np.where(masks[path] == 1, score, -np.inf) if path in masks else score for path, score in scores.items()
     }
-
-
-def highest(score: np.ndarray, count: int) -> np.ndarray:
-    """The mask, uint8, of the `count` highest scores of an array; scores of -inf are never selected.
-
-    Raises:
-      TostError: fewer than `count` scores are above -inf.
-    """
-    values = score.ravel()
-    mask = np.zeros(values.size, np.uint8)
-    if count:
-        # Partitioning is linear, unlike sorting, but slow for many equal values, so pruned weights are left out.
-        left = values[values > -np.inf]
-        if count > left.size:
-            raise TostError(f"{count} weights cannot be kept: only {left.size} are not yet pruned")
-        threshold = np.partition(left, left.size - count)[left.size - count]
-        mask[values > threshold] = 1
-        ties = np.flatnonzero(values == threshold)
-        mask[ties[: count - int(mask.sum())]] = 1
-    return mask.reshape(score.shape)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from tost_tf.compat import is_pruning_wrapper, keras, own_steps, require_graph_model, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
-from tost_tf.graph.kernels import current_masks, is_prunable, prunable_layers, prunable_weights
+from tost_tf.graph.kernels import current_masks, is_prunable, kernels_in, prunable_layers, prunable_weights
 from tost_tf.graph.precision import weight_precision
 from tost_tf.graph.rebuild import rebuild
-from tost_tf.masks.allocate import kept_count, require_sparsity
+from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.masks import Masks
-from tost_tf.masks.select import highest
+from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern, parsed_pattern, requested_sparsity
+from tost_tf.masks.quota import Quota
 from tost_tf.registry import MASKS
 from tost_tf.seeds import derive_seed
 
@@ -34,6 +35,7 @@ def sparsify(
     sparsity: float | None = None,
     mask: str | Callable[..., Mapping[str, np.ndarray]] = "erk",
     seed: int = 0,
+    pattern: str | Pattern = UNSTRUCTURED,
 ) -> Sparsifiable:
     """A copy of `model` in which every prunable layer is wrapped in a `FixedMask`, with the same weights, masked.
 
@@ -47,8 +49,10 @@ def sparsify(
       sparsity: in place of `masks`: the fraction of weights that will be zero, in [0, 1).
       mask: how the mask for `sparsity` is found: a name of one that needs no data ("erk", "random", "magnitude",
         "synflow"; for layers "erk" and "random", which are the same there, and "magnitude"), or a function
-        (model, sparsity=...) that gives masks.
+        (model, sparsity=..., pattern=...) that gives masks; the latter is passed only if it is given.
       seed: of what is random.
+      pattern: with `sparsity`: which weights are kept or removed together, as for `MaskSearch`; "2:4" and the like need
+        no sparsity. "channels" is for models only.
 
     Raises:
       TostError: `model` is of another kind, or the masks do not fit its weights.
@@ -59,27 +63,32 @@ def sparsify(
       >>> sparse.compile("adam", loss)
       >>> history = sparse.fit(images, labels, verbose=0)
     """
-    if (masks is None) == (sparsity is None):
+    kind = parsed_pattern(pattern)
+    if masks is not None and kind.text != UNSTRUCTURED:
+        raise TostError(f"the pattern {kind.text} is for a mask that is found: leave it out, or the masks")
+    if (masks is None) == (sparsity is None and kind.sparsity is None):
         raise TostError("sparsify takes either masks or a sparsity, as in sparsify(model, sparsity=0.9)")
     if masks is not None and not isinstance(masks, Mapping):
         raise TostError(f"masks are a Masks or another mapping of weight path to 0/1 array, got {type(masks).__name__}")
     if isinstance(model, list | tuple):
-        layers = [sparsify(layer, masks, sparsity=sparsity, mask=mask, seed=seed) for layer in model]
+        layers = [sparsify(layer, masks, sparsity=sparsity, mask=mask, seed=seed, pattern=kind) for layer in model]
         return cast("Sparsifiable", layers)
     if isinstance(model, keras.layers.Layer) and not isinstance(model, keras.Model):
-        return _sparse_layer(model, masks, sparsity, mask, seed)
+        wanted = requested_sparsity(sparsity, kind) if masks is None else None
+        return _sparse_layer(model, masks, wanted, mask, seed, kind)
     require_graph_model(model)
-    if sparsity is not None:
-        masks = mask(model, sparsity=sparsity) if callable(mask) else _found(model, sparsity, mask, seed)
-    return _sparse_model(model, masks if isinstance(masks, Masks) else Masks(masks or {}))
+    if masks is None:
+        given: dict[str, Any] = {"sparsity": sparsity} | ({"pattern": kind} if kind.text != UNSTRUCTURED else {})
+        masks = mask(model, **given) if callable(mask) else _found(model, mask, seed, **given)
+    return _sparse_model(model, masks if isinstance(masks, Masks) else Masks(masks))
 
 
-def _found(model: keras.Model, sparsity: float, mask: str, seed: int) -> Masks:
+def _found(model: keras.Model, mask: str, seed: int, **given: Any) -> Masks:
     from tost_tf.masks.search import MaskSearch  # which brings TensorFlow
 
     method = MASKS[mask]
     options = [method.options()] if method.options is not None else []
-    return method.find(MaskSearch(model, sparsity, seed=seed), *options).masks
+    return method.find(MaskSearch(model, seed=seed, **given), *options).masks
 
 
 def _sparse_model(model: keras.Model, masks: Masks) -> keras.Model:
@@ -106,12 +115,11 @@ def _sparse_layer(
     sparsity: float | None,
     mask: str | Callable[..., Mapping[str, np.ndarray]],
     seed: int,
+    pattern: Pattern,
 ) -> FixedMask:
     """A wrapper around a copy of a layer, with its weights if it has some, whose masks are made when it is built."""
     if masks is None and (not isinstance(mask, str) or mask not in LAYER_MASKS):
         raise TostError(f"the mask of a layer by itself is one of {', '.join(LAYER_MASKS)}, got {mask!r}")
-    if sparsity is not None:
-        require_sparsity(sparsity)
     if is_pruning_wrapper(layer):
         raise TostError(f"the layer {layer.name!r} has a mask already")
     values = layer.get_weights() if layer.built else None
@@ -122,10 +130,11 @@ def _sparse_layer(
         kernels = wrapper.masked_kernels
         found = masks or {}
         if sparsity is not None:
-            found = {
-                name: _one_mask(f"{layer.name}/{name}", masked, sparsity, mask, seed)
-                for name, masked in kernels.items()
-            }
+            axes = {kernel.name: kernel.axes for kernel in kernels_in(wrapper.layer)}
+            shapes = {name: (tuple(masked.kernel.shape), axes[name]) for name, masked in kernels.items()}
+            scores = {name: _scores(f"{layer.name}/{name}", masked, mask, seed) for name, masked in kernels.items()}
+            kept = {name: kept_count(score.size, sparsity) for name, score in scores.items()}
+            found = pattern.selection_of(shapes).select(scores, Quota(kept))
         found = Masks({path.removeprefix(f"{layer.name}/"): values for path, values in found.items()})
         found.require_match({name: tuple(m.kernel.shape) for name, m in kernels.items()}, f"the layer {layer.name!r}")
         for name, masked in kernels.items():
@@ -134,13 +143,10 @@ def _sparse_layer(
     return _wrapper()(copy_layer(layer), first_masks=first_masks)
 
 
-def _one_mask(path: str, masked: MaskedKernel, sparsity: float, mask: object, seed: int) -> np.ndarray:
-    shape = tuple(masked.kernel.shape)
+def _scores(path: str, masked: MaskedKernel, mask: object, seed: int) -> np.ndarray:
     if mask == "magnitude":
-        scores = np.abs(masked.kernel.numpy())
-    else:
-        scores = np.random.default_rng(derive_seed(seed, path)).random(shape)
-    return highest(scores, kept_count(scores.size, sparsity))
+        return np.abs(masked.kernel.numpy())
+    return np.random.default_rng(derive_seed(seed, path)).random(tuple(masked.kernel.shape))
 
 
 def masked_kernels(model: keras.Model) -> dict[str, MaskedKernel]:
@@ -164,13 +170,6 @@ def with_dense_gradients(model: keras.Model) -> list[tf.Variable]:
 def masks_of(model: keras.Model) -> Masks:
     """The current masks of a model made by `sparsify`."""
     return Masks(current_masks(model))
-
-
-def require_stripped(model: keras.Model) -> None:
-    """Raises `TostError` if a model still has masks or ghosts."""
-    wrapped = any(is_pruning_wrapper(layer) for layer in getattr(model, "submodules", ()))
-    if wrapped or hasattr(model, "remove_ghosts"):
-        raise TostError(f"{model.name} still has its masks or ghosts: call `tost_tf.strip` first")
 
 
 def masks_of_zeros(model: keras.Model) -> Masks:

@@ -11,14 +11,10 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.masks import Masks
+from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern
+from tost_tf.masks.quota import Quota
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch, Scores
-from tost_tf.masks.select import (
-    highest_by_layer,
-    highest_count_of_all,
-    require_finite,
-    require_left,
-    without_pruned,
-)
+from tost_tf.masks.select import require_finite, require_left, without_pruned
 from tost_tf.masks.synaptic_flow import SynapticFlow
 from tost_tf.options import option
 from tost_tf.progress import progress
@@ -35,10 +31,11 @@ def synflow(
     model: keras.Model,
     dataset: tf.data.Dataset | None = None,
     *,
-    sparsity: float,
+    sparsity: float | None = None,
     scope: str = "global",
     dense_layers: str = "",
     layer_sparsity: Mapping[str, float] | None = None,
+    pattern: str | Pattern = UNSTRUCTURED,
     iterations: int = 100,
 ) -> Masks:
     """SynFlow (Tanaka et al. 2020), data-free, in `iterations` steps of exponentially falling density.
@@ -53,13 +50,14 @@ def synflow(
     del dataset
     if iterations < 1:
         raise TostError(f"iterations is {iterations}, it must be at least 1")
-    search = MaskSearch(model, sparsity, scope, dense_layers, layer_sparsity=layer_sparsity)
+    search = MaskSearch(model, sparsity, scope, dense_layers, layer_sparsity=layer_sparsity, pattern=pattern)
     return find(search, SynFlowOptions(iterations)).masks
 
 
 def find(search: MaskSearch, options: SynFlowOptions) -> FoundMask:
     """As `synflow`."""
     search.require_one_copy()
+    search.require_fit()
     search.require_finite_weights()
     iterations = options.synflow_iterations
     flow = SynapticFlow(search.model)
@@ -77,11 +75,8 @@ def find(search: MaskSearch, options: SynFlowOptions) -> FoundMask:
     def select(found: Scores, step: int, before: Masks) -> Masks:
         ranked = without_pruned({path: found[path] for path in before}, before)
         falling = {path: falling_count(left[path], sizes[path], share.of(path), step, iterations) for path in by_layer}
-        masks = dict(highest_by_layer({path: ranked[path] for path in by_layer}, falling)) if by_layer else {}
-        if others:
-            count = falling_count(together, size, share.rest, step, iterations)
-            masks |= highest_count_of_all({path: ranked[path] for path in others}, count)
-        return Masks({path: masks[path] for path in before})
+        count = falling_count(together, size, share.rest, step, iterations) if others else 0
+        return Masks(search.selection.select(ranked, Quota(falling, together=count)))
 
     return search.found(prune_iteratively(flow.scores, select, start, iterations))
 

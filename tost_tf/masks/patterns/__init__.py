@@ -1,0 +1,1 @@
+"""Patterns of masks: one file for each, each in `registry.MASK_PATTERNS`."""
