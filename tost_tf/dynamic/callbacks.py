@@ -13,6 +13,7 @@ from tost_tf.dynamic.options import DynamicConfig
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.errors import TostError
 from tost_tf.graph.batches import Batches
+from tost_tf.masks.patterns.pattern import Pattern, found_pattern, parsed_pattern
 from tost_tf.masks.sparsify import masked_kernels, masks_of, with_dense_gradients
 from tost_tf.options import check_values
 from tost_tf.steps import StepCallback
@@ -29,11 +30,20 @@ class MaskCallback(StepCallback):
         optimizers of this package keep it, at no cost; any other costs one more step for each update. By default what
         `fit` of a `GhostModel` was given.
       steps_per_epoch: steps in an epoch; by default what `fit` knows of its data.
+      pattern: of the masks, which is kept; by default the most specific that they have.
     """
 
-    def __init__(self, dense_layers: str, seed: int, data: Any, steps_per_epoch: int | None):
+    def __init__(
+        self,
+        dense_layers: str,
+        seed: int,
+        data: Any,
+        steps_per_epoch: int | None,
+        pattern: str | Pattern | None = None,
+    ):
         super().__init__(steps_per_epoch)
         self.dense_layers, self.seed, self.data = dense_layers, seed, data
+        self.pattern = None if pattern is None else parsed_pattern(pattern)
 
     @property
     def plain(self) -> keras.Model:
@@ -60,7 +70,11 @@ class MaskCallback(StepCallback):
                 )
         with self.model.distribute_strategy.scope():
             build_optimizer(optimizer, self.model.trainable_weights)
-        return MaskUpdater(self.plain, optimizer, self.dense_layers, self.seed, gradients)
+        pattern = self.pattern or found_pattern(masks_of(self.plain).without(self.dense_layers), self.plain)
+        updater = MaskUpdater(self.plain, optimizer, self.dense_layers, self.seed, gradients, pattern)
+        if growth is not None:
+            updater.require_growth()
+        return updater
 
     def given_data(self, what: str) -> Batches:
         """The data, for something. Raises `TostError` if there is none."""
@@ -84,7 +98,7 @@ class Dynamic(MaskCallback):
       drop_schedule: "cosine" or "constant".
       end_fraction: fraction of all epochs after which the masks stay fixed.
       sparsity, initial_sparsity: where a method that prunes ends and starts.
-      dense_layers, seed, data, steps_per_epoch: as for `MaskCallback`.
+      dense_layers, seed, data, steps_per_epoch, pattern: as for `MaskCallback`.
 
     Attributes:
       updates: a dictionary for each update, as `DynamicSparsity` records them.
@@ -107,8 +121,9 @@ class Dynamic(MaskCallback):
         seed: int = 0,
         data: Any = None,
         steps_per_epoch: int | None = None,
+        pattern: str | Pattern | None = None,
     ):
-        super().__init__(dense_layers, seed, data, steps_per_epoch)
+        super().__init__(dense_layers, seed, data, steps_per_epoch, pattern)
         self.config = DynamicConfig(method, update_every, drop_fraction, drop_schedule, end_fraction, initial_sparsity)
         check_values(self.config)
         self.sparsity = sparsity

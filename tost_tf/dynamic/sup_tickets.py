@@ -16,10 +16,11 @@ from tost_tf.graph.batch_norm import normalisations, recalibrate
 from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.graph.kernels import prunable_weights, walk
 from tost_tf.graph.weights import named_weights
+from tost_tf.masks.patterns.pattern import Pattern
 from tost_tf.masks.sparsify import masked_kernels, strip
 from tost_tf.options import check_values
 from tost_tf.registry import GROWTHS
-from tost_tf.training.superpose import newest_fraction, superposed
+from tost_tf.training.superpose import newest_fraction, selected_by, superposed
 
 STATISTICS = "the statistics of BatchNormalization"
 
@@ -40,7 +41,7 @@ class SupTickets(MaskCallback):
       low_learning_rate, high_learning_rate: at both ends of a cycle, and in its middle.
       cima_factor: coefficient of the newest ticket in the moving average of "cima".
       data: also where BatchNormalization's statistics come from; otherwise as for `MaskCallback`.
-      dense_layers, seed, steps_per_epoch: as for `MaskCallback`.
+      dense_layers, seed, steps_per_epoch, pattern: as for `MaskCallback`.
 
     Raises:
       TostError: a value is out of range; at the start of `fit`: the model has no mask, training is too short for a
@@ -68,8 +69,9 @@ class SupTickets(MaskCallback):
         seed: int = 0,
         data: Any = None,
         steps_per_epoch: int | None = None,
+        pattern: str | Pattern | None = None,
     ):
-        super().__init__(dense_layers, seed, data, steps_per_epoch)
+        super().__init__(dense_layers, seed, data, steps_per_epoch, pattern)
         self.config = SuperposeConfig(
             variant,
             cycle_fraction,
@@ -112,7 +114,8 @@ class SupTickets(MaskCallback):
             return
         final = strip(self.model)  # which refuses ghosts that are in use
         names = {id(weight): name for name, weight in named_weights(final).items()}
-        ranked = [names[id(prunable_weights(final)[path])] for path in self._cycles.updater.layers]
+        updater, weights = self._cycles.updater, prunable_weights(final)
+        ranked = {path: names[id(weights[path])] for path in updater.layers}
         ticket = {name: weight.numpy() for name, weight in named_weights(final).items()}
         number = done // self.config.cycle_epochs
         if not number:
@@ -120,9 +123,11 @@ class SupTickets(MaskCallback):
             return
         if not self._average:
             raise TostError("SupTickets cannot resume after the end of ordinary training, whose weights are the first")
-        kept = sum(int(mask.sum()) for mask in self._cycles.updater.masks().values())
+        kept = sum(int(mask.sum()) for mask in updater.masks().values())
         share = newest_fraction(self.config.superpose, number, self.config.cima_factor)
-        self._average = superposed(self._average, ticket, share, kept, ranked)
+        self._average = superposed(
+            self._average, ticket, share, kept, list(ranked.values()), selected_by(updater.selection, ranked)
+        )
 
     def on_train_end(self, logs=None):
         if not self._average:

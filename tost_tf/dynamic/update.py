@@ -12,10 +12,13 @@ from tost_tf.dynamic.drop_grow import drop_and_grow
 from tost_tf.dynamic.growth import Growth
 from tost_tf.dynamic.slots import first_values, slots_of, trains
 from tost_tf.errors import TostError
-from tost_tf.graph.kernels import is_ranked
+from tost_tf.graph.kernel_kinds.kind import Kernel
+from tost_tf.graph.kernels import is_ranked, prunable_kernels
 from tost_tf.graph.places import by_place
 from tost_tf.masks.allocate import kept_count
-from tost_tf.masks.select import highest_count_of_all, require_finite, without_pruned
+from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern, parsed_pattern
+from tost_tf.masks.quota import Quota
+from tost_tf.masks.select import require_finite, without_pruned
 from tost_tf.masks.sparsify import masked_kernels
 from tost_tf.masks.wrapper import MaskedKernel
 from tost_tf.seeds import derive_seed
@@ -49,9 +52,13 @@ class MaskUpdater:
       dense_layers: regular expression of the layers that are not changed.
       seed: of random growth.
       gradients: weight path -> gradient without masks, for growth by it where the optimizer keeps none.
+      pattern: of the masks; units of it are dropped and grown.
+
+    Attributes:
+      selection: how masks with the pattern are selected.
 
     Raises:
-      TostError: no layer has a mask that may change.
+      TostError: no layer has a mask that may change, or a mask does not have the pattern.
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class MaskUpdater:
         dense_layers: str = "",
         seed: int = 0,
         gradients: Callable[[], Mapping[str, np.ndarray]] | None = None,
+        pattern: str | Pattern = UNSTRUCTURED,
     ):
         inner = getattr(optimizer, "inner_optimizer", optimizer)  # a LossScaleOptimizer has one
         self.optimizer, self.seed, self._gradients = inner, seed, gradients
@@ -74,6 +82,25 @@ class MaskUpdater:
             raise TostError(
                 f"{plain.name} has no mask that may change: sparsify it, and leave fewer layers dense or frozen"
             )
+        self.pattern = parsed_pattern(pattern)
+        kernels = {path: kernel for path, kernel in prunable_kernels(plain).items() if path in self.layers}
+        self._require_pattern(kernels)
+        if self.pattern.cannot_grow:  # then only what has the same masks all the time is pruned
+            self.selection = self.pattern.selection(plain, dense_layers)
+        else:
+            shapes = {path: (tuple(kernel.variable.shape), kernel.axes) for path, kernel in kernels.items()}
+            self.selection = self.pattern.selection_of(shapes)
+
+    def _require_pattern(self, kernels: Mapping[str, Kernel]) -> None:
+        masks = self.masks()
+        for path, kernel in kernels.items():
+            if not self.pattern.has_units(masks[path], kernel.axes):
+                raise TostError(f"the mask of {path} does not have the pattern {self.pattern.text}: find one that has")
+
+    def require_growth(self) -> None:
+        """Raises `TostError` if units of the pattern cannot grow."""
+        if self.pattern.cannot_grow:
+            raise TostError(f"masks with the pattern {self.pattern.text} cannot change: {self.pattern.cannot_grow}")
 
     def masks(self) -> dict[str, np.ndarray]:
         """The current state of the masks that may change: weight path -> 0/1."""
@@ -97,17 +124,20 @@ class MaskUpdater:
           drop_score: from a kernel to a score for each weight; the lowest are dropped.
 
         Raises:
+          TostError: units of the pattern cannot grow.
           NotFinite: a weight or a score is NaN or infinite; the message names it, and nothing is changed.
         """
+        self.require_growth()
         before = self.masks()
         weights = {path: layer.kernel.numpy() for path, layer in self.layers.items()}
         gradients = self._dense_gradients(growth)
         scores = {path: self._score(path, gradients[path], growth, step) for path in self.layers}
         require_finite(weights, f" after step {step}")
         require_finite(scores, f" after step {step}")
-        pruned = before if sparsity is None else _pruned(weights, before, sparsity)
+        pruned = before if sparsity is None else self._pruned(weights, before, sparsity)
+        divisions = self.selection.divisions
         after = {
-            path: drop_and_grow(weights[path], pruned[path], drop_fraction, scores[path], drop_score)
+            path: drop_and_grow(weights[path], pruned[path], drop_fraction, scores[path], drop_score, divisions[path])
             for path in self.layers
         }
         for path, layer in self.layers.items():
@@ -134,8 +164,10 @@ class MaskUpdater:
             gradient, np.random.default_rng(derive_seed(self.seed, f"growth of {self._places[path]} at step {step}"))
         )
 
-
-def _pruned(weights: dict[str, np.ndarray], masks: dict[str, np.ndarray], sparsity: float) -> dict[str, np.ndarray]:
-    scores = {path: np.abs(weight) for path, weight in weights.items()}
-    kept, size = (sum(int(count(mask)) for mask in masks.values()) for count in (np.sum, np.size))
-    return dict(highest_count_of_all(without_pruned(scores, masks), min(kept, kept_count(size, sparsity))))
+    def _pruned(
+        self, weights: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], sparsity: float
+    ) -> dict[str, np.ndarray]:
+        scores = {path: np.abs(weight) for path, weight in weights.items()}
+        kept, size = (sum(int(count(mask)) for mask in masks.values()) for count in (np.sum, np.size))
+        quota = Quota(together=min(kept, kept_count(size, sparsity)))
+        return self.selection.select(without_pruned(scores, masks), quota)

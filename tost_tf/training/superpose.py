@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tost_tf.masks.select import highest_count_of_all, require_finite
+from tost_tf.masks.quota import Quota
+from tost_tf.masks.select import Selection, highest_count_of_all, require_finite
 
 Weights = Mapping[str, np.ndarray]
+Selected = Callable[[Weights, int], Weights]  # scores and the number of weights to keep -> masks
 
 
 def newest_fraction(variant: str, cycle: int, factor: float) -> float:
@@ -23,8 +25,28 @@ def newest_fraction(variant: str, cycle: int, factor: float) -> float:
     return 1 / (cycle + 1) if variant == "caa" else factor
 
 
+def selected_by(selection: Selection, names: Mapping[str, str]) -> Selected:
+    """Selects the highest scores of all weights together, in the units of a pattern.
+
+    Args:
+      selection: of masks with the pattern.
+      names: weight path -> name of the weight.
+    """
+
+    def select(scores: Weights, kept: int) -> Weights:
+        masks = selection.select({path: scores[name] for path, name in names.items()}, Quota(together=kept))
+        return {names[path]: mask for path, mask in masks.items()}
+
+    return select
+
+
 def superposed(
-    previous: Weights, ticket: Weights, fraction: float, kept: int, prunable: list[str]
+    previous: Weights,
+    ticket: Weights,
+    fraction: float,
+    kept: int,
+    prunable: list[str],
+    select: Selected = highest_count_of_all,
 ) -> dict[str, np.ndarray]:
     """previous·(1 - fraction) + ticket·fraction, pruned to the `kept` largest |weights| (Sup-tickets, Yin et al. 2022).
 
@@ -36,6 +58,7 @@ def superposed(
       fraction: the coefficient of the ticket.
       kept: how many prunable weights stay, over all layers.
       prunable: the names of the weights that are ranked; the others are only averaged.
+      select: from their magnitudes and `kept` to masks.
 
     Raises:
       TostError: a ranked weight is not finite; the message names it.
@@ -48,7 +71,7 @@ def superposed(
     }
     magnitudes = {name: np.abs(average[name]) for name in prunable}
     require_finite(magnitudes, " in the superposition")
-    masks = highest_count_of_all(magnitudes, kept)
+    masks = select(magnitudes, kept)
     return average | {
         name: np.where(masks[name] > 0, average[name], 0).astype(average[name].dtype) for name in prunable
     }

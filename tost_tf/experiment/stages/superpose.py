@@ -20,10 +20,11 @@ from tost_tf.files import write_json
 from tost_tf.graph.batch_norm import recalibrate
 from tost_tf.graph.kernels import current_masks, is_ranked, prunable_weights
 from tost_tf.graph.weights import load_weights, named_weights, save_weights
+from tost_tf.masks.patterns.pattern import parsed_pattern
 from tost_tf.masks.sparsify import masks_of_zeros, strip
 from tost_tf.report.tickets import draw_tickets
 from tost_tf.seeds import derive_seed
-from tost_tf.training.superpose import Weights, newest_fraction, superposed
+from tost_tf.training.superpose import Weights, newest_fraction, selected_by, superposed
 
 # The previous average, a ticket, and its coefficient -> the new average, pruned.
 Joiner = Callable[[Weights, Weights, float], dict[str, np.ndarray]]
@@ -89,8 +90,12 @@ def _joiner(config: RunConfig, final: keras.Model, masks: Mapping[str, np.ndarra
     kept = sum(int(masks[path].sum()) for path in ranked)
     names = {id(weight): name for name, weight in named_weights(final).items()}
     weights = prunable_weights(final)
-    prunable = [names[id(weights[path])] for path in ranked]
-    return lambda average, ticket, fraction: superposed(average, ticket, fraction, kept, prunable)
+    prunable = {path: names[id(weights[path])] for path in ranked}
+    pattern = parsed_pattern(config.mask.mask_pattern)
+    select = selected_by(pattern.selection(final, config.mask.dense_layers), prunable)
+    return lambda average, ticket, fraction: superposed(
+        average, ticket, fraction, kept, list(prunable.values()), select
+    )
 
 
 def _epoch(config: RunConfig, ticket: int) -> int:
