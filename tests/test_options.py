@@ -80,6 +80,7 @@ SPECIAL = {
     "distill_weight": 0.3,
     "layer_sparsity": "stem=0.3",
     "mask_scope": "layer",
+    "mask_pattern": "fan_in",
     "sparsity": 0.3,
     "virtual_devices": 2,
     "initial_sparsity": 0.3,

@@ -11,6 +11,7 @@ from tost_tf.errors import TostError, unknown_name
 from tost_tf.experiment.recipe import NEEDED, TRAIN_TEACHER
 from tost_tf.masks.layer_sparsity import parsed_layer_sparsity
 from tost_tf.masks.lottery import LotteryOptions
+from tost_tf.masks.patterns.pattern import parsed_pattern
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.models.applications import PREFIX, require_application
 from tost_tf.registry import MODELS
@@ -65,6 +66,12 @@ def _check_mask(mask: MaskConfig) -> None:
         parsed_layer_sparsity(mask.layer_sparsity)
     except TostError as error:
         raise TostError(f"--layer_sparsity={mask.layer_sparsity}: {error}") from None
+    sparsity = parsed_pattern(mask.mask_pattern).sparsity
+    if mask.has_sparsity and sparsity is not None and abs(sparsity - mask.sparsity) > 1e-3:
+        raise TostError(
+            f"--mask_pattern={mask.mask_pattern} has sparsity {sparsity:g}, which --sparsity={mask.sparsity:g} "
+            "contradicts: leave it out"
+        )
     if mask.mask_shuffle and mask.mask == "lottery" and not mask.file:
         raise TostError(
             "--mask_shuffle would move the mask of --mask=lottery to weights the ticket has set to zero: find it "
@@ -111,6 +118,7 @@ def _check_dynamic(config: RunConfig) -> None:
         raise TostError(f"--dynamic={dynamic.dynamic} changes a mask, and --mask=none has none: take erk or random")
     if not mask.sparsity and mask.has_sparsity:
         raise TostError(f"--sparsity=0 leaves --dynamic={dynamic.dynamic} no place where a weight could grow")
+    _check_growth(mask.mask_pattern, f"--dynamic={dynamic.dynamic}")
     if not dynamic.prunes:
         return
     if mask.layer_sparsity:
@@ -130,6 +138,12 @@ def _check_dynamic(config: RunConfig) -> None:
         )
 
 
+def _check_growth(pattern: str, flag: str) -> None:
+    reason = parsed_pattern(pattern).cannot_grow
+    if reason:
+        raise TostError(f"--mask_pattern={pattern} is for masks that stay, and {flag} changes them: {reason}")
+
+
 def _check_superpose(config: RunConfig) -> None:
     superpose, recipe, epochs = config.superpose, config.recipe, config.training.epochs
     if not superpose.is_on:
@@ -141,6 +155,8 @@ def _check_superpose(config: RunConfig) -> None:
             f"--superpose={superpose.superpose} prunes all layers together at its end, which would not keep "
             "--layer_sparsity: leave one out"
         )
+    if config.cycle_growth is not None:
+        _check_growth(config.mask.mask_pattern, f"--cycle_growth={superpose.cycle_growth}")
     if recipe.weight_average:
         raise TostError(
             f"--superpose={superpose.superpose} averages networks itself: leave out --weight_average="

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ from tost_tf.data.augment import NOT_AUGMENTED
 from tost_tf.data.base_name import base_name
 from tost_tf.data.options import DataConfig
 from tost_tf.dynamic.options import DynamicConfig, SuperposeConfig
-from tost_tf.errors import unknown_name
+from tost_tf.errors import TostError, unknown_name
 from tost_tf.experiment.checks import check_together
 from tost_tf.experiment.machine import MachineConfig, RecordConfig
 from tost_tf.experiment.recipe import RECIPES, Recipe
+from tost_tf.masks.patterns.pattern import UNSTRUCTURED, parsed_pattern
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.options import Condition, check_effects, check_values, none_of, one_of, option
 from tost_tf.registry import GROWTHS, MASKS, MODELS, OPTIMIZERS, RATE_SCHEDULES
@@ -57,6 +59,14 @@ def _has_layer_sparsity(mask: str) -> bool:
     return mask in MASKS and MASKS[mask].has_layer_sparsity
 
 
+def _pattern_has_scope(pattern: str) -> bool:
+    return parsed_pattern(pattern).has_scope
+
+
+def _pattern_has_layers(pattern: str) -> bool:
+    return parsed_pattern(pattern).has_layer_sparsity
+
+
 def _is_file(model: str) -> bool:
     return model.endswith(MODEL_SUFFIXES)
 
@@ -94,17 +104,34 @@ class MaskConfig:
         "",
         "sparsities of some layers, such as stage3.*=0.99,stem=0: regular expressions of layer names, the first that "
         "matches is used; the others get what is left, so that all together have --sparsity",
-        only_with={"mask": Condition(_has_layer_sparsity, "(one that ranks weights once)"), **IF_FOUND},
+        only_with={
+            "mask": Condition(_has_layer_sparsity, "(one that ranks weights once)"),
+            "mask_pattern": Condition(_pattern_has_layers, "(one that leaves layers their sparsities)"),
+            **IF_FOUND,
+        },
     )
     mask_scope: str = option(
         "global",
         "rank all weights together (global) or each kernel alone (layer); erk sets a density for each layer itself",
         names=("global", "layer"),
-        only_with={"mask": Condition(_has_scope, "(one that ranks weights)"), **IF_FOUND},
+        only_with={
+            "mask": Condition(_has_scope, "(one that ranks weights)"),
+            "mask_pattern": Condition(_pattern_has_scope, "(one that leaves layers their sparsities)"),
+            **IF_FOUND,
+        },
+    )
+    mask_pattern: str = option(
+        UNSTRUCTURED,
+        "which weights are kept or removed together: unstructured, channels (whole filters with what reads them), "
+        "block:AxB (of A input and B output channels), N:M (N of M consecutive input channels stay, such as 2:4, which "
+        "sets --sparsity), fan_in (as many weights for each filter of a layer); a mask that is given must have it",
+        only_with={"mask": none_of(NO_MASK)},
     )
     dense_layers: str = option("", "regular expression of the names of layers that are left dense")
     mask_shuffle: bool = option(
-        False, "shuffle the mask within each layer, a sanity check", only_with={"mask": none_of(NO_MASK)}
+        False,
+        "shuffle the mask within each layer, a sanity check",
+        only_with={"mask": none_of(NO_MASK), "mask_pattern": one_of(UNSTRUCTURED)},
     )
     initial_weights: str = option(
         "",
@@ -128,6 +155,11 @@ class MaskConfig:
     def has_sparsity(self) -> bool:
         """Whether `sparsity` is the requested one; if not, a file or the zeros of weights determine it."""
         return not self.file and _has_sparsity(self.mask)
+
+    @property
+    def found_label(self) -> str:
+        """The method of a mask that is searched for, with the pattern if it has one."""
+        return self.mask if self.mask_pattern == UNSTRUCTURED else f"{self.mask} {self.mask_pattern}"
 
     @property
     def file(self) -> str:
@@ -228,7 +260,7 @@ class RunConfig:
         recipe_name = options.get("recipe", "tost")
         if recipe_name not in RECIPES:
             raise unknown_name("--recipe", recipe_name, RECIPES)
-        options = set_by_model(options.get("model", "")) | options
+        options = set_by_model(options.get("model", "")) | set_by_pattern(options) | options
         groups = {}
         for group_name, group in all_groups().items():
             given = {f.name: options[f.name] for f in dataclasses.fields(group) if f.name in options}
@@ -271,8 +303,8 @@ class RunConfig:
 
     @property
     def mask_label(self) -> str:
-        """Where the mask comes from: the name of a method, or of a file."""
-        return self.mask.file or self.mask.mask
+        """Where the mask comes from: the name of a method, with the pattern if there is one ("snip 2:4"), or a file."""
+        return self.mask.file or self.mask.found_label
 
     @property
     def brings_weights(self) -> bool:
@@ -376,6 +408,8 @@ def _completed(config: RunConfig) -> RunConfig:
         recipe = dataclasses.replace(recipe, ghost_end_epoch=_ghost_end(training, config.superpose))
     if not machine.run_dir:
         found = f"{mask.mask}{100 * mask.sparsity:g}" if mask.mask != NO_MASK and mask.has_sparsity else mask.mask
+        if mask.mask_pattern != UNSTRUCTURED:
+            found += f"_{mask.mask_pattern}"
         mask_name = Path(mask.file).stem if mask.file else found
         completed = dataclasses.replace(config, training=training, recipe=recipe)
         parts = (Path(config.model.model).stem, data.dataset, mask_name, completed.recipe_label, f"seed{training.seed}")
@@ -390,6 +424,20 @@ def set_by_model(model: str) -> dict[str, Any]:
     The weights in a model file may be trained already, so they are not rescaled.
     """
     return {"rescale_init": False} if str(model).endswith(MODEL_SUFFIXES) else {}
+
+
+def set_by_pattern(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by name that the pattern of a mask sets which is searched for: N:M has a sparsity.
+
+    Raises:
+      TostError: there is no such pattern.
+    """
+    try:
+        sparsity = parsed_pattern(options.get("mask_pattern", UNSTRUCTURED)).sparsity
+    except TostError as error:
+        raise TostError(f"--mask_pattern={options['mask_pattern']}: {error}") from None
+    given = {name: options[name] for name in ("mask", "mask_file", "from_torch") if name in options}
+    return {} if sparsity is None or not MaskConfig(**given).has_sparsity else {"sparsity": sparsity}
 
 
 def default_rate(training: TrainingConfig) -> float:

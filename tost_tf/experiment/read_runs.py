@@ -223,7 +223,7 @@ def _numbers(name: str, value: Any) -> dict[str, float]:
 def _mask(config: RunConfig) -> str:
     """How the mask was found; for a mask from a file, --mask if it is given too, else the file's name."""
     mask = config.mask
-    return mask.mask if not mask.file or mask.mask != MaskConfig.mask else Path(mask.file).stem
+    return mask.found_label if not mask.file or mask.mask != MaskConfig.mask else Path(mask.file).stem
 
 
 def _ghosts(config: RunConfig) -> str:

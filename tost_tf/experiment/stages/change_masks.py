@@ -26,7 +26,9 @@ def mask_callbacks(
     dynamic, superpose, callbacks = config.dynamic, config.superpose, []
     if not dynamic.is_on and not superpose.is_on:
         return callbacks
-    updater = MaskUpdater(model.plain, model.optimizer, config.mask.dense_layers, config.training.seed)
+    updater = MaskUpdater(
+        model.plain, model.optimizer, config.mask.dense_layers, config.training.seed, pattern=config.mask.mask_pattern
+    )
     epochs = config.training.epochs
     if dynamic.is_on:
         callbacks.append(

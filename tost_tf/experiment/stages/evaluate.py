@@ -25,6 +25,7 @@ from tost_tf.files import read_json, write_json
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.graph.left_dense import left_dense
 from tost_tf.masks.connection import depends_on_input
+from tost_tf.masks.patterns.pattern import UNSTRUCTURED, found_pattern
 from tost_tf.masks.sparsify import masks_of_zeros
 from tost_tf.report.figures import learning_curves, sparsity_by_layer
 from tost_tf.report.mask_updates import draw_mask_updates
@@ -85,6 +86,7 @@ def _result(
         "layers_without_macs": list(uncounted_layers(Graph(final))),  # recurrent, attention, in other layers
         "recipe": config.recipe_label,
         "mask": config.mask_label,
+        "mask_pattern": found_pattern(network.masks, final).text if network.masks is not None else UNSTRUCTURED,
         "model": config.model.model,
         "dataset": config.data.dataset,
         "epochs": config.training.epochs,

@@ -29,6 +29,7 @@ from tost_tf.graph.weights import load_weights, save_weights
 from tost_tf.masks.connection import NO_PATH, depends_on_input, name_collapsed
 from tost_tf.masks.layer_sparsity import parsed_layer_sparsity
 from tost_tf.masks.masks import Masks, read_mask_arrays
+from tost_tf.masks.patterns.pattern import Pattern, found_pattern, parsed_pattern, ranked_kernels
 from tost_tf.masks.search import FoundMask, MaskSearch
 from tost_tf.registry import MASKS
 from tost_tf.training.learning_rate import default_drops
@@ -87,6 +88,7 @@ def mask_report(masks: Masks, seconds: float, model: keras.Model, dense_layers: 
     return {
         "mask_seconds": seconds,
         "sparsity": masks.sparsity,
+        "pattern": found_pattern(masks, model).text,
         "sparsity_of_all_kernels": left.sparsity(masks.size - masks.kept),
         "left_dense": left.shares,
         "layer_sparsity": masks.layer_sparsity,
@@ -102,6 +104,7 @@ def search_mask(config: RunConfig, model: keras.Model, data: ImageData, folder: 
         require_fit(masks, model)
         name_collapsed(masks, model)
         found = FoundMask(masks)
+        _require_pattern(parsed_pattern(config.mask.mask_pattern), config.mask, masks, model)
     else:
         found = _found(config, model, data, folder)
     if not config.mask.mask_shuffle:
@@ -130,11 +133,11 @@ def _read_file(mask: MaskConfig, model: keras.Model) -> Masks:
 
 def _found(config: RunConfig, model: keras.Model, data: ImageData, folder: Path) -> FoundMask:
     mask, seed = config.mask, config.training.seed
-    method = MASKS[mask.mask]
+    method, pattern = MASKS[mask.mask], _pattern_at_start(config)
+    sparsity = config.dynamic.initial_sparsity if config.dynamic.prunes else mask.sparsity
     search = MaskSearch(
         model,
-        # The initial sparsity if training prunes further.
-        config.dynamic.initial_sparsity if config.dynamic.prunes else mask.sparsity,
+        sparsity if pattern.sparsity is None else None,
         mask.mask_scope,
         mask.dense_layers,
         seed,
@@ -143,22 +146,42 @@ def _found(config: RunConfig, model: keras.Model, data: ImageData, folder: Path)
         folder=folder,
         keep_zeros=mask.keep_zeros and method.has_sparsity and config.brings_weights,
         layer_sparsity=parsed_layer_sparsity(mask.layer_sparsity),
+        pattern=pattern,
     )
+    search.require_fit()
     _warn_of_zeros(search)
     options = config.method_options(method.options)
     try:
         found = method.find(search) if options is None else method.find(search, options)
     except NonFiniteLoss as error:
         raise TostError(f"the search for the mask stopped, {error}: a lower --learning_rate may help") from None
+    _require_pattern(pattern, mask, found.masks, model)
     _require_by_hand(mask, search, found.masks)
     return found
+
+
+def _pattern_at_start(config: RunConfig) -> Pattern:
+    """The pattern of the mask with which training starts; it may prune further."""
+    pattern = parsed_pattern(config.mask.mask_pattern)
+    return pattern.at(config.dynamic.initial_sparsity) if config.dynamic.prunes else pattern
+
+
+def _require_pattern(pattern: Pattern, mask: MaskConfig, masks: Masks, model: keras.Model) -> None:
+    """Raises `TostError` if masks that were read, or found by a user's method, do not have the pattern."""
+    for path, (_, axes) in ranked_kernels(model, mask.dense_layers).items():
+        if not masks[path].all() and not pattern.holds(masks[path], axes):
+            source = f"the mask in {mask.file}" if mask.file else f"the mask of --mask={mask.mask}"
+            raise TostError(
+                f"{source} does not have --mask_pattern={mask.mask_pattern} in {path}: leave the pattern out, or find "
+                "a mask that has it"
+            )
 
 
 def _require_by_hand(mask: MaskConfig, search: MaskSearch, masks: Masks) -> None:
     """Raises `TostError` if a method, for example a user's, did not use the sparsities set for layers."""
     sizes = {path: masks[path].size for path in search.weights()} if mask.layer_sparsity else {}
     for path, count in search.shares(sizes, "global").kept(sizes).items() if sizes else ():
-        if masks[path].sum() != count:
+        if abs(int(masks[path].sum()) - count) >= search.selection.step(path):
             raise TostError(
                 f"--mask={mask.mask} ignores --layer_sparsity: it keeps {masks[path].sum()} weights of {path} "
                 f"instead of {count}"

@@ -129,7 +129,7 @@ def _shown(run: PlannedRun) -> str:
 
 def _content(config: RunConfig) -> str:
     """The options that identify a run, as text."""
-    left_out = {*NOT_COMPARED, *(("sparsity", "mask_scope") if config.mask.mask == "none" else ())}
+    left_out = {*NOT_COMPARED, *(("sparsity", "mask_scope", "mask_pattern") if config.mask.mask == "none" else ())}
     return _text({name: value for name, value in config.options().items() if name not in left_out})
 
 
