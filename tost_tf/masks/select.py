@@ -73,6 +73,9 @@ class CellSelection:
     def _ranked(self, values: Mapping[str, np.ndarray], count: int) -> dict[str, int]:
         """Weight path -> number of weights among the highest of all."""
         weights = max(self.divisions[path].sizes[2] for path in values)
+        left = weights * sum(int((units > -np.inf).sum()) for units in values.values())
+        if weights * nearest(count, weights) > left:
+            raise TostError(f"{count} weights cannot be kept: only {left} are not yet pruned")
         masks = highest_count_of_all(values, nearest(count, weights))
         return {path: int(mask.sum(dtype=np.int64)) * weights for path, mask in masks.items()}
 

@@ -55,12 +55,13 @@ class NOfM(Pattern):
 
     @classmethod
     def find(cls, kernels: Sequence[tuple[np.ndarray, Axes]]) -> NOfM | None:
-        """The one with the smallest M, up to 32."""
+        """The one with the smallest M, up to 32; not that of all inputs of Dense kernels, which is constant fan-in."""
         every = [channels_of(mask.shape, axes) for mask, axes in kernels]
         if not every or None in every:
             return None
         common, (first, _) = math.gcd(*(channels.inputs for channels in every)), kernels[0]
-        for size in range(2, min(common, LARGEST_FOUND) + 1):
+        largest = common - all(channels.inputs == common and channels.window == 1 for channels in every)
+        for size in range(2, min(largest, LARGEST_FOUND) + 1):
             kept = first.mean() * size
             if common % size or abs(kept - round(kept)) > 1e-9 or not 0 < round(kept) < size:
                 continue
