@@ -50,34 +50,42 @@ class CellSelection:
 
     def select(self, scores: Mapping[str, np.ndarray], quota: Quota) -> dict[str, np.ndarray]:
         values = {path: self.divisions[path].summed(score) for path, score in scores.items()}
-        left = {path: int((units > -np.inf).sum(axis=1).min()) for path, units in values.items()}
-        kept = self._units(values, quota, left)
-        for path, count in kept.items():
+        alone, shares, kept = dict(quota.alone), dict(quota.shares), {}
+        others = {path: units for path, units in values.items() if path not in alone and path not in shares}
+        if others and self.uniform:
+            size = sum(scores[path].size for path in others)
+            alone |= {path: quota.together * scores[path].size / size for path in others}
+        elif others:
+            weights = max(self.divisions[path].sizes[2] for path in others)
+            kept = _ranked_together(others, quota.together, weights)
+            if any(len(units) > 1 for units in others.values()):  # cells must keep the same number
+                shares |= {path: int(mask.sum(dtype=np.int64)) * weights for path, mask in kept.items()}
+        for path, count in self._units(alone, shares, values).items():
+            kept[path] = highest_in_rows(values[path], count)
+        return {path: self.divisions[path].mask(kept[path]) for path in scores}
+
+    def _units(
+        self, alone: Mapping[str, float], shares: Mapping[str, int], values: Mapping[str, np.ndarray]
+    ) -> dict[str, int]:
+        """Weight path -> the number of units that each cell keeps, for numbers of weights."""
+        paths = [*alone, *shares]
+        left = {path: int((values[path] > -np.inf).sum(axis=1).min()) for path in paths}
+        steps = {path: self.divisions[path].step for path in paths}
+        units = {path: nearest(count, steps[path]) for path, count in alone.items()}
+        units |= nearest_together(shares, steps, left)
+        for path, count in units.items():
             if count > left[path]:
                 raise _too_few(path, count, left[path], self.divisions[path])
-        return {path: self.divisions[path].mask(highest_in_rows(values[path], kept[path])) for path in scores}
+        return units
 
-    def _units(self, values: Mapping[str, np.ndarray], quota: Quota, left: Mapping[str, int]) -> dict[str, int]:
-        """Weight path -> the number of units that each cell keeps."""
-        alone, shares = dict(quota.alone), dict(quota.shares)
-        others = {path: units for path, units in values.items() if path not in alone and path not in shares}
-        if self.uniform:
-            sizes = {path: self.divisions[path].step * units.shape[1] for path, units in others.items()}
-            alone |= {path: quota.together * size / sum(sizes.values()) for path, size in sizes.items()}
-        elif others:
-            shares |= self._ranked(others, quota.together)
-        steps = {path: self.divisions[path].step for path in values}
-        kept = {path: nearest(count, steps[path]) for path, count in alone.items()}
-        return kept | nearest_together(shares, steps, left)
 
-    def _ranked(self, values: Mapping[str, np.ndarray], count: int) -> dict[str, int]:
-        """Weight path -> number of weights among the highest of all."""
-        weights = max(self.divisions[path].sizes[2] for path in values)
-        left = weights * sum(int((units > -np.inf).sum()) for units in values.values())
-        if weights * nearest(count, weights) > left:
-            raise TostError(f"{count} weights cannot be kept: only {left} are not yet pruned")
-        masks = highest_count_of_all(values, nearest(count, weights))
-        return {path: int(mask.sum(dtype=np.int64)) * weights for path, mask in masks.items()}
+def _ranked_together(values: Mapping[str, np.ndarray], count: int, weights: int) -> dict[str, np.ndarray]:
+    """The masks of the highest units of all, for a number of weights; each unit has as many as `weights`."""
+    left = weights * sum(int((units > -np.inf).sum()) for units in values.values())
+    units = nearest(count, weights)
+    if weights * units > left:
+        raise TostError(f"{count} weights cannot be kept: only {left} are not yet pruned")
+    return highest_count_of_all(values, units)
 
 
 def highest_count_of_all(scores: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
