@@ -8,7 +8,7 @@ from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.patterns.unstructured import Unstructured
 from tost_tf.masks.quota import Quota, nearest_together
-from tost_tf.masks.select import require_finite, without_pruned
+from tost_tf.masks.select import highest_in_rows, require_finite, without_pruned
 
 
 def selected(scores, quota):
@@ -105,3 +105,10 @@ def test_whole_steps_with_the_nearest_sum():
     steps = nearest_together({"a": 25, "b": 8}, {"a": 10, "b": 5}, {"a": 9, "b": 9})
     assert steps == {"a": 2, "b": 3}
     assert nearest_together({"a": 25, "b": 8}, {"a": 10, "b": 5}, {"a": 2, "b": 1}) == {"a": 2, "b": 1}
+
+
+def test_rows_by_hand():
+    scores = np.array([[3.0, 1, 3, 3], [-np.inf, -2, -1, -np.inf], [1, 2, 3, 4]])
+    assert highest_in_rows(scores, 2).tolist() == [[1, 0, 1, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
+    assert highest_in_rows(scores, np.array([3, 1, 0])).tolist() == [[1, 0, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]]
+    assert highest_in_rows(scores[2:], np.array([3])).tolist() == [[0, 1, 1, 1]]

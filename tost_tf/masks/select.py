@@ -123,10 +123,12 @@ def highest_in_rows(scores: np.ndarray, counts: int | np.ndarray) -> np.ndarray:
     """The mask, uint8, of the highest scores of each row: as many as `counts`, one number or one for each row."""
     if len(scores) == 1:
         return highest(scores, int(np.max(counts)))
-    order = np.argsort(-scores, axis=1, kind="stable")
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(scores.shape[1])[None], axis=1)
-    return (ranks < np.reshape(counts, (-1, 1))).astype(np.uint8)
+    numbers = np.broadcast_to(np.reshape(counts, (-1, 1)), (len(scores), 1))
+    falling = np.sort(scores, axis=1)[:, ::-1]
+    threshold = np.take_along_axis(falling, np.maximum(numbers - 1, 0), axis=1)
+    above, ties = scores > threshold, scores == threshold
+    room = numbers - above.sum(axis=1, keepdims=True)
+    return (above | (ties & (np.cumsum(ties, axis=1) <= room))).astype(np.uint8)
 
 
 def _too_few(path: str, count: int, left: int, division: Division) -> TostError:

@@ -1,5 +1,7 @@
 """Masks with a pattern, by hand and of whole networks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow_model_optimization as tfmot
@@ -10,9 +12,10 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.masks import Masks
-from tost_tf.masks.patterns.pattern import found_pattern
+from tost_tf.masks.patterns.division import Division, channels_of
+from tost_tf.masks.patterns.pattern import Pattern, found_pattern
 from tost_tf.masks.sparsify import masks_of
-from tost_tf.registry import MASKS
+from tost_tf.registry import MASK_PATTERNS, MASKS
 
 SCORES = [[1, 8, 3], [7, 2, 4], [5, 6, 0], [9, 1, 2]]  # [4 inputs, 3 outputs]
 
@@ -214,3 +217,22 @@ def test_rounds_of_a_lottery_ticket_have_the_pattern(network, pattern):
     assert masks.pattern == pattern
     assert [found.pattern for found in seen] == ["unstructured", "2:4" if pattern == "1:4" else "fan_in"]
     assert seen[1].sparsity == pytest.approx(0.5, abs=0.01)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows(Pattern):
+    """All weights that read an input."""
+
+    form = "rows"
+
+    def divide(self, shape, axes):
+        channels = channels_of(shape, axes)
+        return Division(shape, channels.order, channels.sizes, units=(1,), weights=(0, 2))
+
+
+def test_a_pattern_of_ones_own(dense):
+    with MASK_PATTERNS.temporarily("rows", Rows):
+        masks = tost.masks.from_scores(dense, {"dense/kernel": SCORES}, 0.7, pattern="rows")  # sums 12, 13, 11, 12
+        assert masks["dense/kernel"].tolist() == [[0, 0, 0], [1, 1, 1], [0, 0, 0], [0, 0, 0]]
+        both = np.ones((2, 4, 3)) * np.array([1, 0, 0, 1])[:, None]
+        assert found_pattern({"conv/kernel": both}).text == "channels"  # which is more specific
