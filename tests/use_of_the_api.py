@@ -40,8 +40,6 @@ def other_things(model: tf_keras.Model, images: ndarray, labels: ndarray) -> Non
 
 def mistakes(model: tf_keras.Model) -> None:
     tost.masks.erk(model, sparsity="95%")  # type: ignore[arg-type]
-    tost.masks.erk(model)  # type: ignore[call-arg]
-    tost.masks.erk(model, 0.95)  # type: ignore[call-arg]
     tost.GhostSchedule(end_epoch=1.5)  # type: ignore[arg-type]
     tost.GhostModel(model, neurons=3)  # type: ignore[arg-type]
     tost.sparsify(model, [1, 0])  # type: ignore[arg-type]

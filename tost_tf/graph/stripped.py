@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tost_tf.compat import is_pruning_wrapper
+from tost_tf.compat import is_pruning_wrapper, keras
 from tost_tf.errors import TostError
 
 
-def require_stripped(model: object) -> None:
+def require_stripped(model: keras.Model) -> None:
     """Raises `TostError` if a model still has masks or ghosts."""
     wrapped = any(is_pruning_wrapper(layer) for layer in getattr(model, "submodules", ()))
     if wrapped or hasattr(model, "remove_ghosts"):

@@ -22,6 +22,7 @@ from tost_tf.masks.allocate import require_room
 from tost_tf.masks.magnitude import find as by_magnitude
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern, parsed_pattern, requested_sparsity
+from tost_tf.masks.patterns.unstructured import Unstructured
 from tost_tf.masks.random import find as at_random
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
 from tost_tf.masks.sparsify import sparsify, strip
@@ -73,10 +74,9 @@ class LotteryPlan:
     rewind_epoch: int = 0
     mode: str = "rewind"
     dense_layers: str = ""
-    pattern: str | Pattern = UNSTRUCTURED
+    pattern: Pattern = dataclasses.field(default_factory=Unstructured)
 
     def __post_init__(self):
-        object.__setattr__(self, "pattern", parsed_pattern(self.pattern))
         if not 0 <= self.sparsity < 1:
             raise TostError(f"sparsity is {self.sparsity:g}, it must be at least 0 and below 1")
         if not 0 < self.fraction < 1:
@@ -106,8 +106,7 @@ def _found(
     pattern: str | Pattern = UNSTRUCTURED,
 ) -> Masks:
     """The masks of one round, without logging what stays dense: the search logs that once."""
-    options = {"dense_layers": dense_layers, "names_left_dense": False, "pattern": pattern}
-    return find(MaskSearch(model, sparsity, **options)).masks
+    return find(MaskSearch(model, sparsity, dense_layers=dense_layers, names_left_dense=False, pattern=pattern)).masks
 
 
 class LotterySearch:
@@ -251,14 +250,15 @@ def find(search: MaskSearch, options: LotteryOptions) -> FoundMask:
             f"a lottery ticket is searched for in a dense network, but {search.model.name} has pruned weights"
         )
     search_train = search.train
+    pattern = parsed_pattern(search.pattern)
     plan = LotteryPlan(
-        search.sparsity,
+        requested_sparsity(search.sparsity, pattern),
         options.lottery_epochs,
         options.lottery_fraction,
         options.rewind_epoch,
         options.lottery_mode,
         search.dense_layers,
-        search.pattern,
+        pattern,
     )
 
     def train(sparse: keras.Model, first: int, last: int) -> float:
