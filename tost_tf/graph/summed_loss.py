@@ -9,7 +9,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.graph.batches import scalar_loss
 from tost_tf.graph.logits import to_logits
 
-SummedLoss = Callable[[Any, Any], tf.Tensor]  # labels, outputs of the model
+SummedLoss = Callable[[Any, Any], "tf.Tensor"]  # labels, outputs of the model
 
 
 def summed_loss(model: keras.Model, loss: str | Callable | None = None, temperature: float = 1.0) -> SummedLoss:
