@@ -24,9 +24,13 @@ def magnitude(
 ) -> Masks:
     """Magnitude pruning: keeps the largest of the model's current |weights|.
 
+    Options are those of `MaskSearch`; a `pattern` such as "2:4" sets the sparsity.
+
     Examples:
       >>> tost.masks.magnitude(model, sparsity=0.5, scope="layer").layer_sparsity
       {'conv1/kernel': 0.5, 'conv2/kernel': 0.5, 'logits/kernel': 0.5}
+      >>> tost.masks.magnitude(model, sparsity=0.5, pattern="channels").pattern
+      'channels'
     """
     del dataset
     return find(MaskSearch(model, sparsity, scope, dense_layers, layer_sparsity=layer_sparsity, pattern=pattern)).masks
