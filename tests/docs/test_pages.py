@@ -93,3 +93,15 @@ def test_a_broken_link_or_number_is_a_failure(tmp_path):
         (tmp_path / "docs/index.md").write_text(f"# Page\n\n{text}\n")
         command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
         assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0, text
+
+
+def test_messages_of_the_troubleshooting_are_those_of_the_code():
+    text = (DOCS / "troubleshooting.md").read_text()
+    code = " ".join(path.read_text() for path in sorted((ROOT / "tost_tf").rglob("*.py")))
+    # What strings are joined by, and what is filled in.
+    code = re.sub(r"\{[^{}]*(?:\{[^{}]*\})*[^{}]*\}", "...", re.sub(r'"\s*\n\s*f?"', "", code))
+    messages = re.findall(r"^\| `([^`]+)`", text.partition("## Messages")[2], re.MULTILINE)
+    assert len(messages) >= 12
+    for message in messages:
+        for part in message.replace(" N ", " ... ").split("..."):
+            assert part.strip() in code, f"{message}: {part}"
