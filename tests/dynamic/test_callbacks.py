@@ -6,8 +6,8 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.dynamic.dense_gradients import DenseGradients
-from tost_tf.dynamic.slots import first_values, slots_of
 from tost_tf.errors import TostError
+from tost_tf.graph.slots import first_values, slots_of
 from tost_tf.masks.sparsify import masked_kernels, masks_of
 
 L, OPTIMIZER = keras.layers, keras.optimizers

@@ -10,11 +10,11 @@ import numpy as np
 from tost_tf.compat import keras, tf
 from tost_tf.dynamic.drop_grow import drop_and_grow
 from tost_tf.dynamic.growth import Growth
-from tost_tf.dynamic.slots import first_values, slots_of, trains
 from tost_tf.errors import TostError
 from tost_tf.graph.kernel_kinds.kind import Kernel
 from tost_tf.graph.kernels import is_ranked, prunable_kernels
 from tost_tf.graph.places import by_place
+from tost_tf.graph.slots import first_values, slots_of, trains
 from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern, parsed_pattern
 from tost_tf.masks.quota import Quota

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tost_tf.compat import build_legacy, keras, legacy_slots, slot_lists, tf, variable_index
-from tost_tf.training.masked_optimizer import MaskedOptimizer
 
 
 def slots_of(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> list[tf.Variable]:
@@ -14,7 +13,7 @@ def slots_of(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> li
     Args:
       optimizer: built for `variable`; not a `LossScaleOptimizer`, which has one.
     """
-    if isinstance(optimizer, MaskedOptimizer):
+    if hasattr(optimizer, "slots_of"):  # a `MaskedOptimizer` says so itself
         return optimizer.slots_of(variable)
     if isinstance(optimizer, keras.optimizers.legacy.Optimizer):
         found = legacy_slots(optimizer, variable)
@@ -34,7 +33,7 @@ def trains(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> bool
 
 def first_values(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> list[float]:
     """What each of `slots_of` is before the first step: mostly zero, and Adagrad's accumulator is not."""
-    if isinstance(optimizer, MaskedOptimizer):
+    if hasattr(optimizer, "slots_of"):
         return [0.0] * len(slots_of(optimizer, variable))
     one = tf.Variable(tf.zeros([1] * len(variable.shape), variable.dtype))
     fresh = type(optimizer).from_config(optimizer.get_config())
@@ -43,3 +42,16 @@ def first_values(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -
     else:
         fresh.build([one])
     return [float(slot.numpy().item()) for slot in slots_of(fresh, one)]
+
+
+def set_to_first_values(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> None:
+    """Forgets the state for `variable`, if there is any; the optimizer may be a `LossScaleOptimizer`."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    is_legacy = isinstance(inner, keras.optimizers.legacy.Optimizer)
+    if not (is_legacy or getattr(inner, "_built", False)) or not trains(inner, variable):
+        return
+    slots = slots_of(inner, variable)
+    for slot, value in zip(slots, first_values(inner, variable) if slots else [], strict=True):
+        slot.assign(tf.fill(slot.shape, tf.cast(value, slot.dtype)))
+    if getattr(inner, "ascends", False):
+        inner.last_gradient_of(variable).assign(tf.zeros_like(variable))
