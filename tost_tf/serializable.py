@@ -25,6 +25,7 @@ CLASSES: Mapping[str, str] = {
     "Distillation": "tost_tf.training.losses",
     "FixedMask": "tost_tf.masks.wrapper",
     "GhostActivation": "tost_tf.ghost.activation",
+    "GhostBranches": "tost_tf.ghost.branches",
     "GhostModel": "tost_tf.ghost.model",
     "GhostSkip": "tost_tf.ghost.skip",
     "LARS": "tost_tf.training.lars",

@@ -59,6 +59,11 @@ class MaskCallback(StepCallback):
         name = type(self).__name__
         if not masked_kernels(self.plain):
             raise TostError(f"{name} changes masks, and {self.model.name} has none: give it to tost_tf.sparsify first")
+        if getattr(self.model, "unmerged_branches", list)():
+            raise TostError(
+                f"{name} changes masks, which all branches of {self.model.name} share: a weight that grows cannot "
+                "start in them as in one kernel, so leave branches out"
+            )
         optimizer, gradients = self.model.optimizer, None
         if growth is not None and growth.needs_gradient:
             inner = getattr(optimizer, "inner_optimizer", optimizer)

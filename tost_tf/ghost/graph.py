@@ -10,6 +10,8 @@ from typing import Any
 from tost_tf.compat import clear_symbolic_losses, keras, serialized, tf
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.activation import SOFT, GhostActivation
+from tost_tf.ghost.branch_places import BranchPlace, branch_places
+from tost_tf.ghost.branches import GhostBranches
 from tost_tf.ghost.kinds import Kind, label_of
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.calls import Call, calls, keys
@@ -92,7 +94,8 @@ class GhostGraph(Replay):
     input to its output, or to the output of the following BatchNormalization if only that reads the convolution.
     Convolutions that read the model's input (the stem) get none. An activation inside a layer
     (`Conv2D(activation="relu")`) becomes a separate layer in this view: the skip is added before it, and a ReLU becomes
-    a ghost. Layers with weights are called again, never copied, so the view trains the same weights.
+    a ghost. Layers with weights are called again, never copied, so the view trains the same weights. A layer that gets
+    branches is called in a `GhostBranches`, with the BatchNormalization after it.
 
     Args:
       model: the plain view.
@@ -101,6 +104,7 @@ class GhostGraph(Replay):
       beta: the initial β.
       dead_channels: what ghost neurons do with channels that do not vary; with "relu" each call of a ReLU has a ghost
         of its own, as its channels are others.
+      branches: how many each layer with a BatchNormalization after it has; 1 for none beside the layer itself.
 
     Attributes:
       view: the ghosted model, from the same inputs to outputs of the same shape.
@@ -117,8 +121,10 @@ class GhostGraph(Replay):
         skip_options: Mapping[str, Any],
         beta: float,
         dead_channels: str,
+        branches: int = 1,
     ):
         super().__init__()
+        self.branches = branches
         self.dead_channels = dead_channels
         self._channels_first = any(getattr(part, "data_format", None) == "channels_first" for part in model.submodules)
         self.neurons, self.skips, self.skip_options, self.beta = neurons, skips, dict(skip_options), beta
@@ -128,8 +134,15 @@ class GhostGraph(Replay):
         # By their role and the id of the layer they belong to, or the key of what a call gives.
         self._ghost_layers: dict[tuple[str, int | str], keras.layers.Layer] = {}
         self._places = {} if skips == NO_GHOST else skip_places(model)
+        self._branch_places = {} if branches == 1 else branch_places(model)
+        self._in_branches = {place.between for place in self._branch_places.values()}
         self._plain = model
         self.view = self.model(model)
+
+    @property
+    def has_branches(self) -> bool:
+        """Whether any layer has branches."""
+        return bool(self._branch_places)
 
     def name(self, model: keras.Model) -> str:
         return f"{model.name}_ghosted" if model is self._plain else model.name
@@ -141,6 +154,11 @@ class GhostGraph(Replay):
     def call(self, call: Call, tensors: Tensors) -> Any:
         layer, own = call.layer, unwrapped_layer(call.layer)
         place = self._places.get(call.outputs[0])
+        if call.outputs[0] in self._in_branches:
+            return None  # called with the BatchNormalization after it
+        if call.outputs[0] in self._branch_places:
+            outputs = self._branch(self._branch_places[call.outputs[0]], tensors)
+            return self._add_skip(place, tensors, outputs) if place else outputs
         self._note_left_alone(own)
         arguments, keywords = call.arguments(tensors)
         if has_activation(own) and (place or self._becomes_ghost(own.activation)):
@@ -149,6 +167,23 @@ class GhostGraph(Replay):
             return self._activate(call, tensors[call.inputs[0]], _cap(layer))
         outputs = self.layer(layer)(*arguments, **keywords)
         return self._add_skip(place, tensors, outputs) if place else outputs
+
+    def _branch(self, place: BranchPlace, tensors: Tensors) -> tf.Tensor:
+        """Calls the branches of a layer and of the BatchNormalization after it."""
+        own, count = unwrapped_layer(place.layer), sum("branch" in ghost.kind for ghost in self.ghosts)
+        ghost = GhostBranches(
+            place.layer,
+            place.normalization,
+            self.branches,
+            # Not by the name, which may be one that Keras has numbered.
+            derive_seed(self.skip_options["seed"], f"branches {count}"),
+            name=f"{own.name}_branches",
+            dtype=own.dtype_policy,
+        )
+        outputs = ghost(tensors[place.source])
+        parameters = sum(int(tf.size(weight)) for weight in ghost.new_weights if weight.trainable)
+        self.ghosts.append(Ghost(own.name, f"{self.branches} branches", tuple(outputs.shape[1:]), parameters))
+        return outputs
 
     def _note_left_alone(self, own: keras.layers.Layer) -> None:
         other = other_activation(own)

@@ -5,21 +5,28 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import numbers
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tost_tf.compat import build_optimizer, config_of_part, keras, own_steps, require_graph_model, save_hdf5, tf
+from tost_tf.errors import TostError
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.activation import SOFT
+from tost_tf.ghost.branches import GhostBranches
 from tost_tf.ghost.dead_channels import find_dead_channels, name_starved
 from tost_tf.ghost.graph import Ghost, GhostGraph
+from tost_tf.ghost.inputs import some_inputs
 from tost_tf.ghost.kinds import Kind, config_of, function_of
+from tost_tf.ghost.merge import merged_variables, renormalise, retire, write_merged
 from tost_tf.ghost.share import share_of_batch
 from tost_tf.ghost.switch import Switch
 from tost_tf.graph.kernels import current_masks, masked
 from tost_tf.graph.left_dense import left_dense
+from tost_tf.graph.slots import set_to_first_values
 from tost_tf.registry import GHOST_NEURONS, GHOST_SKIPS
 
 
@@ -40,6 +47,7 @@ class _Arguments:
     skip_gate: str
     seed: int
     dead_channels: str
+    branches: int
 
 
 @keras.utils.register_keras_serializable("tost_tf")
@@ -61,9 +69,12 @@ class GhostModel(keras.Model):
       beta: the initial β of ghost neurons.
       skip_gate: how α joins a skip to its block: "scaled" (the paper's), "stochastic", "variance_preserving" or a
         registered one.
-      seed: of the draws of stochastic gates.
+      seed: of the draws of stochastic gates, and of the weights of new branches.
       dead_channels: "soft" (the paper's), or "relu" for ghost neurons that stay ReLU on channels that do not vary, once
         `find_dead_channels` has looked for them.
+      branches: K, how many parallel kernels under the same mask, each with a BatchNormalization of its own, each
+        convolution or Dense layer has that only a BatchNormalization reads (see `GhostBranches`); `remove_ghosts`
+        merges them. 1 for none beside the layer itself.
 
     Attributes:
       plain: the plain view, `sparse` itself.
@@ -74,7 +85,7 @@ class GhostModel(keras.Model):
     If the class of `sparse` overrides `train_step` or similar methods, these are not used, and a warning is logged.
 
     Raises:
-      TostError: `sparse` is a subclassed or Keras 3 model, or a kind is unknown.
+      TostError: `sparse` is a subclassed or Keras 3 model, a kind is unknown, or no layer can have branches.
 
     Examples:
       >>> ghosted = tost.GhostModel(tost.sparsify(model, sparsity=0.9), neurons="pswish", skips="identity")
@@ -95,9 +106,12 @@ class GhostModel(keras.Model):
         skip_gate: str = "scaled",
         seed: int = 0,
         dead_channels: str = SOFT,
+        branches: int = 1,
         **kwargs: Any,
     ):
         require_graph_model(sparse)
+        if isinstance(branches, bool) or not isinstance(branches, numbers.Integral) or branches < 1:
+            raise TostError(f"branches is {branches!r}, it must be a whole number, at least 1")
         neurons, skips = (
             kind if isinstance(kind, str) and (kind == NO_GHOST or registry[kind]) else function_of(registry, kind)
             for registry, kind in ((GHOST_NEURONS, neurons), (GHOST_SKIPS, skips))
@@ -110,9 +124,14 @@ class GhostModel(keras.Model):
                 type(sparse).__name__,
                 " and ".join(own),
             )
-        self._arguments = _Arguments(neurons, skips, skip_initializer, beta, skip_gate, seed, dead_channels)
+        self._arguments = _Arguments(neurons, skips, skip_initializer, beta, skip_gate, seed, dead_channels, branches)
         skip_options = {"kernel_initializer": skip_initializer, "gate": skip_gate, "seed": seed}
-        graph = GhostGraph(sparse, neurons, skips, skip_options, beta, dead_channels)
+        graph = GhostGraph(sparse, neurons, skips, skip_options, beta, dead_channels, branches)
+        if branches > 1 and not graph.has_branches:
+            raise TostError(
+                f"branches={branches} needs a convolution or Dense layer that only a BatchNormalization with gamma and "
+                f"beta reads, and {sparse.name} has none: leave branches out"
+            )
         self.plain = sparse
         self.ghosted = graph.view
         self._ghosts = tuple(graph.ghosts)
@@ -120,6 +139,7 @@ class GhostModel(keras.Model):
         self._inside = tuple(graph.inside)
         self._wakes_channels = neurons != NO_GHOST and dead_channels == SOFT
         self._held = _Held()
+        self._merges = 0
         self._ghosts_active = bool(graph.ghosts)  # the view in use, as Python knows it: see `_follow`
         start = keras.initializers.Constant(self._ghosts_active)
         self._switch = Switch(self.add_weight("ghosts_active", (), tf.bool, start, trainable=False))
@@ -157,13 +177,69 @@ class GhostModel(keras.Model):
         """
         return find_dead_channels(self.ghosted, images)
 
-    def remove_ghosts(self) -> None:
-        """Switches to the plain view; in the middle of `fit`, from the next step on."""
+    def remove_ghosts(self, images: Any = None) -> None:
+        """Switches to the plain view; in the middle of `fit`, from the next step on.
+
+        Branches are merged before, which changes nothing in inference; the optimizer's state of what they are merged
+        into starts anew. The new BatchNormalization has the mean and variance of its inputs over some images.
+
+        Args:
+          images: as the network takes them, a few thousand, for branches; by default those `fit` is given. Without any,
+            the variance is estimated as if branches were uncorrelated.
+        """
+        self._merge_branches(images)
         self._use_ghosts(False)
 
     def restore_ghosts(self) -> None:
-        """Switches back to the ghosted view."""
+        """Switches back to the ghosted view; branches that were merged go on from there, the new ones at zero."""
+        for layer in self.branch_layers():
+            if layer.merged.numpy():
+                layer.merged.assign(False)
         self._use_ghosts(bool(self._ghosts))
+
+    def branch_layers(self) -> list[GhostBranches]:
+        """The layers of the view with ghosts that have branches."""
+        # Not a property, in which Keras would look for weights to save.
+        if self._arguments.branches == 1:
+            return []
+        return [part for part in self.ghosted.submodules if isinstance(part, GhostBranches)]
+
+    def unmerged_branches(self) -> list[GhostBranches]:
+        """Those of them whose branches are not merged yet."""
+        return [layer for layer in self.branch_layers() if not layer.merged.numpy()]
+
+    @property
+    def merges(self) -> int:
+        """How many times branches were merged since the model was made."""
+        return self._merges
+
+    def _merge_branches(self, images: Any) -> None:
+        layers = self.unmerged_branches()
+        if not layers:
+            return
+        for layer in layers:
+            write_merged(layer)
+            retire(layer)
+        batches = some_inputs(self.fit_data if images is None else (images, None))
+        renormalise(self.plain, [layer.normalization for layer in layers], batches)
+        if getattr(self, "optimizer", None) is not None:
+            for layer in layers:
+                for variable in (*merged_variables(layer), *layer.new_weights):
+                    set_to_first_values(self.optimizer, variable)
+        self._merges += 1
+
+    @contextlib.contextmanager
+    def branches_merged(self) -> Iterator[None]:
+        """In its block the plain view computes, in inference, what its branches compute together."""
+        layers = self.unmerged_branches()
+        before = [(variable, variable.numpy()) for layer in layers for variable in merged_variables(layer)]
+        for layer in layers:
+            write_merged(layer)
+        try:
+            yield
+        finally:
+            for variable, value in before:
+                variable.assign(value)
 
     def _use_ghosts(self, active: bool) -> None:
         self._switch.set(active)

@@ -22,9 +22,10 @@ class GhostSchedule(StepCallback):
 
     Works on all `GhostActivation` and `GhostSkip` layers in the model, also those added by hand. Step s of the
     T = `end_epoch` * `steps_per_epoch` steps of the ghost phase has progress s / T. Before step T, α becomes exactly 0
-    and β to exactly `beta_end`, and a `GhostModel` switches to its plain view. The values depend only on the number of
-    the step, so a resumed `fit(initial_epoch=...)` continues with the right values. `alpha` and `beta` of an epoch's
-    last step are added to the logs; without ghosts they are 0 and infinity, the values of a ReLU.
+    and β to exactly `beta_end`, and a `GhostModel` merges its branches and switches to its plain view. The values
+    depend only on the number of the step, so a resumed `fit(initial_epoch=...)` continues with the right values.
+    `alpha` and `beta` of an epoch's last step are added to the logs; without ghosts they are 0 and infinity, the values
+    of a ReLU.
 
     Args:
       end_epoch: the first epoch (from 0) without ghosts, at least 1; -1 keeps them in their initial state to the end.
@@ -129,11 +130,9 @@ class GhostSchedule(StepCallback):
         return self.end_epoch != -1 and step >= self.end_epoch * self.step(0).steps_per_epoch
 
     def _set(self, step: int) -> None:
-        if self._assign is None:
-            return
         over = self._is_over(step)
         values = (*self.values(step), step if self._draws else 0)
-        if values != self._assigned:
+        if self._assign is not None and values != self._assigned:
             self._assign(*map(tf.constant, values))
             self._assigned = values
         # Not at every step: the model reads its switch from the device, which would have to finish all steps before.

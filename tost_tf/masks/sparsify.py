@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -202,7 +203,8 @@ def strip(model: keras.Model, ghosts: str = "refuse") -> keras.Model:
             f"the ghosts of {model.name} are still in use, and without them it is another function: train until a "
             "GhostSchedule has removed them, or remove them as they are by strip(model, ghosts='remove')"
         )
-    return without_wrappers(getattr(model, "plain", model))
+    with getattr(model, "branches_merged", contextlib.nullcontext)():
+        return without_wrappers(getattr(model, "plain", model))
 
 
 def without_wrappers(model: keras.Model) -> keras.Model:

@@ -13,6 +13,7 @@ from tost_tf.drawing import ORANGE
 from tost_tf.errors import TostError
 from tost_tf.files import replaced_file
 from tost_tf.ghost.activation import GhostActivation
+from tost_tf.ghost.branches import GhostBranches
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.copy import unwrapped_layer
@@ -50,7 +51,9 @@ def draw_block(model: GhostModel, prefix: str, path: str | os.PathLike) -> None:
         "with ghosts: α falls from 1 to 0, β rises": model.ghosted,
         "after: the sparse network again": model.plain,
     }
-    ghosts = {layer.name for layer in model.ghosted.layers if isinstance(layer, GhostActivation | GhostSkip)}
+    ghosts = {
+        layer.name for layer in model.ghosted.layers if isinstance(layer, GhostActivation | GhostBranches | GhostSkip)
+    }
     figure = Figure(figsize=(11, 7), layout="constrained")
     for axes, (title, view) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         _draw(axes, block_graph(view, prefix), prefix, ghosts)

@@ -84,13 +84,14 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
             self.build(variables)  # as Keras does before it applies the first gradients
         self._has_ascended = True
         before = [tf.identity(variable) for variable in variables]
-        last = [
-            self.masked(tf.convert_to_tensor(self.last_gradients[variable_index(self, variable)]), variable)
-            for variable in variables
-        ]
+        last = [self.masked(tf.convert_to_tensor(self.last_gradient_of(variable)), variable) for variable in variables]
         for variable, change in zip(variables, self.tweak.ascent(last), strict=True):
             variable.assign_add(change)
         return before
+
+    def last_gradient_of(self, variable: tf.Variable) -> tf.Variable:
+        """The gradient along which the next ascent of `variable` is, for a tweak that ascends."""
+        return self.last_gradients[variable_index(self, variable)]
 
     @property
     def keeps_gradients(self) -> bool:
@@ -125,7 +126,7 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
                     f"{type(self.tweak).__name__} needs the gradient somewhere else than at the weights: train a "
                     "GhostModel, which sees to that"
                 )
-            self.last_gradients[variable_index(self, variable)].assign(gradient)
+            self.last_gradient_of(variable).assign(gradient)
         if self.tweak is None:
             self.step(gradient, variable)
             return

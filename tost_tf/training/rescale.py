@@ -74,6 +74,11 @@ class GradInit:
         clip: float = 1.0,
     ):
         self.model, self.loss, self.eta, self.gamma, self.normalise = model, loss, eta, gamma, normalise
+        if isinstance(model, GhostModel) and model.unmerged_branches():
+            raise TostError(
+                f"rescale_init scales the kernels of a network, and those of the branches of {model.name} are others: "
+                "call it before the branches are added"
+            )
         network = model.plain if isinstance(model, GhostModel) else model
         by_path = parameter_paths(network)
         self.names: list[str] = list(by_path)

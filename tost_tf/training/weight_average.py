@@ -18,7 +18,8 @@ class WeightAverage(keras.callbacks.Callback):
     After n steps d is at most (1 + n) / (10 + n), as in TensorFlow's `ExponentialMovingAverage`, so that the first
     weights are soon forgotten. The statistics of BatchNormalization are averaged too. An average is masked as its
     weight is, also where the mask has changed. During validation, and when training has ended, the model has the
-    averages; training goes on from the weights themselves.
+    averages; training goes on from the weights themselves. Where a `GhostModel` merges its branches into other weights,
+    the averages start again.
 
     Args:
       decay: d, at least 0 and below 1.
@@ -50,6 +51,7 @@ class WeightAverage(keras.callbacks.Callback):
         if model is self._of:
             return
         self._of, self._weights = model, averaged_weights(model)
+        self._merges = getattr(model, "merges", 0)
         self.state.steps = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.state.averages = [tf.Variable(weight, dtype=weight.dtype, trainable=False) for weight in self._weights]
         pairs = list(zip(self._weights, self.state.averages, strict=True))
@@ -65,13 +67,18 @@ class WeightAverage(keras.callbacks.Callback):
                 average.assign(_masked(now + (1 - tf.cast(decay, now.dtype)) * (value - now), weight))
 
         @tf.function
+        def restart() -> None:
+            for weight, average in pairs:
+                average.assign(weight)
+
+        @tf.function
         def exchange() -> None:
             for weight, average in pairs:
                 value = tf.identity(weight)
                 weight.assign(_masked(tf.identity(average), weight))
                 average.assign(value)
 
-        self._update, self._exchange = update, exchange
+        self._update, self._restart, self._exchange = update, restart, exchange
 
     def use(self) -> None:
         """Gives the model the averages; the weights are kept."""
@@ -98,7 +105,12 @@ class WeightAverage(keras.callbacks.Callback):
         self.put_back()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._update()
+        merges = getattr(self.model, "merges", 0)
+        if merges == self._merges:
+            self._update()
+        else:
+            self._restart()
+            self._merges = merges
 
     def on_test_begin(self, logs=None):
         self.use()

@@ -34,7 +34,7 @@ class WatchPlainView(keras.callbacks.Callback):
         if not self.model.ghosts_active:
             self._plain_loss = None
             return
-        self._plain_loss = self._plain_loss or PlainLoss(self.model.plain, self._images, self._labels)
+        self._plain_loss = self._plain_loss or PlainLoss(self.model, self._images, self._labels)
         logs["plain_loss"] = self._plain_loss()
         guess = math.log(self._labels.shape[-1])
         if logs["plain_loss"] > guess and logs["loss"] < LEARNED * guess and not self._has_warned:

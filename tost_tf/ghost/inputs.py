@@ -1,0 +1,36 @@
+"""Some of the inputs that `fit` is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tost_tf.compat import keras, tf
+
+BATCH_SIZE, EXAMPLES = 128, 2048
+
+
+def some_inputs(data: Any) -> Iterator[Any]:
+    """Batches of the first `EXAMPLES` inputs, none if there is no data or looking at it would take it away from `fit`.
+
+    Args:
+      data: as `fit` of Keras takes it: a pair of inputs and labels, of which the labels may be `None`, a
+        `tf.data.Dataset` or a `keras.utils.Sequence` of tuples, an iterator, or `None`.
+    """
+    count = 0
+    for inputs in _batches(data):
+        yield inputs
+        count += len(tf.nest.flatten(inputs)[0])
+        if count >= EXAMPLES:
+            return
+
+
+def _batches(data: Any) -> Iterator[Any]:
+    if isinstance(data, tuple) and len(data) == 2:
+        inputs, _ = data
+        for start in range(0, len(tf.nest.flatten(inputs)[0]), BATCH_SIZE):
+            part = slice(start, start + BATCH_SIZE)
+            yield tf.nest.map_structure(lambda array, part=part: tf.convert_to_tensor(array[part]), inputs)
+    elif isinstance(data, tf.data.Dataset | keras.utils.Sequence):
+        for batch in data if isinstance(data, tf.data.Dataset) else (data[index] for index in range(len(data))):
+            yield batch[0] if isinstance(batch, tuple | list) else batch
