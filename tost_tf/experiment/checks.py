@@ -30,6 +30,7 @@ def check_together(config: RunConfig) -> None:
     _check_mask(config.mask)
     _check_lottery(config.method_options(LotteryOptions))
     _check_schedule(config)
+    _check_branches(config)
     _check_dynamic(config)
     _check_superpose(config)
     _check_run_dir(config.machine.run_dir)
@@ -108,6 +109,22 @@ def _check_schedule(config: RunConfig) -> None:
         raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")
     if recipe.beta_schedule != "linear" and not recipe.beta_start:
         raise TostError(f"--beta_schedule={recipe.beta_schedule} needs --beta_start above 0, or take linear")
+
+
+def _check_branches(config: RunConfig) -> None:
+    recipe = config.recipe
+    if not recipe.has_branches:
+        return
+    if recipe.keeps_ghosts:
+        raise TostError(
+            f"--ghost_branches={recipe.ghost_branches} are merged when the ghosts end, and --ghost_end_epoch=-1 keeps "
+            "them: give the number of epochs with ghosts"
+        )
+    if config.dynamic.is_on:
+        raise TostError(
+            f"--dynamic={config.dynamic.dynamic} changes a mask that all of --ghost_branches={recipe.ghost_branches} "
+            "share, and a weight that grows cannot start in them as in one kernel: leave one out"
+        )
 
 
 def _check_dynamic(config: RunConfig) -> None:

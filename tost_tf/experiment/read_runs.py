@@ -228,6 +228,7 @@ def _mask(config: RunConfig) -> str:
 
 def _ghosts(config: RunConfig) -> str:
     kinds = [kind for kind in (config.recipe.ghost_neurons, config.recipe.ghost_skips) if kind != "none"]
+    kinds += [f"{config.recipe.ghost_branches} branches"] if config.recipe.has_branches else []
     return " + ".join(kinds) or "none"
 
 
@@ -237,6 +238,8 @@ def _ghost_end(config: RunConfig) -> str:
         return "no ghosts"
     if recipe.keeps_ghosts:
         return "kept"
+    if recipe.ghost_neurons == recipe.ghost_skips == "none":
+        return f"merged by epoch {recipe.ghost_end_epoch}"
     how = "removed abruptly" if recipe.ghost_schedule == "constant" else f"faded ({recipe.ghost_schedule})"
     return f"{how} by epoch {recipe.ghost_end_epoch}"
 

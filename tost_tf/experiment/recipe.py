@@ -13,7 +13,8 @@ from tost_tf.registry import BETA_SCHEDULES, GHOST_GATES, GHOST_NEURONS, GHOST_S
 NO_TWEAK = "none"
 TRAIN_TEACHER = "train"
 IF_NEURONS = {"ghost_neurons": none_of(NO_GHOST)}
-IF_GHOSTS = IF_NEURONS | {"ghost_skips": none_of(NO_GHOST)}
+IF_FADING = IF_NEURONS | {"ghost_skips": none_of(NO_GHOST)}
+IF_GHOSTS = IF_FADING | {"ghost_branches": none_of(1)}
 IF_TEACHER = {"teacher": none_of("")}
 
 
@@ -55,11 +56,19 @@ class Recipe:
         names=GHOST_GATES,
         only_with={"ghost_skips": none_of(NO_GHOST)},
     )
+    ghost_branches: int = option(
+        1,
+        "number of parallel kernels under the same mask, each with a BatchNormalization of its own, of each "
+        "convolution or Dense layer that only a BatchNormalization reads; they are merged into one when the ghosts end "
+        "(1: none)",
+        minimum=1,
+        maximum=16,
+    )
     ghost_schedule: str = option(
         "linear",
         "how ghosts fade; constant means they are removed abruptly",
         names=GHOST_SCHEDULES,
-        only_with_one=IF_GHOSTS,
+        only_with_one=IF_FADING,
     )
     ghost_end_epoch: int | None = option(
         None,
@@ -111,7 +120,11 @@ class Recipe:
 
     @property
     def has_ghosts(self) -> bool:
-        return self.ghost_neurons != NO_GHOST or self.ghost_skips != NO_GHOST
+        return self.ghost_neurons != NO_GHOST or self.ghost_skips != NO_GHOST or self.has_branches
+
+    @property
+    def has_branches(self) -> bool:
+        return self.ghost_branches > 1
 
     @property
     def last_ghost_epoch(self) -> int:

@@ -184,8 +184,9 @@ class GhostModel(keras.Model):
         into starts anew. The new BatchNormalization has the mean and variance of its inputs over some images.
 
         Args:
-          images: as the network takes them, a few thousand, for branches; by default those `fit` is given. Without any,
-            the variance is estimated as if branches were uncorrelated.
+          images: for branches, of training, as the network takes them, or a `tf.data.Dataset` of batches; the first few
+            thousand are used. By default those `fit` is given. Without any, the variance is estimated as if branches
+            were uncorrelated.
         """
         self._merge_branches(images)
         self._use_ghosts(False)
@@ -220,7 +221,9 @@ class GhostModel(keras.Model):
         for layer in layers:
             write_merged(layer)
             retire(layer)
-        batches = some_inputs(self.fit_data if images is None else (images, None))
+        data = self.fit_data if images is None else images
+        is_array = images is not None and not isinstance(images, tf.data.Dataset)
+        batches = some_inputs((images, None) if is_array else data)
         renormalise(self.plain, [layer.normalization for layer in layers], batches)
         if getattr(self, "optimizer", None) is not None:
             for layer in layers:

@@ -14,7 +14,13 @@ from tost_tf.data.options import DataConfig
 from tost_tf.data.pipeline import normalise
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.callbacks import NonFiniteLoss, StopOnNonFiniteLoss
-from tost_tf.experiment.run.network import add_ghosts, add_ghosts_and_compile, find_dead_channels, training_loss
+from tost_tf.experiment.run.network import (
+    add_ghosts,
+    add_ghosts_and_compile,
+    find_dead_channels,
+    training_loss,
+    without_branches,
+)
 from tost_tf.experiment.run.optimizer import make_average
 
 STEPS, BATCH = 50, 32
@@ -35,6 +41,7 @@ FACTORS: Mapping[str, tuple[Any, ...]] = {
     "beta_schedule": ("linear", "inverse", "logarithmic"),
     "ghost_schedule": ("linear", "constant"),
     "ghost_end_epoch": (1, 9),
+    "ghost_branches": (1, 2),
     "rescale_init": (False, True),
     "weight_average": (0.0, 0.9),
     "label_smoothing": (0.0, 0.1),
@@ -111,7 +118,7 @@ def train(row: Mapping[str, Any], masks: Mapping[str, Any], batches: tuple[np.nd
     options = {name: value for name, value in row.items() if name not in ("mask", "skips")} | SKIPS[row["skips"]]
     config = RunConfig.make(recipe="default", epochs=10, dataset="digits", **options)
     if config.recipe.rescale_init:
-        ghosted = add_ghosts(config, model, mask)
+        ghosted = add_ghosts(without_branches(config), model, mask)
         find_dead_channels(config, ghosted, batches[0][:BATCH])
         halves = tf.data.Dataset.from_tensor_slices(batches).batch(BATCH // 2)
         tost.rescale_init(ghosted, halves, steps=10, loss=training_loss(config))

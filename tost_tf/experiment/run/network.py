@@ -14,6 +14,7 @@ from tost_tf.errors import TostError
 from tost_tf.experiment.name_map import read_name_map
 from tost_tf.experiment.options import MaskConfig, RunConfig
 from tost_tf.experiment.run.optimizer import make_optimizer
+from tost_tf.ghost.branch_places import branch_places
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.copy import copy_layer
 from tost_tf.graph.precision import in_precision
@@ -62,6 +63,20 @@ def in_full_precision(config: RunConfig) -> RunConfig:
     )
 
 
+def without_branches(config: RunConfig) -> RunConfig:
+    """The same run without branches, for what needs one kernel a layer."""
+    return dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, ghost_branches=1))
+
+
+def require_branches(config: RunConfig, model: keras.Model) -> None:
+    """Raises `TostError` if the run wants branches and no layer of the network can have some."""
+    if config.recipe.has_branches and not branch_places(model):
+        raise TostError(
+            f"--ghost_branches={config.recipe.ghost_branches} needs a convolution or Dense layer that only a "
+            f"BatchNormalization with gamma and beta reads, and {model.name} has none: leave it out"
+        )
+
+
 def training_loss(config: RunConfig) -> keras.losses.Loss:
     """The loss of the run; with a teacher it takes the labels and the teacher's logits."""
     recipe = config.recipe
@@ -90,6 +105,7 @@ def add_ghosts(
         "skip_gate": recipe.ghost_skip_gate,
         "seed": config.training.seed,
         "dead_channels": recipe.ghost_dead_channels,
+        "branches": recipe.ghost_branches,
     }
     ghosted = DistilledModel(sparse, **ghosts, teacher=teacher) if teacher else GhostModel(sparse, **ghosts)
     if recipe.has_ghosts and not ghosted.ghosts:

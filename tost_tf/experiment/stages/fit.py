@@ -16,6 +16,7 @@ from tost_tf.experiment.run.checkpoints import Checkpoints, has_epoch, last_chec
 from tost_tf.experiment.run.epoch_progress import EpochProgress
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.mask_board import MaskBoard
+from tost_tf.experiment.run.merge_branches import MergeBranches
 from tost_tf.experiment.run.network import add_ghosts_and_compile, find_dead_channels, in_full_precision
 from tost_tf.experiment.run.optimizer import make_average, rate_callback
 from tost_tf.experiment.run.record import recorders
@@ -163,6 +164,13 @@ class _Training:
             first_step=self.progress.step if self.progress else 0,
         )
 
+    def _merging(self) -> list[keras.callbacks.Callback]:
+        run = self.run
+        if not run.config.recipe.has_branches:
+            return []
+        images, validation = (evaluation_batches(run.data, part) for part in (run.data.train, run.data.validation))
+        return [MergeBranches(run.config.recipe.last_ghost_epoch, images, validation, run.writes)]
+
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         run, output, model = self.run, self.output, self.model
         config, steps = run.config, run.steps_per_epoch
@@ -173,6 +181,7 @@ class _Training:
         ordinary = config.superpose.ordinary_epochs(training.epochs)
         return [
             rate_callback(training, ordinary, training.lr_drop_epochs, steps),
+            *self._merging(),
             GhostSchedule(
                 recipe.last_ghost_epoch,
                 steps,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tost_tf.data.pipeline import first_examples, steps_per_epoch, training_batches
-from tost_tf.experiment.run.network import add_ghosts, find_dead_channels, training_loss
+from tost_tf.experiment.run.network import add_ghosts, find_dead_channels, training_loss, without_branches
 from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
 from tost_tf.files import write_json
@@ -22,6 +22,8 @@ HALF_BATCHES_PER_STEP = 3
 def compute(run: Run, network: RunNetwork) -> None:
     """Rescales the initial weights, with the run's ghosts in their initial state, and saves and draws the scales.
 
+    Without branches: these take over the norms of the rescaled filters.
+
     Raises:
       TostError: the loss is not finite.
     """
@@ -33,7 +35,7 @@ def compute(run: Run, network: RunNetwork) -> None:
     halves = training_batches(data, half, derive_seed(training.seed, "rescale"), epochs, augment=config.data.augment)
     if teacher:
         halves = halves.map(lambda images, labels: (images, with_soft_labels(images, labels, teacher)))
-    ghosted = add_ghosts(config, network.dense, network.masks)
+    ghosted = add_ghosts(without_branches(config), network.dense, network.masks)
     find_dead_channels(config, ghosted, first_examples(data, data.train, training.batch_size)[0])
     scales = rescale_init(ghosted, halves, steps=recipe.rescale_steps, loss=training_loss(config))
     save_weights(strip(ghosted.plain), directory.rescaled_weights)

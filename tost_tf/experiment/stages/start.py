@@ -13,7 +13,7 @@ from tost_tf.drawing import require_drawing
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.recipe import TRAIN_TEACHER
-from tost_tf.experiment.run.network import add_ghosts_and_compile
+from tost_tf.experiment.run.network import add_ghosts_and_compile, require_branches
 from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.run.teacher_folder import teacher_folder
 from tost_tf.experiment.stages.change_masks import last_update, mask_callbacks
@@ -49,6 +49,7 @@ def require_end(run: Run, dense: keras.Model) -> None:
             len(data.train),
         )
     last_update(config, steps)
+    require_branches(config, dense)
     if teacher:
         teacher.try_out(*first_examples(data, data.train, 2))
     if config.dynamic.prunes:

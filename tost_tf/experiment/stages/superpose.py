@@ -13,7 +13,7 @@ from tost_tf.dynamic.tickets import ticket_path
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.evaluate import evaluate
-from tost_tf.experiment.run.network import add_ghosts_and_compile, in_full_precision
+from tost_tf.experiment.run.network import add_ghosts_and_compile, in_full_precision, without_branches
 from tost_tf.experiment.run.run import Run
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
 from tost_tf.files import write_json
@@ -70,7 +70,8 @@ def read(run: Run, network: RunNetwork) -> None:
     """Reads the superposition; its masks keep the weights that are not zero."""
     load_weights(network.dense, run.directory.superposed_weights)
     network.masks = masks_of_zeros(network.dense)
-    network.model = add_ghosts_and_compile(in_full_precision(run.config), network.dense, network.masks)
+    config = without_branches(in_full_precision(run.config))
+    network.model = add_ghosts_and_compile(config, network.dense, network.masks)
     network.model.remove_ghosts()
     network.epoch = run.config.training.epochs
 

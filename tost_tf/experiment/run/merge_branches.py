@@ -1,0 +1,48 @@
+"""The callback that merges ghost branches, and says what it did to the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tost_tf.compat import keras, tf
+
+
+class MergeBranches(keras.callbacks.Callback):
+    """Merges the branches of a `GhostModel` at the start of the first epoch without ghosts.
+
+    It must come before the `GhostSchedule`, which would merge them with what `fit` is given. All depends on the weights
+    alone, and checkpoints say whether branches are merged: a run that was stopped before, in or after it does the same
+    as one that was not.
+
+    Args:
+      end_epoch: the first epoch (from 0) without ghosts.
+      images: batches of training images, preprocessed for the network; the new statistics are those of the first.
+      validation: batches of images and one-hot labels, of which the loss is told.
+      tells: whether this process tells it; all workers compute it.
+    """
+
+    def __init__(self, end_epoch: int, images: tf.data.Dataset, validation: tf.data.Dataset, tells: bool):
+        super().__init__()
+        self.end_epoch, self._images, self._validation, self._tells = end_epoch, images, validation, tells
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        layers = self.model.unmerged_branches() if epoch >= self.end_epoch else []
+        if not layers:
+            return
+        before = self._loss(self.model.ghosted)
+        self.model.remove_ghosts(self._images)
+        after = self._loss(self.model.plain)
+        if self._tells:
+            print(
+                f"merged the {layers[0].branches} branches of {len(layers)} layers: validation loss {before:.4f} "
+                f"before and {after:.4f} after",
+                flush=True,
+            )
+
+    def _loss(self, view: keras.Model) -> float:
+        """The mean cross-entropy, without label smoothing."""
+        losses = [
+            tf.nn.softmax_cross_entropy_with_logits(labels, tf.cast(view(images, training=False), tf.float32)).numpy()
+            for images, labels in self._validation
+        ]
+        return float(np.mean(np.concatenate(losses)))
