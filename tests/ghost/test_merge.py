@@ -95,12 +95,8 @@ def require_merged_exactly(ghosted: tost.GhostModel, images: np.ndarray) -> None
     assert all(np.array_equal(final[path], mask) for path, mask in masks.items())
 
 
-ZOO = [name for name in MODELS if name not in ("resnet104", "resnet110", "resnet152", "resnet101")]
-QUICK = ("resnet8", "mobilenet")
-
-
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.exhaustive) for name in ZOO]
+    "name", [pytest.param(name, marks=[] if name == "resnet8" else pytest.mark.exhaustive) for name in MODELS]
 )
 def test_networks_of_the_zoo(name):
     model = tost.models.build(name, (32, 32, 3), 10, width_multiplier=0.125)

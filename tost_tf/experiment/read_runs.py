@@ -238,7 +238,7 @@ def _ghost_end(config: RunConfig) -> str:
         return "no ghosts"
     if recipe.keeps_ghosts:
         return "kept"
-    if recipe.ghost_neurons == recipe.ghost_skips == "none":
+    if not recipe.fades_ghosts:
         return f"merged by epoch {recipe.ghost_end_epoch}"
     how = "removed abruptly" if recipe.ghost_schedule == "constant" else f"faded ({recipe.ghost_schedule})"
     return f"{how} by epoch {recipe.ghost_end_epoch}"

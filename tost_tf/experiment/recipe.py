@@ -120,7 +120,12 @@ class Recipe:
 
     @property
     def has_ghosts(self) -> bool:
-        return self.ghost_neurons != NO_GHOST or self.ghost_skips != NO_GHOST or self.has_branches
+        return self.fades_ghosts or self.has_branches
+
+    @property
+    def fades_ghosts(self) -> bool:
+        """Whether there are ghosts besides branches, which the network changes without."""
+        return self.ghost_neurons != NO_GHOST or self.ghost_skips != NO_GHOST
 
     @property
     def has_branches(self) -> bool:

@@ -90,6 +90,8 @@ def read(run: Run, network: RunNetwork) -> None:
         network.epoch = checkpoints.restore_best()
         if not recipe.keeps_ghosts:
             model.remove_ghosts()
+    elif recipe.has_branches and not recipe.fades_ghosts:
+        model.remove_ghosts()  # the network with branches alone is a plain one
     network.fitted, network.checkpoints, network.model = model, checkpoints, model
     if network.masks is not None:
         network.masks = masks_of(model.plain)  # they may have changed during training
