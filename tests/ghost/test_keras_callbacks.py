@@ -137,7 +137,7 @@ def test_the_schedule_knows_the_steps_of_fit_and_the_model_tells_that_there_is_n
     # 6 steps: 20 - 19 · (1 - s/6)².
     assert told == pytest.approx([1.0, 20 - 19 * (5 / 6) ** 2]) and not from_here(caplog)
     model.fit(IMAGES, LABELS, batch_size=4, verbose=0)
-    assert "5 ghosts and no GhostSchedule" in from_here(caplog)[0]
+    assert "6 ghosts and no GhostSchedule" in from_here(caplog)[0]
     unknown = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(4).filter(lambda *_: True)
     with pytest.raises(TostError, match="give steps_per_epoch"):
         model.fit(unknown, verbose=0, callbacks=[tost.GhostSchedule(end_epoch=3)])

@@ -16,6 +16,7 @@ import numpy as np
 from tost_tf.compat import keras, tf
 from tost_tf.ghost.branches import GhostBranches, filter_norms
 from tost_tf.graph.copy import unwrapped_layer
+from tost_tf.graph.noise import noise_off
 from tost_tf.graph.replaced_calls import calls_replaced
 
 
@@ -94,6 +95,23 @@ def retire(layer: GhostBranches) -> None:
     layer.merged.assign(True)
 
 
+def bring_up_to_date(model: keras.Model, batches: Iterable[Any]) -> None:
+    """Sets the moving statistics of all BatchNormalization to those of some inputs, each batch normalised by its own.
+
+    Moving averages lag behind weights that change fast: then inference is another function than the one that is
+    trained, and branches that are merged by them would start again from that.
+
+    Args:
+      model: its other weights do not change.
+      batches: of inputs of the model; without any, nothing changes.
+    """
+    layers = [part for part in model.submodules if isinstance(part, keras.layers.BatchNormalization) and part.trainable]
+    with noise_off(model):
+        sums = _recorded(model, layers, batches, training=True)
+    for found in sums:
+        found.write_statistics()
+
+
 def renormalise(model: keras.Model, layers: Iterable[keras.layers.Layer], batches: Iterable[Any]) -> None:
     """Sets the moving statistics to those of some inputs in inference, and gamma and beta so that outputs stay.
 
@@ -102,6 +120,14 @@ def renormalise(model: keras.Model, layers: Iterable[keras.layers.Layer], batche
       layers: of BatchNormalization, with gamma and beta.
       batches: of inputs of the model; without any, nothing changes.
     """
+    for found in _recorded(model, layers, batches, training=False):
+        found.write_alike()
+
+
+def _recorded(
+    model: keras.Model, layers: Iterable[keras.layers.Layer], batches: Iterable[Any], training: bool
+) -> list[_Sums]:
+    """What each of the layers reads in some passes."""
     sums = {id(layer): _Sums(layer) for layer in layers}
 
     def recording(layer: keras.layers.Layer, call: Callable) -> Callable:
@@ -113,9 +139,8 @@ def renormalise(model: keras.Model, layers: Iterable[keras.layers.Layer], batche
 
     with calls_replaced([found.layer for found in sums.values()], recording):
         for inputs in batches:
-            model(inputs, training=False)
-    for found in sums.values():
-        found.write()
+            model(inputs, training=training)
+    return [found for found in sums.values() if found.count]
 
 
 class _Sums:
@@ -132,13 +157,21 @@ class _Sums:
         self.count += len(values)
         self._sum, self._squares = self._sum + values.sum(0), self._squares + np.square(values).sum(0)
 
-    def write(self) -> None:
-        if not self.count:
-            return
+    @property
+    def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean and the variance."""
+        mean = self._sum / self.count
+        return self._start + mean, np.maximum(self._squares / self.count - np.square(mean), 0)
+
+    def write_statistics(self) -> None:
+        for variable, value in zip((self.layer.moving_mean, self.layer.moving_variance), self._statistics, strict=True):
+            _assign(variable, value)
+
+    def write_alike(self) -> None:
+        """Writes the statistics, and gamma and beta so that inference stays the same."""
         layer = self.layer
         gamma, beta, mean, variance = map(_double, _variables(layer))
-        new_mean = self._start + self._sum / self.count
-        new_variance = np.maximum(self._squares / self.count - np.square(self._sum / self.count), 0)
+        new_mean, new_variance = self._statistics
         factor = gamma / np.sqrt(variance + layer.epsilon)
         new = factor * np.sqrt(new_variance + layer.epsilon), beta + factor * (new_mean - mean), new_mean, new_variance
         for variable, value in zip(_variables(layer), new, strict=True):

@@ -21,7 +21,7 @@ from tost_tf.ghost.dead_channels import find_dead_channels, name_starved
 from tost_tf.ghost.graph import Ghost, GhostGraph
 from tost_tf.ghost.inputs import some_inputs
 from tost_tf.ghost.kinds import Kind, config_of, function_of
-from tost_tf.ghost.merge import merged_variables, renormalise, retire, write_merged
+from tost_tf.ghost.merge import bring_up_to_date, merged_variables, renormalise, retire, write_merged
 from tost_tf.ghost.share import share_of_batch
 from tost_tf.ghost.switch import Switch
 from tost_tf.graph.kernels import current_masks, masked
@@ -180,13 +180,14 @@ class GhostModel(keras.Model):
     def remove_ghosts(self, images: Any = None) -> None:
         """Switches to the plain view; in the middle of `fit`, from the next step on.
 
-        Branches are merged before, which changes nothing in inference; the optimizer's state of what they are merged
-        into starts anew. The new BatchNormalization has the mean and variance of its inputs over some images.
+        Branches are merged before: first the statistics of BatchNormalization become those of some images, as moving
+        averages lag behind what is trained; then merging changes nothing in inference. The optimizer's state of what
+        they are merged into starts anew. The new BatchNormalization has the mean and variance of what it reads.
 
         Args:
           images: for branches, of training, as the network takes them, or a `tf.data.Dataset` of batches; the first few
-            thousand are used. By default those `fit` is given. Without any, the variance is estimated as if branches
-            were uncorrelated.
+            thousand are used. By default those `fit` is given. Without any, the moving averages stay, and the new
+            variance is estimated as if branches were uncorrelated.
         """
         self._merge_branches(images)
         self._use_ghosts(False)
@@ -218,13 +219,13 @@ class GhostModel(keras.Model):
         layers = self.unmerged_branches()
         if not layers:
             return
+        data = self.fit_data if images is None else images
+        data = (images, None) if images is not None and not isinstance(images, tf.data.Dataset) else data
+        bring_up_to_date(self.ghosted, some_inputs(data))
         for layer in layers:
             write_merged(layer)
             retire(layer)
-        data = self.fit_data if images is None else images
-        is_array = images is not None and not isinstance(images, tf.data.Dataset)
-        batches = some_inputs((images, None) if is_array else data)
-        renormalise(self.plain, [layer.normalization for layer in layers], batches)
+        renormalise(self.plain, [layer.normalization for layer in layers], some_inputs(data))
         if getattr(self, "optimizer", None) is not None:
             for layer in layers:
                 for variable in (*merged_variables(layer), *layer.new_weights):
