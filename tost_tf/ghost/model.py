@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import numbers
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,7 @@ from tost_tf.compat import build_optimizer, config_of_part, keras, own_steps, re
 from tost_tf.errors import TostError
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.activation import SOFT
-from tost_tf.ghost.branches import GhostBranches
+from tost_tf.ghost.branches import GhostBranches, require_number
 from tost_tf.ghost.dead_channels import find_dead_channels, name_starved
 from tost_tf.ghost.graph import Ghost, GhostGraph
 from tost_tf.ghost.inputs import some_inputs
@@ -110,8 +109,7 @@ class GhostModel(keras.Model):
         **kwargs: Any,
     ):
         require_graph_model(sparse)
-        if isinstance(branches, bool) or not isinstance(branches, numbers.Integral) or branches < 1:
-            raise TostError(f"branches is {branches!r}, it must be a whole number, at least 1")
+        require_number(branches)
         neurons, skips = (
             kind if isinstance(kind, str) and (kind == NO_GHOST or registry[kind]) else function_of(registry, kind)
             for registry, kind in ((GHOST_NEURONS, neurons), (GHOST_SKIPS, skips))
