@@ -36,7 +36,7 @@ def test_recipe_sets_all_tweaks_and_each_can_be_set_alone():
 
 def test_recipes_set_options_of_any_kind():
     training = RunConfig.make(recipe="tost_plus").training
-    assert (training.optimizer, training.schedule, training.learning_rate) == ("orthogonal", "cosine", 0.05)
+    assert (training.optimizer, training.schedule, training.learning_rate) == ("orthogonal", "cosine", 0.025)
     assert RunConfig.make(recipe="tost_plus", optimizer="sgd", schedule="step").training == RunConfig.make().training
     recipe = RunConfig.make(recipe="tost_plus_kd", teacher="t").recipe
     assert (recipe.distill_weight, recipe.distill_temperature, recipe.has_ghosts) == (0.7, 4.0, False)
@@ -46,7 +46,7 @@ def test_recipes_set_options_of_any_kind():
 
 
 def test_learning_rate_is_the_default_of_the_optimizer():
-    rates = {"sgd": 0.1, "orthogonal": 0.05, "lars": 0.05, "adamw": 1e-3}
+    rates = {"sgd": 0.1, "orthogonal": 0.025, "lars": 0.05, "adamw": 1e-3}
     for name, rate in rates.items():
         assert RunConfig.make(optimizer=name).training.learning_rate == rate
         assert RunConfig.make(optimizer=name, learning_rate=0.3).training.learning_rate == 0.3

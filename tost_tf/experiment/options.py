@@ -196,7 +196,7 @@ class TrainingConfig:
     learning_rate: float | None = option(
         None,
         "initial learning rate, for orthogonal and lars the fraction of a kernel's norm (by default 0.1 for sgd, "
-        "0.05 for orthogonal and lars, 0.001 for adamw)",
+        "0.025 for orthogonal, 0.05 for lars, 0.001 for adamw)",
         above=0,
     )
     lr_drop_epochs: tuple[int, ...] | None = option(

@@ -147,8 +147,7 @@ class Recipe:
         return self.ghost_end_epoch if self.has_ghosts and not self.keeps_ghosts else 0
 
 
-# The learning rate is the best of three in the search, benchmarks/results/search.csv.
-TOST_PLUS = {"optimizer": "orthogonal", "schedule": "cosine", "learning_rate": 0.025}
+TOST_PLUS = {"optimizer": "orthogonal", "schedule": "cosine"}
 
 # Name -> the options it sets, of any kind; all other options keep their defaults.
 RECIPES: Mapping[str, Mapping[str, Any]] = {

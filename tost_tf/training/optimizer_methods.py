@@ -50,6 +50,7 @@ def _adamw(learning_rate: float, _: float, weight_decay: float) -> MaskedOptimiz
 
 
 sgd = OptimizerMethod(_sgd, 0.1)
-orthogonal = OptimizerMethod(_orthogonal, 0.05)
+# The best of three learning rates in the search, benchmarks/results/search.csv.
+orthogonal = OptimizerMethod(_orthogonal, 0.025)
 lars = OptimizerMethod(_lars, 0.05)
 adamw = OptimizerMethod(_adamw, 1e-3, has_momentum=False)

@@ -40,7 +40,7 @@ class OrthogonalSGD(RelativeStepSGD):
 
     def __init__(
         self,
-        learning_rate: float = 0.05,
+        learning_rate: float = 0.025,
         momentum: float = 0.9,
         nesterov: bool = False,
         weight_decay: float = 0.0,
