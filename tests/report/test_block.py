@@ -39,3 +39,12 @@ def test_picture_has_three_panels_and_ghosts_in_the_middle_one(ghosted, tmp_path
     ghostly = np.all(np.abs(pixels - np.array([0xFD, 0xE0, 0xC5]) / 255) < 0.01, axis=-1)
     left, middle, right = (part.sum() for part in np.array_split(ghostly, 3, axis=1))
     assert middle > 1000 and left == right == 0
+
+
+def test_a_run_is_a_fourth_panel(ghosted, tmp_path):
+    rows = [{"epoch": 1, "val_accuracy": 0.3, "alpha": 0.7}, {"epoch": 2, "val_accuracy": 0.6, "alpha": 0}]
+    draw_block(ghosted, "stage2_block1_", tmp_path / "block.png", rows)
+    pixels = image.imread(tmp_path / "block.png")[..., :3]
+    blue = np.all(np.abs(pixels - np.array([0x00, 0x72, 0xB2]) / 255) < 0.01, axis=-1)
+    *blocks, run = (part.sum() for part in np.array_split(blue, 4, axis=1))
+    assert run > 200 and not any(blocks)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tost_tf.compat import graph_nodes, keras
-from tost_tf.drawing import ORANGE
+from tost_tf.drawing import BLUE, GREY, ORANGE
 from tost_tf.errors import TostError
 from tost_tf.files import replaced_file
 from tost_tf.ghost.activation import GhostActivation
@@ -40,8 +40,16 @@ def block_graph(model: keras.Model, prefix: str) -> dict[str, list[str]]:
     return {name: [read if read in graph else "input" for read in reads] for name, reads in graph.items()}
 
 
-def draw_block(model: GhostModel, prefix: str, path: str | os.PathLike) -> None:
+def draw_block(
+    model: GhostModel, prefix: str, path: str | os.PathLike, rows: Sequence[Mapping[str, float]] = ()
+) -> None:
     """Draws a block of `model`, the layers whose names start with `prefix`, in three panels, as a PNG.
+
+    Args:
+      model: has the block, with ghosts and without.
+      prefix: of the names of the block's layers.
+      path: the file.
+      rows: those of a run's `metrics.csv`; if given, a fourth panel shows its accuracy while α falls.
 
     Raises:
       TostError: no layer has such a name.
@@ -54,12 +62,29 @@ def draw_block(model: GhostModel, prefix: str, path: str | os.PathLike) -> None:
     ghosts = {
         layer.name for layer in model.ghosted.layers if isinstance(layer, GhostActivation | GhostBranches | GhostSkip)
     }
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    for axes, (title, view) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+    figure = Figure(figsize=(15 if rows else 11, 7), layout="constrained")
+    every = figure.subplots(1, 4 if rows else 3, width_ratios=[1, 1, 1, 1.4] if rows else None)
+    for axes, (title, view) in zip(every, panels.items(), strict=False):
         _draw(axes, block_graph(view, prefix), prefix, ghosts)
         axes.set_title(title, fontsize=11, parse_math=False)
+    if rows:
+        _draw_run(every[-1], rows)
     with replaced_file(path) as temporary:
         figure.savefig(temporary, dpi=110)
+
+
+def _draw_run(axes: Axes, rows: Sequence[Mapping[str, float]]) -> None:
+    """Accuracy on validation, and α, over the epochs; those with ghosts are shaded."""
+    epochs = [row["epoch"] for row in rows]
+    axes.plot(epochs, [row["val_accuracy"] for row in rows], color=BLUE, label="validation accuracy")
+    axes.plot(epochs, [row["alpha"] for row in rows], "--", color=ORANGE, label="α: how much of the ghosts is left")
+    axes.axvspan(0.5, 0.5 + sum(row["alpha"] > 0 for row in rows), color=GREY, alpha=0.2, lw=0, label="ghosts")
+    axes.set_xlim(0.5, len(rows) + 0.5)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("epoch")
+    axes.set_title("a run", fontsize=11)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center right")
 
 
 def _draw(axes: Axes, graph: Mapping[str, list[str]], prefix: str, ghosts: set[str]) -> None:
