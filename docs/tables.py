@@ -128,7 +128,24 @@ def search() -> str:
     return table(["flags", "seeds", "validation accuracy, %", "training accuracy, %"], body)
 
 
-MACROS = (number, overhead, mask_seconds, tweaks, suptickets, compaction, search)
+def span(name: str, column: str, digits: int = 2) -> str:
+    """The smallest and the largest number of a column: "2.35 to 2.63"."""
+    numbers = [float(row[column]) for row in rows(name)]
+    return f"{min(numbers):.{digits}f} to {max(numbers):.{digits}f}"
+
+
+def macs_left(model: str, mask: str, sparsity: float) -> str:
+    """MACs left by compaction as the network starts, and with random shifts in its normalisations."""
+    (row,) = [
+        row
+        for row in rows("compact.csv")
+        if (row["model"], row["mask"], float(row["sparsity"])) == (model, mask, sparsity)
+    ]
+    shifted = int(row["macs_after_shifted"]) / int(row["macs"])
+    return f"{shifted:.0%} of its MACs left in place of {float(row['macs_ratio']):.0%}"
+
+
+MACROS = (number, overhead, mask_seconds, tweaks, suptickets, compaction, search, span, macs_left)
 
 
 def define_env(env: Any) -> None:
