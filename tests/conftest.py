@@ -2,6 +2,7 @@
 strategy has two replicas.
 """
 
+import gc
 import os
 import resource
 
@@ -38,6 +39,12 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=exhaustive)
         items[:] = [item for item in items if item not in exhaustive]
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector need not look at its hundreds of thousands of objects."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config):
