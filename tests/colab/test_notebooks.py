@@ -1,6 +1,7 @@
 """The notebooks are executed from the top by a real Jupyter kernel, and what they printed and drew is looked at.
 
-`quickstart` comes before `export`, which takes the run it finds; each notebook does without the others, too.
+`export` takes the run of `quickstart` where there is one; each notebook does without the others, too. `make test`
+executes `quickstart`; the others, whose parts are tested elsewhere, are executed with `--all`.
 """
 
 import base64
@@ -23,10 +24,6 @@ NAMES = ("quickstart", "export", "any_mask", "your_own_model")
 SIX_MASKS = ("random", "erk", "magnitude", "snip", "grasp", "synflow")
 SWITCH = "FULL = False"
 PNG = b"\x89PNG\r\n\x1a\n"
-# What `make test` leaves out of the longest, which is run whole with `--all`; so is `any_mask`.
-SHORTER = {
-    "your_own_model": ('"epochs": 8', '"epochs": 2'),
-}
 FILES_OF_AN_EXPORT = ("saved_model", "keras3", "tflite float32", "tflite float16", "tflite int8")
 
 
@@ -66,11 +63,6 @@ def pictures(notebook: NotebookNode) -> list[bytes]:
     return [base64.b64decode(output.data["image/png"]) for output in outputs if "image/png" in output.get("data", {})]
 
 
-@pytest.fixture(scope="module")
-def shared_folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("colab")
-
-
 def executed(notebook: NotebookNode, folder: Path, pictures_drawn: int) -> str:
     """Executes a notebook, sees that it has drawn what it should, and returns what it printed."""
     notebook = execute(notebook, folder)
@@ -80,9 +72,16 @@ def executed(notebook: NotebookNode, folder: Path, pictures_drawn: int) -> str:
     return printed(notebook)
 
 
-def test_quickstart_trains_and_loads_back(shared_folder):
-    text = executed(read("quickstart"), shared_folder, pictures_drawn=5)
-    (result_file,) = shared_folder.rglob("result.json")
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory) -> tuple[Path, str]:
+    """The folder in which it was executed, and what it printed."""
+    folder = tmp_path_factory.mktemp("colab")
+    return folder, executed(read("quickstart"), folder, pictures_drawn=5)
+
+
+def test_quickstart_trains_and_loads_back(quickstart):
+    folder, text = quickstart
+    (result_file,) = folder.rglob("result.json")
     result = json.loads(result_file.read_text())
     percent = f"{100 * result['test_accuracy']:.2f}%"
     assert result["test_accuracy"] > 0.9 and 0.94 < result["sparsity"] < 0.95 and "alpha: 0.0000e+00" in text
@@ -90,9 +89,12 @@ def test_quickstart_trains_and_loads_back(shared_folder):
     assert f"{percent} of 359 test images are right by the SavedModel" in text
 
 
-def test_export_takes_the_run_of_quickstart(shared_folder):
-    text = executed(read("export"), shared_folder, pictures_drawn=1)
-    (result_file,) = shared_folder.rglob("result.json")
+# Its formats are each checked in a process of their own in tests/experiment/stages/test_export.py.
+@pytest.mark.exhaustive
+def test_export_takes_the_run_of_quickstart(quickstart):
+    folder, _ = quickstart
+    text = executed(read("export"), folder, pictures_drawn=1)
+    (result_file,) = folder.rglob("result.json")
     assert "Epoch 1/" not in text  # or it has trained again
     manifest = json.loads((result_file.parent / "export" / "manifest.json").read_text())
     assert tuple(manifest) == FILES_OF_AN_EXPORT
@@ -100,13 +102,6 @@ def test_export_takes_the_run_of_quickstart(shared_folder):
         assert (result_file.parent / "export" / entry["file"]).exists() and entry["test_accuracy"] > 0.9
         scored = re.search(rf"^{name} +(\S+)% here, (\S+)% in the manifest", text, re.MULTILINE)
         assert float(scored[1]) == pytest.approx(100 * entry["test_accuracy"], abs=0.6), name
-
-
-def shorter(name: str) -> NotebookNode:
-    notebook, (before, after) = read(name), SHORTER[name]
-    (cell,) = (cell for cell in code_cells(notebook) if before in cell.source)
-    cell.source = cell.source.replace(before, after)
-    return notebook
 
 
 def check_table(text: str, folder: Path, masks: tuple[str, ...]) -> None:
@@ -125,21 +120,13 @@ def test_any_mask_whole(tmp_path):
     check_table(executed(read("any_mask"), tmp_path, pictures_drawn=1), tmp_path, SIX_MASKS)
 
 
-def check_own_model(text: str, folder: Path) -> None:
+@pytest.mark.exhaustive
+def test_your_own_model_learns_and_is_the_same_after_stripping(tmp_path):
+    text = executed(read("your_own_model"), tmp_path, pictures_drawn=3)
     assert re.search(r"conv_dw_13_relu +pswish", text) and "40 ghosts" in text
     assert "(80.00%)" in text and "alpha: 0.0000e+00" in text
     assert float(re.search(r"to tf_keras .*: logits differ by (\S+) of the largest", text)[1]) < 1e-4
-    assert any(folder.rglob("sparse.keras"))
-
-
-def test_your_own_model_is_the_same_after_stripping(tmp_path):
-    check_own_model(executed(shorter("your_own_model"), tmp_path, pictures_drawn=3), tmp_path)
-
-
-@pytest.mark.exhaustive
-def test_your_own_model_learns(tmp_path):
-    text = executed(read("your_own_model"), tmp_path, pictures_drawn=3)
-    check_own_model(text, tmp_path)
+    assert any(tmp_path.rglob("sparse.keras"))
     assert float(re.search(r"([\d.]+)% of 359 test images are right", text)[1]) > 70
 
 
