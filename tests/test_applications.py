@@ -1,8 +1,8 @@
 """Models nobody wrote for this project: those of keras.applications that have ReLU.
 
-Three have what is special of most others: residuals, no normalisation, depthwise convolutions. (Concatenation is tried
-in small in tests/ghost and tests/compaction.) With `--all` one of every family is taken, and others of it (of RegNet a
-few). The table of what was found is printed after the tests.
+One has what is special of most others: residuals and depthwise convolutions. (Convolutions in groups, those without
+normalisation and concatenation are tried in small in tests/ghost and tests/compaction.) With `--all` one of every
+family is taken, and others of it (of RegNet a few). The table of what was found is printed after the tests.
 """
 
 import multiprocessing
@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tests.memory import forget
 from tost_tf.compat import keras, tf
 from tost_tf.graph.kernels import prunable_layers, prunable_weights
 
-THREE = ("RegNetX002", "VGG16", "MobileNetV2")
 # EfficientNet and ConvNeXt have no ReLU.
 OTHERS = (
-    *("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "VGG19", "MobileNet"),
+    *("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "VGG16", "VGG19", "MobileNet"),
     *("MobileNetV3Small", "MobileNetV3Large", "DenseNet121", "DenseNet169", "DenseNet201", "InceptionV3"),
-    *("InceptionResNetV2", "Xception", "NASNetMobile", "NASNetLarge", "RegNetX016", "RegNetY002", "RegNetY016"),
-    "ResNetRS50",
+    *("InceptionResNetV2", "Xception", "NASNetMobile", "NASNetLarge", "RegNetX002", "RegNetX016", "RegNetY002"),
+    *("RegNetY016", "ResNetRS50"),
 )
 SIZES = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 SMALLER = {"MobileNet": {"alpha": 0.25}, "MobileNetV2": {"alpha": 0.35}}
@@ -110,9 +110,7 @@ def examine(application: str) -> Found:
     )
 
 
-@pytest.mark.parametrize(
-    "application", [*THREE, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in OTHERS)]
-)
+@pytest.mark.parametrize("application", ["MobileNetV2", *map(exhaustive, OTHERS)])
 def test_applications(application, process, record_property):
     found = process.submit(examine, application).result()
     row = f"{application:20} {found.neurons:8} {found.skips:6} {found.prunable:12,}"

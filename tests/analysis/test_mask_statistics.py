@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.analysis.mask_statistics import mask_overlap, mask_spectrum
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
@@ -79,8 +80,8 @@ def test_overlap_by_hand():
     [
         "vgg16",
         "mobilenet",
-        "applications/MobileNetV2",
-        pytest.param("applications/EfficientNetB0", marks=pytest.mark.exhaustive),
+        exhaustive("applications/MobileNetV2"),
+        exhaustive("applications/EfficientNetB0"),
     ],
 )
 def test_in_a_dense_network_every_weight_is_effective(name):

@@ -97,6 +97,8 @@ def test_softmax_at_the_end_of_a_nested_model_or_as_an_operation(tmp_path):
         load(tmp_path / "m.h5")
 
 
+# A network of 240 layers for two of them.
+@pytest.mark.exhaustive
 def test_efficient_net_takes_normalised_images_unchanged():
     model = models.build("applications/EfficientNetB0", (32, 32, 3), 5)
     preprocessing = [layer for layer in model.layers if layer.name.startswith(("rescaling", "normalization"))]

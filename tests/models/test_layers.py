@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from tests.exhaustive import exhaustive, quick
 from tost_tf import models
 from tost_tf.compat import keras, tf
 from tost_tf.convert.to_keras3 import to_keras3
@@ -36,7 +37,13 @@ def convolutions(model: keras.Model) -> list[keras.layers.Layer]:
 
 @pytest.mark.parametrize(
     ("name", "size", "width"),
-    [("resnet8", 8, 2.0), ("resnet32x2", 8, 0.5), ("resnet18", 8, 0.25), ("resnet50", 128, 0.25), ("vgg16", 8, 0.25)],
+    [
+        ("resnet8", 8, 2.0),
+        exhaustive("resnet32x2", 8, 0.5),
+        exhaustive("resnet18", 8, 0.25),
+        ("resnet50", 128, 0.25),
+        ("vgg16", 8, 0.25),
+    ],
 )
 def test_convolutions_start_as_the_released_code_has_it(name, size, width):
     for layer in convolutions(models.build(name, (size, size, 3), 10, width)):
@@ -62,7 +69,7 @@ def test_stem_of_the_narrow_networks():
     assert np.std(kernels) == pytest.approx(0.118, rel=0.05)
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet50", "mobilenet"])
+@pytest.mark.parametrize("name", quick(["resnet20", "resnet50", "mobilenet"], ("resnet20", "mobilenet")))
 def test_classifier_starts_as_a_linear_layer_of_pytorch(name):
     logits = models.build(name, (8, 8, 3), 200).get_layer("logits")
     bound = 1 / np.sqrt(logits.kernel.shape[0])
@@ -108,8 +115,11 @@ def torch_convolution(x: np.ndarray, kernel: np.ndarray, stride: int, padding: i
     return result
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 3), (9, 12, 3)])
-@pytest.mark.parametrize("name", ["resnet8", "resnet32x2", "resnet18", "resnet50", "mobilenet"])
+@pytest.mark.parametrize("shape", [exhaustive((8, 8, 3)), (9, 12, 3)])
+@pytest.mark.parametrize(
+    "name",
+    quick(["resnet8", "resnet32x2", "resnet18", "resnet50", "mobilenet"], ("resnet8", "resnet32x2", "mobilenet")),
+)
 def test_every_convolution_with_strides_computes_what_pytorch_does(name, shape):
     model = models.build(name, shape, 10, 0.1)
     strided = [layer for layer in convolutions(model) if max(layer.strides) > 1]
@@ -138,7 +148,7 @@ def assert_computes_what_pytorch_does(layer: keras.layers.Layer) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["resnet32x2", "mobilenet", "vgg16"])
+@pytest.mark.parametrize("name", quick(["resnet32x2", "mobilenet", "vgg16"], ("mobilenet",)))
 def test_networks_are_plain_keras_and_known_to_keras_3(name, tmp_path):
     model = models.build(name, (8, 8, 3), 10, 0.1)
     model.save(tmp_path / "model.keras")
