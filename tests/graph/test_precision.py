@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.checkpoints import Checkpoints
@@ -53,7 +54,7 @@ def run(small_model, small_images, precision, skips, **options):
     return config, masks, model, history["loss"], seen
 
 
-@pytest.mark.parametrize(("precision", "skips"), [("float16", "projection"), ("bfloat16", "identity")])
+@pytest.mark.parametrize(("precision", "skips"), [("float16", "projection"), exhaustive("bfloat16", "identity")])
 def test_masks_stay_exact_and_what_is_stripped_is_float32(small_model, small_images, precision, skips, tmp_path):
     _, _, model, losses, seen = run(small_model, small_images, precision, skips)
     assert seen == [True] * 6 and np.isfinite(losses).all()
@@ -98,6 +99,8 @@ def test_checkpoint_of_scaled_losses_is_read_in_either_precision(small_model, sm
             np.testing.assert_array_equal(mine, theirs)
 
 
+# Two views with and without XLA take long; a masked model is compiled in tests/training/test_relative_step.py.
+@pytest.mark.exhaustive
 def test_compiled_with_xla_it_learns_the_same(small_model, small_images):
     _, _, _, plain, _ = run(small_model, small_images, "none", "projection")
     _, _, model, compiled, seen = run(small_model, small_images, "none", "projection", jit_compile=True)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.masks.sparsify import masked_kernels, sparsify
@@ -100,7 +101,7 @@ def test_s2_sam_needs_a_model_that_ascends():
 
 
 @pytest.mark.parametrize("name", OPTIMIZER_TWEAKS)
-@pytest.mark.parametrize("kind", [CoupledSGD, tost.OrthogonalSGD])
+@pytest.mark.parametrize("kind", [CoupledSGD, exhaustive(tost.OrthogonalSGD)])
 def test_pruned_weights_stay_zero_and_the_others_finite(name, kind, small_model, small_images):
     sparse = sparsify(small_model, tost.masks.random(small_model, sparsity=0.8, scope="layer", seed=2))
     plain = sparsify(small_model, tost.masks.random(small_model, sparsity=0.8, scope="layer", seed=2))
@@ -116,8 +117,10 @@ def test_pruned_weights_stay_zero_and_the_others_finite(name, kind, small_model,
         assert np.isfinite(kernel).all() and not kernel[layer.mask.numpy() == 0].any() and kernel.any()
 
 
-def test_two_replicas_take_the_steps_of_one(two_replicas, small_images):
-    def trained(strategy, tweak):
+# Of the three this one keeps something between two steps.
+@pytest.mark.parametrize("tweak", [S2SAM(0.3), exhaustive(HAM(20.0)), exhaustive(SparseOpt())], ids=type)
+def test_two_replicas_take_the_steps_of_one(two_replicas, small_images, tweak):
+    def trained(strategy):
         with strategy.scope():
             keras.utils.set_random_seed(3)
             dense = keras.Sequential(
@@ -130,7 +133,6 @@ def test_two_replicas_take_the_steps_of_one(two_replicas, small_images):
         model.fit(*small_images, batch_size=20, epochs=4, verbose=0)
         return model.get_weights()
 
-    for tweak in (HAM(20.0), SparseOpt(), S2SAM(0.3)):
-        one, two = (trained(strategy, tweak) for strategy in (tf.distribute.get_strategy(), two_replicas))
-        for mine, theirs in zip(two, one, strict=True):
-            np.testing.assert_allclose(mine, theirs, atol=1e-5)
+    one, two = (trained(strategy) for strategy in (tf.distribute.get_strategy(), two_replicas))
+    for mine, theirs in zip(two, one, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)

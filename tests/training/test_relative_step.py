@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tests.training.test_newton_schulz import iterated
 from tost_tf.compat import keras, tf
 from tost_tf.dynamic.growth import GRADIENT
@@ -136,7 +137,7 @@ def test_kernels_without_gradient_or_norm_take_the_step_of_sgd(kind):
     np.testing.assert_allclose(empty, [[-0.2, -0.1]], rtol=1e-12)
 
 
-@BOTH
+@pytest.mark.parametrize("kind", ["OrthogonalSGD", exhaustive("LARS")])
 def test_two_replicas_take_the_steps_of_one(kind, two_replicas, small_images):
     def trained(strategy):
         with strategy.scope():
@@ -159,8 +160,15 @@ def test_two_replicas_take_the_steps_of_one(kind, two_replicas, small_images):
             assert not kernel.numpy()[mask.numpy() == 0].any() and kernel.numpy().any()
 
 
-@BOTH
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    ("kind", "policy"),
+    [
+        ("OrthogonalSGD", "mixed_float16"),
+        exhaustive("OrthogonalSGD", "mixed_bfloat16"),
+        exhaustive("LARS", "mixed_float16"),
+        ("LARS", "mixed_bfloat16"),
+    ],
+)
 def test_mixed_precision(kind, policy, small_model, small_images):
     from tost_tf.graph.precision import in_precision
 
@@ -178,7 +186,7 @@ def test_mixed_precision(kind, policy, small_model, small_images):
             assert share == pytest.approx(0.05, rel=1e-4)
 
 
-@pytest.mark.parametrize("compiled", ["model", "optimizer"])
+@pytest.mark.parametrize("compiled", ["model", exhaustive("optimizer")])
 def test_xla_gives_the_same(compiled, small_model, small_images):
     results = []
     for jit in (False, True):
@@ -192,7 +200,7 @@ def test_xla_gives_the_same(compiled, small_model, small_images):
         np.testing.assert_allclose(mine, theirs, atol=2e-4)
 
 
-@pytest.mark.parametrize("kind", ["OrthogonalSGD", "LARS", "AdamW"])
+@pytest.mark.parametrize("kind", ["OrthogonalSGD", exhaustive("LARS"), "AdamW"])
 def test_masks_that_change(kind, small_model, small_images):
     from tost_tf.training.adamw import AdamW
 
@@ -217,7 +225,7 @@ def test_masks_that_change(kind, small_model, small_images):
     assert grown > 3
 
 
-@pytest.mark.parametrize("kind", ["OrthogonalSGD", "LARS", "AdamW"])
+@pytest.mark.parametrize("kind", ["OrthogonalSGD", exhaustive("LARS"), exhaustive("AdamW")])
 def test_killed_and_restored_is_never_killed(kind, small_model, small_images, tmp_path):
     from tost_tf.training.adamw import AdamW
 
@@ -242,7 +250,7 @@ def test_killed_and_restored_is_never_killed(kind, small_model, small_images, tm
         np.testing.assert_array_equal(mine, theirs)
 
 
-@BOTH
+@pytest.mark.parametrize("kind", ["OrthogonalSGD", exhaustive("LARS")])
 def test_a_compiled_model_is_saved_and_loaded_with_it(kind, small_model, small_images, tmp_path):
     sparse = masked(small_model)
     sparse.compile(getattr(tost, kind)(0.05, 0.8, weight_decay=0.01, exclude_layers=["logits"]), LOSS)
