@@ -5,6 +5,7 @@ import pytest
 
 import tost_tf as tost
 from tests.compaction.conftest import in_double_precision, random_inputs
+from tests.exhaustive import exhaustive
 from tost_tf.compaction.graph import Graph
 from tost_tf.compaction.plan import Plan
 from tost_tf.compaction.report import CompactionReport
@@ -42,10 +43,10 @@ def compact_settled(model: keras.Model) -> CompactionReport:
     ("name", "width", "mask", "sparsity"),
     [
         ("resnet20", 1, "synflow", 0.98),
-        ("resnet20", 1, "snip", 0.98),
-        ("resnet20", 1, "magnitude", 0.99),
+        exhaustive("resnet20", 1, "snip", 0.98),
+        exhaustive("resnet20", 1, "magnitude", 0.99),
         ("resnet18", 0.25, "magnitude", 0.99),
-        ("vgg16", 0.5, "snip", 0.98),
+        exhaustive("vgg16", 0.5, "snip", 0.98),
         ("mobilenet", 0.5, "synflow", 0.98),
     ],
 )
@@ -62,7 +63,7 @@ def test_networks_of_this_project(settle, name, width, mask, sparsity):
 # The MobileNets are so narrow that 98% lets nothing through.
 @pytest.mark.parametrize(
     ("name", "sparsity"),
-    [("MobileNetV2", 0.9), ("MobileNetV3Small", 0.9), pytest.param("DenseNet121", 0.98, marks=pytest.mark.exhaustive)],
+    [exhaustive("MobileNetV2", 0.9), ("MobileNetV3Small", 0.9), exhaustive("DenseNet121", 0.98)],
 )
 def test_applications(settle, name, sparsity):
     options = {"alpha": 0.35} if name == "MobileNetV2" else {}
@@ -76,7 +77,7 @@ def test_applications(settle, name, sparsity):
 
 
 def test_network_that_was_trained(compacted):
-    model = tost.models.build("resnet20", (8, 8, 1), 10)
+    model = tost.models.build("resnet8", (8, 8, 1), 10)
     sparse = tost.sparsify(model, tost.masks.synflow(model, sparsity=0.97))
     sparse.compile(keras.optimizers.SGD(0.05), keras.losses.CategoricalCrossentropy(from_logits=True), run_eagerly=True)
     images = np.random.default_rng(0).normal(size=(96, 8, 8, 1)).astype(np.float32)
@@ -88,7 +89,7 @@ def test_network_that_was_trained(compacted):
 
 
 def test_hardly_anything_is_dead(compacted):
-    model = tost.models.build("resnet20", (8, 8, 1), 10)
+    model = tost.models.build("resnet8", (8, 8, 1), 10)
     mask_in_place(model, "random", sparsity=0.5)
     _, report = compacted(model)
     assert report.channels[0] == report.channels[1]
@@ -114,7 +115,7 @@ def test_summary_and_dictionary_say_what_was_removed(compacted):
 def test_other_objects_are_refused():
     with pytest.raises(tost.TostError, match="expected a functional or Sequential"):
         tost.compact(3)
-    model = tost.models.build("resnet20", (8, 8, 1), 10, 0.1)
+    model = tost.models.build("resnet8", (8, 8, 1), 10, 0.1)
     sparse = tost.sparsify(model, tost.masks.random(model, sparsity=0.5))
     for unfinished in (sparse, tost.GhostModel(sparse)):
         with pytest.raises(tost.TostError, match="call `tost_tf.strip` first"):

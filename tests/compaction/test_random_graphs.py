@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 
 layers = keras.layers
@@ -97,11 +98,12 @@ def double_precision():
     keras.backend.set_floatx("float32")
 
 
-def test_random_graphs(compacted, double_precision):
-    removed, graphs = 0, 40
-    for seed in range(graphs):
+@pytest.mark.parametrize("seeds", [range(16), exhaustive(range(16, 100))], ids=str)
+def test_random_graphs(compacted, double_precision, seeds):
+    removed = 0
+    for seed in seeds:
         model = RandomGraph(seed).model()
         _, report = compacted(model)
         removed += report.channels[1] < report.channels[0]
-    assert removed > graphs / 2
+    assert removed > len(seeds) / 2
     assert tf.nest.flatten(model.outputs)[0].dtype == tf.float64
