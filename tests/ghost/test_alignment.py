@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.ghost.alignment import first_centre, first_window
 
@@ -84,8 +85,11 @@ def behind_a_stem(shape: tuple[int | None, ...], *parts: keras.layers.Layer) -> 
     return keras.Model(data, x)
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["known", "open"])
-@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(
+    ("known", "padding"),
+    [(True, "same"), exhaustive(False, "same"), exhaustive(True, "valid"), (False, "valid")],
+    ids=["known-same", "open-same", "known-valid", "open-valid"],
+)
 @pytest.mark.parametrize(
     ("shapes", "make"),
     [

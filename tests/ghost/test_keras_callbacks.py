@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tests.ghost.test_keras_files import IMAGES, LABELS, LOSS, make
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
@@ -60,7 +61,7 @@ def test_model_checkpoint_of_weights_and_of_whole_models(ghosted, tmp_path):
     assert (tmp_path / "best.keras").exists()
 
 
-@pytest.mark.parametrize("best", [1, 3])
+@pytest.mark.parametrize("best", [1, exhaustive(3)])
 def test_early_stopping_restores_the_best_epoch_with_its_view(ghosted, best):
     seen = Evaluated()
 
@@ -78,7 +79,8 @@ def test_early_stopping_restores_the_best_epoch_with_its_view(ghosted, best):
         np.testing.assert_allclose(tost.strip(ghosted)(IMAGES), seen.outputs[2], atol=1e-5)
 
 
-def test_backup_and_restore_resumes_on_either_side_of_the_end(ghosted, tmp_path):
+@pytest.mark.parametrize("epoch", [exhaustive(1), 3])
+def test_backup_and_restore_resumes_on_either_side_of_the_end(ghosted, tmp_path, epoch):
     class Interrupt(C.Callback):
         def __init__(self, epoch):
             super().__init__()
@@ -90,18 +92,16 @@ def test_backup_and_restore_resumes_on_either_side_of_the_end(ghosted, tmp_path)
 
     start = ghosted.get_weights()
     fit(ghosted)
-    for epoch in (1, 3):
-        interrupted, resumed = make(), make()
-        for model in (interrupted, resumed):
-            model.set_weights(start)
-            model.compile(keras.optimizers.Adam(0.01), LOSS, ["accuracy"])
-        folder = tmp_path / str(epoch)
-        with pytest.raises(KeyboardInterrupt):
-            fit(interrupted, C.BackupAndRestore(folder), Interrupt(epoch))
-        history = fit(resumed, C.BackupAndRestore(folder))
-        assert len(history.epoch) == 4 - epoch
-        for one, other in zip(resumed.get_weights(), ghosted.get_weights(), strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-6)
+    interrupted, resumed = make(), make()
+    for model in (interrupted, resumed):
+        model.set_weights(start)
+        model.compile(keras.optimizers.Adam(0.01), LOSS, ["accuracy"])
+    with pytest.raises(KeyboardInterrupt):
+        fit(interrupted, C.BackupAndRestore(tmp_path), Interrupt(epoch))
+    history = fit(resumed, C.BackupAndRestore(tmp_path))
+    assert len(history.epoch) == 4 - epoch
+    for one, other in zip(resumed.get_weights(), ghosted.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_the_callbacks_that_look_at_logs_and_rates(ghosted, tmp_path):

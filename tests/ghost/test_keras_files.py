@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.serializable import CLASSES
 
@@ -47,7 +48,16 @@ def require_same(loaded, fitted):
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("name", ["whole.keras", "whole.h5"])
+@pytest.mark.parametrize(
+    ("fitted", "name"),
+    [
+        ("ghosted", "whole.keras"),
+        exhaustive("ghosted", "whole.h5"),
+        exhaustive("plain", "whole.keras"),
+        ("plain", "whole.h5"),
+    ],
+    indirect=["fitted"],
+)
 def test_whole_models_round_trip_and_go_on_training(fitted, tmp_path, name):
     fitted.save(tmp_path / name)
     loaded = keras.models.load_model(tmp_path / name)
@@ -60,7 +70,7 @@ def test_whole_models_round_trip_and_go_on_training(fitted, tmp_path, name):
     loaded.fit(IMAGES, LABELS, verbose=0)
 
 
-@pytest.mark.parametrize("name", ["weights.h5", "all.weights.h5", "checkpoint"])
+@pytest.mark.parametrize("name", [exhaustive("weights.h5"), "all.weights.h5", "checkpoint"])
 def test_weights_go_into_a_new_model_with_the_view_they_belong_to(fitted, tmp_path, name):
     fitted.save_weights(tmp_path / name)
     new = make()
@@ -126,7 +136,7 @@ assert type(model.optimizer).__name__ == "CoupledSGD"
 """
 
 
-@pytest.mark.parametrize("order", [("tost_tf", "tensorflow"), ("tf_keras", "tost_tf")])
+@pytest.mark.parametrize("order", [exhaustive(("tost_tf", "tensorflow")), ("tf_keras", "tost_tf")])
 def test_loading_needs_the_import_of_the_package_and_nothing_else(tmp_path, order):
     from tost_tf.training.optimizer import CoupledSGD
 

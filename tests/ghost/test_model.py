@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.graph import is_relu
@@ -225,7 +226,10 @@ def faded_view_equals_plain_one(model, pixels, skips="projection"):
     return ghosted
 
 
-@pytest.mark.parametrize("skips", ["identity", "projection"])
+@pytest.mark.parametrize(
+    ("strides", "skips"),
+    [exhaustive(1, "identity"), (1, "projection"), (2, "identity"), exhaustive(2, "projection")],
+)
 @pytest.mark.parametrize(
     ("shape", "make"),
     [
@@ -240,7 +244,6 @@ def faded_view_equals_plain_one(model, pixels, skips="projection"):
         ((5, 7, 6, 4), lambda strides: keras.layers.Conv3D(3, (1, 2, 3), strides, "same", name="conv")),
     ],
 )
-@pytest.mark.parametrize("strides", [1, 2])
 def test_every_convolution_gets_a_skip(shape, make, strides, skips):
     data = keras.Input(shape)
     before = keras.layers.Dense(4, name="stem")(data)
