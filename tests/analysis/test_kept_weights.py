@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import quick
 from tost_tf.analysis import activations, gradient_flow, hessian, landscape
 from tost_tf.analysis.kept_weights import KeptWeights, loss_and_accuracy
 from tost_tf.compat import keras, tf
@@ -43,7 +44,8 @@ ANALYSES = {
 }
 
 
-@pytest.mark.parametrize("name", ANALYSES)
+# The first eigenvalue is found on the way to its eigenvector.
+@pytest.mark.parametrize("name", quick(ANALYSES, ANALYSES.keys() - {"hessian"}))
 def test_an_analysis_gives_the_same_in_double_precision(pair, small_images, name):
     single, double = (ANALYSES[name](model, *small_images) for model in pair)
     assert len(single) == len(double) > 0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive, quick
 from tost_tf.analysis.hessian import MaskedHessian
 from tost_tf.compat import bias_gradients_as_sums, exact_moments, keras, tf
 from tost_tf.errors import TostError
@@ -68,12 +69,10 @@ def build(name, precision):
 
 
 # The others compute their variances by the same function.
-QUICK = ("convolution, fused", "channels first", "nested", "with a mask", "LayerNormalization")
+QUICK = ("convolution, fused", "nested", "LayerNormalization")
 
 
-@pytest.fixture(
-    params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.exhaustive) for name in NETWORKS]
-)
+@pytest.fixture(params=quick(NETWORKS, QUICK))
 def pair(request):
     """A network, and the same in double precision: what is fused exists in single precision only."""
     double = build(request.param, "float64")
@@ -178,7 +177,7 @@ def test_norm_step_of_the_rescaled_initialisation(pair):
     assert_near([norm_step(model)], [expected_norm_step(double, double.trainable_weights)], tolerance(model))
 
 
-@pytest.mark.parametrize("neurons", ["pswish", "mish"])
+@pytest.mark.parametrize("neurons", ["pswish", exhaustive("mish")])
 def test_norm_step_with_ghosts(neurons):
     layers = keras.layers
     keras.backend.set_floatx("float64")

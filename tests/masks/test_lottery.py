@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import prunable_weights
@@ -78,7 +79,7 @@ def test_learning_rate_rewinding_keeps_the_trained_weights(small_model):
         np.testing.assert_allclose(weight, trained, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["rewind", "lr_rewind"])
+@pytest.mark.parametrize("mode", [exhaustive("rewind"), "lr_rewind"])
 def test_killed_search_resumes_with_the_round_it_was_in(small_model, tmp_path, mode, capsys):
     plan = LotteryPlan(0.55, epochs=3, rewind_epoch=1, mode=mode)
     start = small_model.get_weights()

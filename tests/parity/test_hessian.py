@@ -54,6 +54,8 @@ def test_products(hessian):
             reference.assert_same({"": found * (1 + 1e-6)}, {"": expected})
 
 
+# Of these products; tests/analysis/test_hessian.py has them against an exact Hessian in every `make test`.
+@pytest.mark.exhaustive
 def test_eigenvalues_and_residuals(hessian):
     matrix = np.stack([product(row) for row in np.eye(sum(SIZES))])
     np.testing.assert_allclose(matrix, matrix.T, rtol=0, atol=1e-12 * np.abs(matrix).max())

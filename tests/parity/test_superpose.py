@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.exhaustive import exhaustive
 from tests.parity import masked_network as reference
 from tests.parity.masked_keras_network import arrays_of, assert_near, double_precision, keras_network
 from tost_tf.data.images import ImageData, LabelledImages
@@ -70,7 +71,7 @@ def data() -> ImageData:
     return ImageData(part(11), part(4), part(9), reference.CLASSES, (0.4, 0.5), (0.2, 0.3))
 
 
-@pytest.mark.parametrize(("variant", "shares"), [("caa", [1 / 2, 1 / 3]), ("cima", [0.3, 0.3])])
+@pytest.mark.parametrize(("variant", "shares"), [exhaustive("caa", [1 / 2, 1 / 3]), ("cima", [0.3, 0.3])])
 def test_weights_masks_statistics_and_logits(data, tmp_path, variant, shares):
     options = {"superpose": variant, "epochs": 6, "cycle_epochs": 1, "cycle_fraction": 0.4, "dense_layers": "^logits$"}
     options |= {"cima_factor": 0.3} if variant == "cima" else {}
