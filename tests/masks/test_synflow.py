@@ -227,7 +227,7 @@ def test_bad_requests_are_refused(small_model):
 
 
 def test_zoo_networks_at_98_percent(small_model):
-    model = tost.models.build("resnet20", (32, 32, 3), 10)
+    model = tost.models.build("resnet20", (8, 8, 3), 10)
     masks = tost.masks.synflow(model, sparsity=0.98, iterations=100)
     assert not masks.collapsed_layers
     assert masks.kept == round(0.02 * masks.size)
