@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tests.experiment.commands.conftest import start
 from tost_tf.compat import tf
 from tost_tf.experiment.flags import parse, read_flagfile
@@ -20,7 +21,7 @@ from tost_tf.experiment.run.folder import METRICS, RunDirectory
 EPOCHS = 5
 RESULT_KEYS = """
     test_accuracy validation_accuracy test_accuracy_last test_loss best_epoch sparsity sparsity_of_all_kernels
-    left_dense layer_sparsity parameters nonzero_parameters macs nonzero_macs layers_without_macs recipe mask model
+    left_dense layer_sparsity parameters nonzero_parameters macs nonzero_macs layers_without_macs recipe mask mask_pattern model
     dataset epochs seed train_seconds mask_seconds images_per_second collapsed_layers logits_depend_on_input versions
 """
 
@@ -114,24 +115,23 @@ def test_final_report_has_the_important_facts(finished):
     assert f"--run_dir={folder}_default" in output
 
 
-def test_killed_and_resumed_equals_never_killed(flags, finished, tmp_path):
+def reached(run: Path, epoch: int) -> bool:
+    """Whether a run has its checkpoint of an epoch; of epoch 0, whether its mask is found."""
+    if epoch == 0:
+        return (run / "mask.npz").exists()
+    state = run / "checkpoints/checkpoint"
+    return state.exists() and f'model_checkpoint_path: "epoch-{epoch}"' in state.read_text()
+
+
+# Killed while ghosts are there; and also while the initialisation is rescaled, in the epoch after the ghosts are gone,
+# and after the last epoch, before or in the export.
+@pytest.mark.parametrize("epochs", [(2,), exhaustive((0, 2, 4, EPOCHS))], ids=str)
+def test_killed_and_resumed_equals_never_killed(flags, finished, tmp_path, epochs):
     folder, _ = finished
     run = tmp_path / "run"
-    state = run / "checkpoints/checkpoint"
-
-    def reached(epoch):
-        return state.exists() and f'model_checkpoint_path: "epoch-{epoch}"' in state.read_text()
-
-    # Killed while the initialisation is rescaled, while ghosts are there, in the epoch after they are gone, and after
-    # the last epoch, before or in the export.
-    for moment in (
-        (run / "mask.npz").exists,
-        lambda: reached(2),
-        lambda: reached(4),
-        lambda: reached(EPOCHS),
-    ):
+    for epoch in epochs:
         process = start(*flags, f"--run_dir={run}")
-        while not moment():
+        while not reached(run, epoch):
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
@@ -141,7 +141,8 @@ def test_killed_and_resumed_equals_never_killed(flags, finished, tmp_path):
     process = start(f"--flagfile={folder}/config.flags", f"--run_dir={run}")
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert "Epoch" not in output and "test accuracy" in output  # only the end was left
+    # If it was killed after the last epoch, only the end was left.
+    assert ("Epoch" not in output) == (epochs[-1] == EPOCHS) and "test accuracy" in output
     assert checkpoint_values(run, EPOCHS) == checkpoint_values(folder, EPOCHS)
     assert saved_weights(run) == saved_weights(folder)
     timing = ("seconds",)
