@@ -45,15 +45,19 @@ def test_wheel_holds_the_library_its_license_and_nothing_else(wheel):
 
 
 def test_wheel_works_in_an_empty_environment(wheel, tmp_path):
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     python = tmp_path / "venv/bin/python"
-    subprocess.run([python, "-I", "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", wheel], check=True)
+    pip = [sys.executable, "-I", "-m", "pip", "--python", python]
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--quiet", wheel], check=True)
     # The packages it depends on are those of this environment, behind its own.
     lent = next((tmp_path / "venv/lib").glob("python3*/site-packages")) / "lent.pth"
     lent.write_text(sysconfig.get_path("purelib") + "\n")
     used = subprocess.run([python, "-I", "-c", USE], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert used.returncode == 0, used.stderr[-2000:]
     assert used.stdout == "sparsity 0.700\n"
-    command = [python, "-I", tmp_path / "venv/bin/tost-train", "--help"]
-    helped = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "--sparsity" in helped.stdout
+    commands = sorted((tmp_path / "venv/bin").glob("tost-*"))
+    options = {"analyze": "what", "export": "formats", "mask": "out", "report": "out", "sweep": "jobs", "train": "seed"}
+    assert [command.name for command in commands] == [f"tost-{name}" for name in options]
+    for command, option in zip(commands, options.values(), strict=True):
+        helped = subprocess.run([python, "-I", command, "--help"], cwd=tmp_path, capture_output=True, text=True)
+        assert helped.returncode == 0 and f"--{option}" in helped.stdout, command

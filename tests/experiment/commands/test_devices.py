@@ -13,6 +13,8 @@ import pytest
 import tost_tf as tost
 from tests.experiment.commands.conftest import start
 from tost_tf.compat import keras
+from tost_tf.experiment.commands import train
+from tost_tf.experiment.commands.command import run_command
 from tost_tf.experiment.run.folder import RunDirectory
 
 EPOCHS = 10
@@ -40,9 +42,7 @@ def fifty_steps(tmp_path_factory) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def on_one_device(fifty_steps, tmp_path_factory):
     folder = tmp_path_factory.mktemp("one") / "run"
-    process = start(*fifty_steps, f"--run_dir={folder}")
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    assert run_command("tost-train", train.main, [*fifty_steps, f"--run_dir={folder}"]) == 0
     return folder
 
 

@@ -2,9 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,21 +30,10 @@ def in_torch(path: str, array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array.transpose(3, 2, 0, 1))
 
 
-@pytest.fixture
-def tost_mask():
-    def run(*arguments: object) -> tuple[int, str, str]:
-        command = [str(Path(sys.executable).with_name("tost-mask")), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-        return done.returncode, done.stdout, done.stderr
-
-    return run
-
-
-def test_mask_is_found_printed_and_drawn(tost_mask, small, tmp_path):
+def test_mask_is_found_printed_and_drawn(run_here, small, tmp_path):
     out = tmp_path / "mask.npz"
-    code, output, errors = tost_mask(
-        *small, "--mask=snip", "--mask_examples_per_class=5", "--sparsity=0.97", f"--out={out}"
-    )
+    search = ("--mask=snip", "--mask_examples_per_class=5", "--sparsity=0.97")
+    code, output, errors = run_here("tost-mask", *small, *search, f"--out={out}")
     assert code == 0, errors
     masks = tost.Masks.load(out)
     assert masks.kept == round(0.03 * masks.size)
