@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import tf
 from tost_tf.experiment.run.evaluate import evaluate
 from tost_tf.experiment.run.folder import RunDirectory
@@ -103,17 +104,20 @@ def test_the_superposition_is_exported_and_loaded_again(together):
     assert run.masks == tost.Masks.load(together.final_mask)
 
 
-def test_stopped_in_the_middle_of_a_cycle_it_ends_the_same(together, network, tmp_path, stopped_after):
+# Where the first cycle begins, by the gradient of the step before, and in the second; and after an update of the mask,
+# and in the first cycle.
+@pytest.mark.parametrize(
+    "stops",
+    [
+        {4 * 6: "epoch 4", 7 * 6 + 1: "step 1 of epoch 8"},
+        exhaustive({3 * 6 + 3: "step 3 of epoch 4", 4 * 6 + 4: "step 4 of epoch 5"}),
+    ],
+    ids=lambda stops: ", ".join(stops.values()),
+)
+def test_stopped_in_the_middle_of_a_cycle_it_ends_the_same(together, network, tmp_path, stopped_after, stops):
     config = tost.RunConfig.make(model=network, **SMALL, **ALL, run_dir=str(tmp_path / "run"))
-    # After an update of the mask; where the first cycle begins, by the gradient of the step before; in the first; in
-    # the second.
     done = 0
-    for step, where in (
-        (3 * 6 + 3, "step 3 of epoch 4"),
-        (4 * 6, "epoch 4"),
-        (4 * 6 + 4, "step 4 of epoch 5"),
-        (7 * 6 + 1, "step 1 of epoch 8"),
-    ):
+    for step, where in stops.items():
         assert stopped_after(config, step - done) == where
         done = step
     tost.launch(config)
@@ -132,6 +136,8 @@ def assert_same_arrays(one, other) -> None:
             np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
 
 
+# Two whole runs; `together` has the same parts.
+@pytest.mark.exhaustive
 def test_without_cycles_the_result_is_the_end_of_the_ordinary_run(network, tmp_path):
     options = {**SMALL, "epochs": 3, "recipe": "default", "dynamic": "set", "update_every": 4}
     ordinary = tost.launch(tost.RunConfig.make(model=network, **options, run_dir=str(tmp_path / "ordinary")))
@@ -168,9 +174,9 @@ def test_granet_ends_at_the_sparsity_and_exports_nothing_denser(network, tmp_pat
     assert result["best_epoch"] >= 2
 
 
-@pytest.mark.parametrize("growth", ["none", pytest.param("random", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("growth", ["none", exhaustive("random")])
 def test_a_fixed_mask_can_be_superposed(network, tmp_path, growth):
-    options = {**SMALL, "epochs": 5, "superpose": "cima", "cycle_fraction": 0.4, "cycle_epochs": 1}
+    options = {**SMALL, "epochs": 5, "recipe": "default", "superpose": "cima", "cycle_fraction": 0.4, "cycle_epochs": 1}
     config = tost.RunConfig.make(model=network, **options, cycle_growth=growth, run_dir=str(tmp_path / "run"))
     tost.launch(config)
     masks = [tost.Masks.load(tmp_path / "run" / name) for name in ("mask.npz", "final_mask.npz")]

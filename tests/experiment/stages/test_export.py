@@ -110,6 +110,8 @@ def test_network_with_its_ghosts_in_it_is_not_compacted(tmp_path):
         main([f"--run_dir={tmp_path / 'run'}", "--compact"])
 
 
+# Every format fails its check in another test; here one that is right is beside it.
+@pytest.mark.exhaustive
 def test_failed_check_deletes_nothing_and_is_reported(run, tmp_path, monkeypatch):
     main([f"--run_dir={run}", f"--out={tmp_path}", "--formats=saved_model"])
     right = FORMATS["keras3"]

@@ -30,6 +30,7 @@ SMALL = {
     "lr_drop_epochs": (1, 2),
     "rescale_init": False,
 }
+SHORT = SMALL | {"epochs": 1, "lr_drop_epochs": (), "recipe": "default"}  # one graph of a step is traced
 STILL = {"learning_rate": 1e-30, "weight_decay": 0.0}  # a step changes no weight
 
 
@@ -57,7 +58,7 @@ def finished(restless, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def dense(network, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("dense") / "run"
-    options = SMALL | {"mask": "none", "recipe": "default", "epochs": 1, "lr_drop_epochs": ()}
+    options = SHORT | {"mask": "none"}
     tost.launch(RunConfig.make(model=network, **options, run_dir=str(folder)))
     return folder
 
@@ -132,7 +133,7 @@ def test_ghosts_that_are_kept_are_exported(network, tmp_path):
 
 def test_run_in_mixed_precision_is_scored_and_exported_in_float32(network, tmp_path, digits):
     run = tmp_path / "run"
-    options = SMALL | {"mixed_precision": "float16", "learning_rate": 0.01}
+    options = SHORT | {"mixed_precision": "float16", "learning_rate": 0.01}
     result = tost.launch(RunConfig.make(model=network, **options, run_dir=str(run)))
     accuracy, loss = score_of_the_export(run, digits)
     assert result["test_accuracy"] == accuracy and result["test_loss"] == pytest.approx(loss, rel=1e-5)
@@ -152,7 +153,7 @@ def test_dense_run(dense):
 
 def test_rescaled_initialisation_is_written_drawn_and_trained_from(network, tmp_path, stopped_after):
     run = tmp_path / "run"
-    options = SMALL | STILL | {"rescale_init": True, "rescale_steps": 2}
+    options = SHORT | STILL | {"rescale_init": True, "rescale_steps": 2}
     config = RunConfig.make(model=network, **options, run_dir=str(run))
     stopped_after(config, 1)
     written = (run / "scales.json").read_bytes()
@@ -166,7 +167,7 @@ def test_rescaled_initialisation_is_written_drawn_and_trained_from(network, tmp_
 
 
 def test_non_finite_loss_is_reported_with_the_last_good_checkpoint(network, tmp_path):
-    config = RunConfig.make(model=network, **(SMALL | {"learning_rate": 1e30}), run_dir=str(tmp_path / "run"))
+    config = RunConfig.make(model=network, **(SHORT | {"learning_rate": 1e30}), run_dir=str(tmp_path / "run"))
     with pytest.raises(
         TostError, match=r"training stopped, the loss is (nan|inf) in epoch 1, step \d: there is no checkpoint"
     ):
@@ -188,14 +189,14 @@ def test_finished_run_with_a_damaged_folder_is_finished_again(finished, restless
 
 
 def test_student_learns_from_an_earlier_run(dense, network, tmp_path):
-    options = SMALL | {"rescale_init": True, "rescale_steps": 2, "distill_weight": 0.3, "distill_temperature": 7.0}
+    options = SHORT | {"rescale_init": True, "rescale_steps": 2, "distill_weight": 0.3, "distill_temperature": 7.0}
     result = tost.launch(RunConfig.make(model=network, **options, teacher=str(dense), run_dir=str(tmp_path / "run")))
     assert f"teacher={dense}" in result["recipe"] and result["sparsity"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_teacher_may_be_trained_first(network, tmp_path, stopped_after, capsys):
     run = tmp_path / "run"
-    options = SMALL | STILL | {"model": network, "teacher": "train", "run_dir": str(run), "seed": 5}
+    options = SHORT | STILL | {"model": network, "teacher": "train", "run_dir": str(run), "seed": 5}
     config = RunConfig.make(**options)
     stopped_after(config, 2)  # in the training of the teacher, which has three steps in an epoch
     assert (run / "teacher/config.flags").exists() and not (run / "mask.npz").exists()
@@ -216,7 +217,7 @@ def test_model_of_the_user_trains_from_its_weights(tmp_path):
     outputs = keras_3.layers.Dense(10, activation="softmax", name="top")(keras_3.layers.Flatten()(x))
     model = keras_3.Model(image, outputs, name="mine")
     model.save(tmp_path / "mine.keras")
-    options = SMALL | STILL | {"model": str(tmp_path / "mine.keras")}
+    options = SHORT | STILL | {"model": str(tmp_path / "mine.keras")}
     result = tost.launch(RunConfig.make(**options, run_dir=str(tmp_path / "run")))
     masks, trained = tost.Masks.load(tmp_path / "run/mask.npz"), exported(tmp_path / "run")
     for weight in model.weights:
