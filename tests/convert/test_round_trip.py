@@ -15,13 +15,12 @@ from tost_tf.compat import keras, keras3
 from tost_tf.convert.to_keras3 import to_keras3
 from tost_tf.registry import MODELS
 
-APPLICATIONS = ("MobileNet", "EfficientNetB0")
-LARGER_APPLICATIONS = ("MobileNetV2", "DenseNet121", "VGG16", "ResNet50", "InceptionV3", "Xception")
+APPLICATIONS = ("MobileNet",)
+LARGER_APPLICATIONS = ("EfficientNetB0", "MobileNetV2", "DenseNet121", "VGG16", "ResNet50", "InceptionV3", "Xception")
 # Name and size of the images -> width multiplier; from 128 pixels on the networks have another stem.
-ZOO = {
-    **{("resnet8", 32): 0.25, ("vgg16", 32): 0.25, ("mobilenet", 128): 0.25, ("resnet34", 128): 0.0625},
-}
+ZOO = {("resnet8", 32): 0.25, ("mobilenet", 128): 0.25}
 LARGER_ZOO = {
+    **{("vgg16", 32): 0.25, ("resnet34", 128): 0.0625},
     **{
         ("resnet18", 32): 0.25,
         ("resnet50", 32): 0.125,
@@ -120,8 +119,17 @@ def test_every_network_of_the_zoo_is_tried():
     assert {network for network, _ in ZOO | LARGER_ZOO} == set(MODELS)
 
 
-def test_converted_model_can_be_sparsified_and_trained(made):
-    model = tost.from_keras3(keras3().models.load_model(made / "MobileNet.keras"))
+def test_converted_model_can_be_sparsified_and_trained():
+    layers = keras3().layers
+    stack = [
+        layers.Conv2D(4, 3, use_bias=False),
+        layers.BatchNormalization(),
+        layers.ReLU(6),
+        layers.DepthwiseConv2D(3),
+    ]
+    model = tost.from_keras3(
+        keras3().Sequential([keras3().Input((8, 8, 3)), *stack, layers.GlobalAveragePooling2D(), layers.Dense(5)])
+    )
     ghosted = tost.GhostModel(tost.sparsify(model, tost.masks.random(model, sparsity=0.5)))
     ghosted.compile("sgd", "mse", run_eagerly=True)
     x = images(model.input_shape)
