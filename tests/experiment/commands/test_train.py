@@ -21,8 +21,9 @@ from tost_tf.experiment.run.folder import METRICS, RunDirectory
 EPOCHS = 5
 RESULT_KEYS = """
     test_accuracy validation_accuracy test_accuracy_last test_loss best_epoch sparsity sparsity_of_all_kernels
-    left_dense layer_sparsity parameters nonzero_parameters macs nonzero_macs layers_without_macs recipe mask mask_pattern model
-    dataset epochs seed train_seconds mask_seconds images_per_second collapsed_layers logits_depend_on_input versions
+    left_dense layer_sparsity parameters nonzero_parameters macs nonzero_macs layers_without_macs recipe mask
+    mask_pattern model dataset epochs seed train_seconds mask_seconds images_per_second collapsed_layers
+    logits_depend_on_input versions
 """
 
 
