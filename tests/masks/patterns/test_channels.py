@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compaction.joined import joined_channels
 from tost_tf.compaction.report import multiply_adds
 from tost_tf.compat import keras, tf
@@ -86,20 +87,23 @@ def test_channels_that_are_added_belong_together(small_model):
     np.testing.assert_array_equal(masks["logits/kernel"].any(axis=1), kept)
 
 
-@pytest.mark.parametrize("scope", ["global", "layer"])
 @pytest.mark.parametrize(
-    ("name", "width", "dense"),
+    ("name", "width", "scope"),
     [
-        ("resnet8", 1, ""),
-        ("resnet18", 0.125, ""),
-        ("mobilenet", 0.125, ""),
-        ("vgg16", 0.125, ""),
-        ("resnet50", 0.125, ""),
+        ("resnet8", 1, "layer"),
+        ("mobilenet", 0.125, "global"),
+        exhaustive("resnet8", 1, "global"),
+        exhaustive("mobilenet", 0.125, "layer"),
+        *(
+            exhaustive(name, 0.125, scope)
+            for name in ("resnet18", "vgg16", "resnet50")
+            for scope in ("global", "layer")
+        ),
     ],
 )
-def test_compaction_removes_just_these_channels(name, width, dense, scope):
+def test_compaction_removes_just_these_channels(name, width, scope):
     model = tost.models.build(name, (16, 16, 3), 10, width)
-    masks = tost.masks.magnitude(model, sparsity=0.7, pattern="channels", scope=scope, dense_layers=dense)
+    masks = tost.masks.magnitude(model, sparsity=0.7, pattern="channels", scope=scope)
     assert masks.pattern == found_pattern(masks, model).text == "channels"
     assert masks.sparsity == pytest.approx(0.7, abs=0.02) and not masks.collapsed_layers
     final = tost.strip(tost.sparsify(model, masks))
