@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import prunable_weights
@@ -95,7 +96,7 @@ def test_division_into_batches_does_not_matter(model, scores):
         np.testing.assert_allclose(parts[path], whole[path], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("find", [tost.masks.snip, tost.masks.grasp])
+@pytest.mark.parametrize("find", [tost.masks.snip, exhaustive(tost.masks.grasp)])
 def test_masks_on_a_network_with_batch_normalization(small_model, small_images, find):
     before = [weight.copy() for weight in small_model.get_weights()]
     dataset = tf.data.Dataset.from_tensor_slices(small_images).batch(8)
