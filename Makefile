@@ -1,6 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Where this is set, each process of the suite translates all files of Python again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test test-all lint format docs docs-serve addresses clean
 
 install: .venv/installed

@@ -2,6 +2,8 @@
 strategy has two replicas.
 """
 
+from __future__ import annotations
+
 import gc
 import os
 import resource
@@ -18,11 +20,6 @@ from tests.memory import forget
 from tost_tf.compat import keras, tf
 from tost_tf.data.images import ImageData, LabelledImages
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
-
-
 LARGEST_WORKER = 3.0  # GiB; the aim is 2
 # Few and long: begun first, so that no process of the suite is left alone with them at the end.
 LONG = tuple(f"tests/{name}" for name in ("experiment/stages", "experiment/commands", "colab", "convert", "test_appl"))
@@ -30,6 +27,14 @@ LONG = tuple(f"tests/{name}" for name in ("experiment/stages", "experiment/comma
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="tests marked as exhaustive too")
+
+
+def pytest_collection(session):
+    """Two devices, but not in the process that only gives tests to others: they wait for it to import TensorFlow."""
+    if session.config.pluginmanager.hasplugin("dsession"):
+        return
+    devices = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
 
 
 @pytest.hookimpl(tryfirst=True)
