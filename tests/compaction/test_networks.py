@@ -63,7 +63,7 @@ def test_networks_of_this_project(settle, name, width, mask, sparsity):
 # The MobileNets are so narrow that 98% lets nothing through.
 @pytest.mark.parametrize(
     ("name", "sparsity"),
-    [exhaustive("MobileNetV2", 0.9), ("MobileNetV3Small", 0.9), exhaustive("DenseNet121", 0.98)],
+    [("MobileNetV2", 0.9), exhaustive("MobileNetV3Small", 0.9), exhaustive("DenseNet121", 0.98)],
 )
 def test_applications(settle, name, sparsity):
     options = {"alpha": 0.35} if name == "MobileNetV2" else {}
