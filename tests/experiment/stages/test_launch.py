@@ -188,6 +188,8 @@ def test_finished_run_with_a_damaged_folder_is_finished_again(finished, restless
     assert json.loads((run / "result.json").read_text()) == again
 
 
+# The teacher that is trained first is read from its folder, too.
+@pytest.mark.exhaustive
 def test_student_learns_from_an_earlier_run(dense, network, tmp_path):
     options = SHORT | {"rescale_init": True, "rescale_steps": 2, "distill_weight": 0.3, "distill_temperature": 7.0}
     result = tost.launch(RunConfig.make(model=network, **options, teacher=str(dense), run_dir=str(tmp_path / "run")))

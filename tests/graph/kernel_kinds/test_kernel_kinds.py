@@ -24,8 +24,9 @@ def attention_to_padded_tokens():
 
 def recurrent():
     x = keras.Input((6,), dtype="int32")
-    h = L.LSTM(4, return_sequences=True, recurrent_regularizer="l1", name="lstm")(L.Embedding(9, 4, mask_zero=True)(x))
-    return keras.Model(x, L.Bidirectional(L.GRU(5), name="bi")(h))
+    lstm = L.LSTM(4, return_sequences=True, recurrent_regularizer="l1", unroll=True, name="lstm")
+    h = lstm(L.Embedding(9, 4, mask_zero=True)(x))
+    return keras.Model(x, L.Bidirectional(L.GRU(5, unroll=True), name="bi")(h))
 
 
 def cells():
