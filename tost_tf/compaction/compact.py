@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tost_tf.compaction.fold import folded
 from tost_tf.compaction.graph import Graph
 from tost_tf.compaction.plan import Plan
 from tost_tf.compaction.rebuild import rebuilt
@@ -10,7 +11,7 @@ from tost_tf.compat import keras
 from tost_tf.graph.stripped import require_stripped
 
 
-def compact(model: keras.Model) -> tuple[keras.Model, CompactionReport]:
+def compact(model: keras.Model, fold_normalization: bool = False) -> tuple[keras.Model, CompactionReport]:
     """Removes the channels that zeros in the kernels make useless. Outputs in inference stay the same, up to rounding.
 
     An output channel is removed if no remaining layer reads it, or if it is a constant that the biases of its readers
@@ -22,6 +23,8 @@ def compact(model: keras.Model) -> tuple[keras.Model, CompactionReport]:
 
     Args:
       model: a functional or Sequential tf_keras model, usually from `strip`; it is not changed.
+      fold_normalization: whether each BatchNormalization right after a convolution or Dense layer is taken into its
+        kernel and bias. That saves time, and the network is for inference only then: it cannot be trained as before.
 
     Returns:
       A functional model without nested models, with the same inputs and outputs, and a report of what was removed.
@@ -44,4 +47,5 @@ def compact(model: keras.Model) -> tuple[keras.Model, CompactionReport]:
         plan = Plan(graph)
         if not plan.changes_nothing:
             graph = Graph(rebuilt(plan))
-    return graph.model, CompactionReport(before, layer_sizes(graph), uncounted)
+    smaller = folded(graph) if fold_normalization else graph.model
+    return smaller, CompactionReport(before, layer_sizes(graph), uncounted)
