@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-PROGRAM = "fresh_process_program.py"
+PROGRAMS = ("fresh_process_program.py", "latency_program.py")
 
 
 def work(arguments: list[str], environment: dict[str, str], errors: str) -> None:
@@ -31,13 +31,13 @@ def work(arguments: list[str], environment: dict[str, str], errors: str) -> None
 
 @contextlib.contextmanager
 def warm_processes() -> Iterator[None]:
-    """In this block `subprocess.run` has the program that checks exports run by such a process."""
+    """In this block `subprocess.run` has the programs that check and measure exports run by such a process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tensorflow"])
     original = subprocess.run
 
     def run(command, *others, **options):
-        if len(command) < 3 or command[1] != "-I" or Path(command[2]).name != PROGRAM:
+        if len(command) < 3 or command[1] != "-I" or Path(command[2]).name not in PROGRAMS:
             return original(command, *others, **options)
         with tempfile.NamedTemporaryFile("r") as errors:
             process = context.Process(target=work, args=(command[2:], options["env"], errors.name))

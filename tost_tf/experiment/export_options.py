@@ -32,6 +32,10 @@ class ExportOptions:
     )
     out: str = option("", "folder of the files (by default export/ of the run)")
     compact: bool = option(False, "first remove channels that the mask makes useless; files go into compact/ of --out")
+    latency: bool = option(
+        False,
+        "measure milliseconds of each format in fresh processes, of the network without zeros, as it is and compacted",
+    )
     calibration_examples: int = option(200, "training images for measuring the ranges of int8", minimum=1)
 
     def folder(self, run_dir: str | os.PathLike) -> Path:

@@ -66,6 +66,9 @@ class Format:
       tolerance: how much the file may differ from the network in memory.
       needs_keras: whether `load` imports Keras 3; if not, it runs in a process where no Keras can be imported.
       require: raises `TostError` if a package that `write` needs is not installed.
+      opened: opens a file to measure how long it takes, in a process as that of `load`, and is sent there as `load` is.
+        It takes the path, a batch of images and the number of threads, and returns a function without arguments that
+        computes the logits of the batch and waits for them. `None`: files of this kind cannot be measured.
     """
 
     file: str
@@ -79,3 +82,4 @@ class Format:
     tolerance: Tolerance = Tolerance()
     needs_keras: bool = False
     require: Callable[[], object] = lambda: None
+    opened: Callable[[str, np.ndarray, int], Callable[[], Any]] | None = None

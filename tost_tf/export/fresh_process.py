@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from tost_tf.export.format import Format
 
 # Packages an export must not need. Most need no Keras either, which takes half the time of importing TensorFlow.
 FOREIGN = ("tost_tf", "tf_keras", "tensorflow_model_optimization")
-SEARCH_PATH = "TOST_SEARCH_PATH"  # fresh_process_program.py, which imports nothing of this project, reads it
+SEARCH_PATH = "TOST_SEARCH_PATH"  # the programs, which import nothing of this project, read it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,28 +53,52 @@ def run_in_fresh_process(kind: Format, path: str | os.PathLike, images: np.ndarr
       TostError: the file does not load or run there.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        loader, inputs, outputs = (Path(scratch, name) for name in ("loader.py", "images.npz", "outputs.npz"))
-        loader.write_text(_source(kind))
+        inputs, outputs = (Path(scratch, name) for name in ("images.npz", "outputs.npz"))
         np.savez(inputs, images=images)
-        program = Path(__file__).with_name("fresh_process_program.py")
-        hidden = FOREIGN if kind.needs_keras else (*FOREIGN, "keras")
-        # -I: neither this folder, nor PYTHONPATH, nor anything loaded here reaches that process.
-        arguments = map(str, (loader, kind.load.__name__, path, inputs, outputs, *hidden))
-        command = [sys.executable, "-I", str(program), *arguments]
-        environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-        # Packages may be in folders that only the user's settings name, which -I ignores: these are searched last.
-        environment[SEARCH_PATH] = os.pathsep.join(path for path in sys.path if os.path.isabs(path))
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise TostError(f"the {kind.label} {str(path)!r} does not load in a fresh process: {reason}")
+        problem = run_program("fresh_process_program.py", kind, kind.load, (path, inputs, outputs))
+        if problem:
+            raise TostError(f"the {kind.label} {str(path)!r} does not load in a fresh process: {problem}")
         with np.load(outputs, allow_pickle=False) as answer:
             return FreshProcessResult(**{name: answer[name] for name in answer.files})
 
 
-def _source(kind: Format) -> str:
+def run_program(
+    program: str,
+    kind: Format,
+    function: Callable[..., Any],
+    arguments: tuple[str | os.PathLike, ...],
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Runs a program of this folder, which gets a function of a format as source code, in a fresh process.
+
+    Args:
+      program: the name of its file.
+      kind: the format.
+      function: of the format.
+      arguments: of the program, after the file and the name of the function; hidden packages follow them.
+      environment: variables that are set for it.
+
+    Returns:
+      The last line of its errors if it fails, else nothing.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch, "function.py")
+        source.write_text(_source(kind, function))
+        hidden = FOREIGN if kind.needs_keras else (*FOREIGN, "keras")
+        # -I: neither this folder, nor PYTHONPATH, nor anything loaded here reaches that process.
+        given = map(str, (source, function.__name__, *arguments, *hidden))
+        command = [sys.executable, "-I", str(Path(__file__).with_name(program)), *given]
+        variables = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+        # Packages may be in folders that only the user's settings name, which -I ignores: these are searched last.
+        variables[SEARCH_PATH] = os.pathsep.join(path for path in sys.path if os.path.isabs(path))
+        variables |= environment or {}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    return (done.stderr.strip().splitlines() or ["no reason given"])[-1] if done.returncode else ""
+
+
+def _source(kind: Format, function: Callable[..., Any]) -> str:
     try:
-        source = textwrap.dedent(inspect.getsource(kind.load))
+        source = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
         raise TostError(
             f"the code of the function that loads a {kind.label} cannot be read: write it with `def`, in a file or "

@@ -18,6 +18,8 @@ from tost_tf.files import read_json, write_json
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.registry import FORMATS
 
+MANIFEST = "manifest.json"
+
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
@@ -63,7 +65,7 @@ def export_network(
         the failure. Or a format is unknown or a package that writes it is not installed; then nothing is written.
     """
     require_formats(names)
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     manifest = read_json(path)
     failures = []
     for name in names:

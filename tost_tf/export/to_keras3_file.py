@@ -48,6 +48,13 @@ def load_keras3(path):
     return functions, [(weight.path, numpy(weight)) for weight in model.weights]
 
 
+def opened_keras3(path, images, threads):
+    import keras
+
+    model = keras.models.load_model(path)  # the environment has set the threads
+    return lambda: model.predict_on_batch(images)
+
+
 FORMAT = Format(
     "model.keras",
     "Keras 3 file",
@@ -57,4 +64,5 @@ FORMAT = Format(
     places_of_kernels=by_name,
     needs_keras=True,
     require=import_keras3,
+    opened=opened_keras3,
 )

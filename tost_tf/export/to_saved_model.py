@@ -104,4 +104,22 @@ def load_saved_model(path):
     return functions, [(variable.name, variable.numpy()) for variable in loaded.network_variables]
 
 
-FORMAT = Format("saved_model", "SavedModel", True, _write, load_saved_model, places_of_kernels=by_order)
+def opened_saved_model(path, images, threads):
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(path)  # the environment has set the threads
+    serve = loaded.signatures["serving_default"]
+    ((taken, spec),) = serve.structured_input_signature[1].items()
+    batch = tf.cast(images, spec.dtype)
+    return lambda: (loaded, serve(**{taken: batch})["logits"].numpy())  # what is loaded must not be forgotten
+
+
+FORMAT = Format(
+    "saved_model",
+    "SavedModel",
+    True,
+    _write,
+    load_saved_model,
+    places_of_kernels=by_order,
+    opened=opened_saved_model,
+)

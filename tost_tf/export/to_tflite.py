@@ -149,10 +149,34 @@ def load_tflite(path):
     return {"logits": lambda values: run(**{taken: values.astype(details["dtype"])})["logits"]}, weights
 
 
+def opened_tflite(path, images, threads):
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        from tensorflow import lite
+
+        Interpreter = lite.Interpreter
+    # Resized before anything is allocated: XNNPACK, which is used by default, takes tensors of fixed size only.
+    interpreter = Interpreter(path, num_threads=threads)
+    (details,) = interpreter.get_signature_runner("serving_default").get_input_details().values()
+    interpreter.resize_tensor_input(details["index"], images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(details["index"], images.astype(details["dtype"]))
+    return interpreter.invoke
+
+
 def _format(precision: str, tolerance: Tolerance) -> Format:
     # TensorFlow Lite renames and reorders constants: kernels are matched by size.
     write = functools.partial(_write, precision=precision)
-    return Format(f"model_{precision}.tflite", "TensorFlow Lite file", True, write, load_tflite, tolerance=tolerance)
+    return Format(
+        f"model_{precision}.tflite",
+        "TensorFlow Lite file",
+        True,
+        write,
+        load_tflite,
+        tolerance=tolerance,
+        opened=opened_tflite,
+    )
 
 
 # Quantisation makes more zeros, and a constant that is not a kernel may be taken for one.

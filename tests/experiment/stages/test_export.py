@@ -16,8 +16,10 @@ from tost_tf.experiment.commands.command import run_command
 from tost_tf.experiment.commands.export import main
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.stages import export_run as export
+from tost_tf.export import latency_of_networks
 from tost_tf.export.format import Format
 from tost_tf.export.kernels_in_file import by_name
+from tost_tf.export.latency import Effort
 from tost_tf.export.sizes import sha256_of
 from tost_tf.registry import FORMATS
 
@@ -88,9 +90,49 @@ def test_compacted_files_are_compared_with_the_network_as_it_was(run, tmp_path, 
     assert f"{tmp_path}/compact/manifest.json" in printed
 
 
+def test_latency_is_measured_by_format_threads_batch_and_network(run, tmp_path, monkeypatch, capsys):
+    short = Effort(fewest=3, most=3, seconds=0.0)
+    monkeypatch.setattr(latency_of_networks.measure_networks, "__defaults__", ((1, 3), short))
+    monkeypatch.setattr(latency_of_networks, "numbers_of_threads", lambda: (1, 2))
+    main([f"--run_dir={run}", f"--out={tmp_path}", "--latency", "--formats=tflite,keras3", "--precisions=float32"])
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    printed = capsys.readouterr().out
+    assert list(manifest) == ["keras3", "tflite float32"]
+    for name, entry in manifest.items():
+        rows = entry["latency"]["rows"]
+        assert entry["latency"]["summary"] in printed and "Zeros alone" in entry["latency"]["summary"]
+        found = [(row["threads"], row["batch"], row["network"]) for row in rows]
+        networks = ("dense", "sparse", "compacted")
+        assert found == [(threads, batch, network) for threads in (1, 2) for batch in (1, 3) for network in networks]
+        assert all(row["quartiles"][0] <= row["milliseconds"] <= row["quartiles"][1] for row in rows)
+        dense, sparse, compacted = rows[:3]
+        assert dense["ratio"] == 1.0 and dense["rounds"] == 3
+        assert dense["macs"] == dense["nonzero_macs"] == sparse["macs"] > compacted["macs"] >= compacted["nonzero_macs"]
+        assert sparse["nonzero_macs"] < 0.2 * sparse["macs"]
+        assert sparse["bytes"] == entry["bytes"] and dense["bytes"] > compacted["bytes"]
+        assert sum(line.strip().startswith(f"{name}  ") for line in printed.splitlines()) >= 4
+    assert not (tmp_path / "compact").exists() and "--compact writes it" in printed
+
+
+def test_a_format_without_a_way_to_measure_it_is_named_before_anything_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr(export, "load_run", lambda path: pytest.fail("the run was loaded"))
+    kind = Format("weights.npz", "NumPy file", False, write_arrays, load_arrays)
+    with FORMATS.temporarily("npz", kind), pytest.raises(TostError, match="latency of the format 'npz' cannot be"):
+        export.export_run(tmp_path, export.ExportOptions(formats="npz", latency=True))
+
+
+def test_what_would_gain_depends_on_the_mask():
+    def said(**options):
+        return export.what_would_gain(RunConfig.make(dataset="digits", **options))
+
+    assert "no weights are pruned" in said(mask="none") and "--mask_pattern=channels" in said(mask="none")
+    assert "the mask (erk) leaves" in said(mask="erk", sparsity=0.7)
+    assert "a higher --sparsity" in said(mask="erk", sparsity=0.7, mask_pattern="channels").lower()
+
+
 def test_compacted_network_that_computes_something_else_is_reported(run, tmp_path, monkeypatch):
-    def damaged(model):
-        smaller, report = compact(model)
+    def damaged(model, **options):
+        smaller, report = compact(model, **options)
         smaller.get_layer("logits").bias.assign_add([0.01] * 10)
         return smaller, report
 
