@@ -16,6 +16,7 @@ from tost_tf.experiment.options import MaskConfig, RunConfig
 from tost_tf.files import read_object
 
 CONFIG, RESULT, METRICS, SWEEP = "config.flags", "result.json", "metrics.csv", "sweep.json"
+MANIFEST = "manifest.json"
 SEARCH = "_search"  # end of the name of a folder in which tost-mask saves a search
 NEEDED = ("test_accuracy", "seed", "versions")  # every result has these
 
@@ -71,6 +72,18 @@ class Run:
         if not self.config.mask.has_sparsity:
             return round(float(self.result.get("sparsity", math.nan)), 4)
         return self.config.mask.sparsity
+
+    def latencies(self) -> dict[str, list[dict[str, Any]]]:
+        """What `tost-export --latency` has measured: format -> rows of the manifest; empty if it was not run.
+
+        Raises:
+          TostError: a manifest is damaged.
+        """
+        found: dict[str, list[dict[str, Any]]] = {}
+        for path in (self.folder / "export" / MANIFEST, self.folder / "export" / "compact" / MANIFEST):
+            entries = read_object(path) if path.exists() else {}
+            found |= {name: entry["latency"]["rows"] for name, entry in entries.items() if "latency" in entry}
+        return found
 
     def values(self, name: str) -> dict[str, float]:
         """The numbers that a name in `result.json` stands for; empty if there are none.

@@ -15,7 +15,14 @@ from tost_tf.experiment.read_runs import Run, differing_options, read_curves
 from tost_tf.experiment.study import Study
 from tost_tf.files import write_text
 from tost_tf.report.page import RunEntry, write_page
-from tost_tf.report.study_figures import accuracy_by_sparsity, breakdown, curves, mean_curves
+from tost_tf.report.study_figures import (
+    accuracy_by_latency,
+    accuracy_by_sparsity,
+    breakdown,
+    curves,
+    mean_curves,
+    mean_latencies,
+)
 from tost_tf.report.table_text import quantity
 
 TABLES = {"markdown": "table.md", "latex": "table.tex", "csv": "table.csv"}
@@ -88,7 +95,42 @@ def _curves(study: Study, path: Path) -> Path | None:
     return path
 
 
-DRAWN = {"accuracy": _accuracy, "breakdown": _breakdown, "ghostliness": _ghostliness, "curves": _curves}
+def _latency(study: Study, path: Path) -> Path | None:
+    """What networks reach and how long they take, compacted and without zeros. Needs runs that were measured."""
+    value = study.table["value"].iloc[0]
+    rows = []
+    for run in study.runs:
+        numbers = run.values(value)
+        if len(numbers) == 1:
+            keys = {key: run.keys.get(key, "") for key in study.keys} | {"accuracy": next(iter(numbers.values()))}
+            rows += [keys | row for row in _readable_latencies(run)]
+    if not rows:
+        return None
+    table = mean_latencies(rows, study.keys).assign(value=value)
+    _save(table, path)
+    accuracy_by_latency(table, study.keys, path, "over latency; hollow: without zeros")
+    return path
+
+
+DRAWN = {
+    "accuracy": _accuracy,
+    "breakdown": _breakdown,
+    "ghostliness": _ghostliness,
+    "curves": _curves,
+    "latency": _latency,
+}
+
+
+def _readable_latencies(run: Run) -> list[dict[str, Any]]:
+    try:
+        return [
+            {"format": name} | {key: row[key] for key in ("threads", "batch", "network", "milliseconds")}
+            for name, rows in run.latencies().items()
+            for row in rows
+        ]
+    except (TostError, KeyError, TypeError) as error:
+        logging.warning("%s: its latency cannot be read: %s", run.name, error)
+        return []
 
 
 def _readable_curves(run: Run) -> list[dict[str, float]]:

@@ -102,6 +102,56 @@ def curves(table: pd.DataFrame, lines: Sequence[str], path: Path, title: str) ->
     save(figure, path)
 
 
+def accuracy_by_latency(table: pd.DataFrame, lines: Sequence[str], path: Path, title: str) -> None:
+    """Draws means over milliseconds, a panel for each batch, by one thread, in the first format all have in common.
+
+    A filled marker is the compacted network, a hollow one as high the dense network of its architecture; the line
+    between them is the time that is gained.
+
+    Args:
+      table: from `mean_latencies`, of one value.
+      lines: keys that together name a network.
+      path: the PNG file.
+      title: above the figure.
+    """
+    networks = table.groupby(list(lines), sort=False).ngroups
+    shared = [name for name, own in table.groupby("format", sort=False) if own.groupby(list(lines)).ngroups == networks]
+    name = shared[0] if shared else table["format"].iloc[0]
+    table = table[(table["format"] == name) & (table["threads"] == 1)]
+    batches = sorted(table["batch"].unique())
+    figure = Figure(figsize=(6.0 * len(batches), 4.5), layout="constrained")
+    scale = quantity(table["value"].iloc[0]).scale
+    for axes, batch in zip(figure.subplots(1, len(batches), squeeze=False)[0], batches, strict=True):
+        for number, (line, points) in enumerate(table[table["batch"] == batch].groupby(list(lines), sort=False)):
+            own = points.set_index("network")
+            height, error = scale * own["mean"].iloc[0], scale * own["std"].fillna(0).iloc[0]
+            style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+            small, dense = own["milliseconds"]["compacted"], own["milliseconds"]["dense"]
+            axes.errorbar(small, height, error, label=_label(line), capsize=3, ls="", **style)
+            axes.plot([small, dense], [height, height], lw=0.8, markevery=[1], markerfacecolor="none", **style)
+        axes.set_xscale("log")
+        axes.set_xlabel(f"milliseconds for a batch of {batch}")
+        axes.set_ylabel(_axis(table["value"].iloc[0]))
+        axes.set_title(f"{name}, one thread", parse_math=False)
+        axes.grid(alpha=0.3, which="both")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    figure.suptitle(title, parse_math=False)
+    save(figure, path)
+
+
+def mean_latencies(rows: Sequence[Mapping[str, object]], lines: Sequence[str]) -> pd.DataFrame:
+    """Mean milliseconds, and mean, deviation and number of accuracies, by line, format, threads, batch and network.
+
+    Args:
+      rows: one for each run and measurement: the keys of `lines`, "format", "threads", "batch", "network",
+        "milliseconds" and "accuracy".
+      lines: keys that together name a network.
+    """
+    grouped = pd.DataFrame(rows).groupby([*lines, "format", "threads", "batch", "network"], sort=False)
+    accuracy = grouped["accuracy"].agg(mean="mean", std="std", seeds="count")
+    return accuracy.assign(milliseconds=grouped["milliseconds"].mean()).reset_index()
+
+
 def mean_curves(rows: Sequence[Mapping[str, object]], lines: Sequence[str]) -> pd.DataFrame:
     """Mean, standard deviation and number of runs by line and epoch.
 

@@ -64,6 +64,7 @@ def test_files_figures_and_page(report, runs, tmp_path):
     write_run(runs / "kept_0", 0.4, mask="snip", sparsity=0.9, recipe="tost", ghost_end_epoch=-1)
     write_run(runs / "sparser_0", 0.2, mask="snip", sparsity=0.98, recipe="default")
     (runs / "default_0/figures").mkdir()
+    write_latency(runs / "default_0", "keras3", {"dense": 9.0, "sparse": 9.0, "compacted": 4.0})
     out = tmp_path / "out"
     assert report(runs, f"--out={out}", "--figures=all", "--html")[0] == 0
     (runs / "default_0/figures/curve<>.png").write_bytes((out / "curves.png").read_bytes())
@@ -71,7 +72,7 @@ def test_files_figures_and_page(report, runs, tmp_path):
     (runs / "broken/result.json").write_text("{<b>")
     code, _, errors = report(runs, f"--out={out}", "--figures=all", "--html")
     assert code == 0 and "runs/tost_2: unfinished" in errors and "runs/broken: " in errors
-    figures = ["accuracy", "breakdown", "ghostliness", "curves"]
+    figures = ["accuracy", "breakdown", "ghostliness", "curves", "latency"]
     expected = {
         "table.md",
         "table.tex",
@@ -86,6 +87,42 @@ def test_files_figures_and_page(report, runs, tmp_path):
     assert "1 unfinished" in page and "curve&lt;&gt; of default_0" in page and "<b>" not in page
     curves = (out / "curves.csv").read_text().splitlines()
     assert curves[0] == "mask,recipe,sparsity,epoch,mean,std,seeds" and "snip,tost,0.9,2,0.2,0,3" in curves
+
+
+def write_latency(run: Path, name: str, milliseconds: dict[str, float], folder: str = "export") -> None:
+    rows = [
+        {"network": network, "threads": threads, "batch": batch, "milliseconds": batch * number / threads, "ratio": 0.3}
+        for threads in (1, 2)
+        for batch in (1, 32)
+        for network, number in milliseconds.items()
+    ]
+    (run / folder).mkdir(parents=True)
+    entries = {"zip": {"file": "not measured"}, name: {"file": "a", "latency": {"summary": "", "rows": rows}}}
+    (run / folder / "manifest.json").write_text(json.dumps(entries))
+
+
+def test_accuracy_against_latency(report, runs, tmp_path, caplog):
+    for name, folder, compacted in (("default_0", "export", 3.0), ("default_1", "export", 4.0)):
+        write_latency(runs / name, "saved_model", {"dense": 10.0, "sparse": 11.0, "compacted": compacted}, folder)
+    write_latency(runs / "tost_0", "saved_model", {"dense": 10.0, "sparse": 9.0, "compacted": 2.0}, "export/compact")
+    (runs / "tost_1/export").mkdir()
+    (runs / "tost_1/export/manifest.json").write_text("{<b>")
+    out = tmp_path / "out"
+    assert report(runs, f"--out={out}", "--figures=latency")[0] == 0 and (out / "latency.png").exists()
+    assert "runs/tost_1: its latency cannot be read" in caplog.text
+    with (out / "latency.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 2 * 2 * 3  # recipes, threads, batches, networks
+    found = {(row["recipe"], row["threads"], row["batch"], row["network"]): row for row in rows}
+    mean = found["default", "1", "32", "compacted"]
+    assert (mean["milliseconds"], mean["mean"], mean["seeds"]) == ("112", "0.43", "2")
+    assert found["tost", "2", "1", "sparse"]["milliseconds"] == "4.5"
+    assert found["tost", "1", "1", "dense"]["mean"] == "0.43"
+
+
+def test_no_latency_no_figure(report, runs, tmp_path):
+    assert report(runs, f"--out={tmp_path / 'out'}", "--figures=latency")[0] == 0
+    assert not (tmp_path / "out/latency.png").exists()
 
 
 def test_no_tensorflow_is_imported(runs):
