@@ -86,16 +86,14 @@ def suptickets() -> str:
 
 
 def compaction() -> str:
-    """MACs left, and latency to that of the network as it was, for batches of 1 and 32."""
+    """MACs left, by network and mask."""
     found = rows("compact.csv")
     masks = list(dict.fromkeys(row["mask"] for row in found))
     cells = {(row["model"], row["sparsity"], row["mask"]): row for row in found}
 
     def cell(row: dict[str, str] | None) -> str:
-        if row is None or row["summary"].startswith("hardly anything"):
-            return "–"
-        latency = f"{float(row['latency_ratio_batch_1']):.2f}, {float(row['latency_ratio_batch_32']):.2f}"
-        return f"{float(row['macs_ratio']):.0%} ({latency})"
+        nothing = row is None or row["summary"].startswith("hardly anything")
+        return "–" if nothing else f"{float(row['macs_ratio']):.0%}"
 
     networks = dict.fromkeys((row["model"], row["sparsity"]) for row in found)
     return table(
@@ -105,6 +103,35 @@ def compaction() -> str:
             for model, sparsity in networks
         ),
     )
+
+
+def latency() -> str:
+    """The time of the compacted network to that of the dense one, by network, mask and format: a number for each batch.
+
+    A row for each number of threads; in the first of a network and mask the MACs left.
+    """
+    found = rows("latency.csv")
+    formats, batches = (list(dict.fromkeys(row[name] for row in found)) for name in ("format", "batch"))
+    places = ("model", "mask", "threads", "format", "batch", "network")
+    cells = {tuple(row[name] for name in places): row for row in found}
+    body = []
+    for model, mask, threads in dict.fromkeys((row["model"], row["mask"], row["threads"]) for row in found):
+        line = []
+        for kind in formats:
+            own = [cells[model, mask, threads, kind, batch, "compacted"]["ratio"] for batch in batches]
+            line.append(", ".join(f"{float(ratio):.2f}" for ratio in own))
+        dense, small = (
+            int(cells[model, mask, threads, formats[0], batches[0], network]["macs"])
+            for network in ("dense", "compacted")
+        )
+        body.append([model, mask, f"{small / dense:.0%}", threads, *line])
+    return table(["network", "mask", "MACs left", "threads", *formats], body)
+
+
+def sparse_latency(digits: int = 2) -> str:
+    """The range of the time of sparse networks, not compacted, to that of dense ones: "0.97 to 1.02"."""
+    ratios = [float(row["ratio"]) for row in rows("latency.csv") if row["network"] == "sparse"]
+    return f"{min(ratios):.{digits}f} to {max(ratios):.{digits}f}"
 
 
 def search() -> str:
@@ -145,7 +172,19 @@ def macs_left(model: str, mask: str, sparsity: float) -> str:
     return f"{shifted:.0%} of its MACs left in place of {float(row['macs_ratio']):.0%}"
 
 
-MACROS = (number, overhead, mask_seconds, tweaks, suptickets, compaction, search, span, macs_left)
+MACROS = (
+    number,
+    overhead,
+    mask_seconds,
+    tweaks,
+    suptickets,
+    compaction,
+    latency,
+    sparse_latency,
+    search,
+    span,
+    macs_left,
+)
 
 
 def define_env(env: Any) -> None:
