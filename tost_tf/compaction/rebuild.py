@@ -18,11 +18,17 @@ def rebuilt(plan: Plan) -> keras.Model:
 
     Its inputs and outputs have the names, shapes and structure of those of the original model.
     """
+    return rebuilt_with_layers(plan)[0]
+
+
+def rebuilt_with_layers(plan: Plan) -> tuple[keras.Model, list[tuple[Rule, keras.layers.Layer]]]:
+    """As `rebuilt`, and the rule of a call of each layer that stays, with the new layer."""
     model = plan.graph.model
     smaller = _Smaller(plan)
     new = smaller.model(model)
     smaller.set_weights()
-    return with_output_names(new, [layer.name for layer in output_layers(model)])
+    layers = [(rule, smaller.by_layer[id(rule.layer)]) for rule in smaller.first_rules]
+    return with_output_names(new, [layer.name for layer in output_layers(model)]), layers
 
 
 class _Smaller(Replay):
@@ -33,7 +39,8 @@ class _Smaller(Replay):
         self._plan = plan
         self._rules = {rule.call.outputs[0]: rule for rule in plan.used_rules}
         self._weights: list[tuple[keras.layers.Layer, list[np.ndarray]]] = []
-        self._by_layer: dict[int, keras.layers.Layer] = {}
+        self.by_layer: dict[int, keras.layers.Layer] = {}
+        self.first_rules: list[Rule] = []  # of the first call of each layer
         self._names = {layer.name for layer in plan.graph.model.layers}
 
     def call(self, call: Call, tensors: Tensors) -> tf.Tensor | list[tf.Tensor] | None:
@@ -49,11 +56,12 @@ class _Smaller(Replay):
         return outputs
 
     def _smaller_layer(self, rule: Rule) -> keras.layers.Layer:
-        if id(rule.layer) not in self._by_layer:
+        if id(rule.layer) not in self.by_layer:
             layer, weights = _smaller_layer(rule, self._plan)
-            self._by_layer[id(rule.layer)] = layer
+            self.by_layer[id(rule.layer)] = layer
+            self.first_rules.append(rule)
             self._weights.append((layer, weights))
-        return self._by_layer[id(rule.layer)]
+        return self.by_layer[id(rule.layer)]
 
     def set_weights(self) -> None:
         """Sets the weights of the layers, which must be built by then."""

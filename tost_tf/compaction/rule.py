@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tost_tf.compaction.cut import Cut
 from tost_tf.compaction.graph import Tensor
 from tost_tf.compat import keras, tf
 from tost_tf.graph.calls import Call
@@ -60,6 +61,10 @@ class Rule:
         for tensor in (*self.inputs, *self.outputs):
             yield atoms(tensor)
 
+    def cuts(self, kept_in: list[np.ndarray], kept_out: np.ndarray) -> list[Cut]:
+        """What stays of each weight of the layer, in their order; arguments as for `resized`."""
+        return [Cut.of_last_axes(weight.shape) for weight in self.layer.weights]
+
     def resized(
         self, constant: Constants, kept_in: list[np.ndarray], kept_out: np.ndarray
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -69,7 +74,11 @@ class Rule:
           constant: constants of the first input that are the same in all calls of the layer, else NaN.
           kept_in, kept_out: booleans [channels], of all inputs and of the first output.
         """
-        return {}, self.layer.get_weights()
+        return {}, self._cut_weights(kept_in, kept_out)
+
+    def _cut_weights(self, kept_in: list[np.ndarray], kept_out: np.ndarray) -> list[np.ndarray]:
+        cuts = self.cuts(kept_in, kept_out)
+        return [cut.of_array(weight) for cut, weight in zip(cuts, self.layer.get_weights(), strict=True)]
 
     def used(self, kept_in: list[np.ndarray]) -> list[int]:
         """The indices of the inputs that the smaller call still takes."""
@@ -100,10 +109,8 @@ class Channelwise(Rule):
     def pinned(self, atoms: Atoms) -> Iterator[np.ndarray]:
         return iter(())
 
-    def resized(
-        self, constant: Constants, kept_in: list[np.ndarray], kept_out: np.ndarray
-    ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        return {}, [weight[..., kept_in[0]] for weight in self.layer.get_weights()]
+    def cuts(self, kept_in: list[np.ndarray], kept_out: np.ndarray) -> list[Cut]:
+        return [Cut.of_last_axes(weight.shape, kept_in[0]) for weight in self.layer.weights]
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tost_tf.compaction.cut import Cut
 from tost_tf.compaction.graph import Tensor
 from tost_tf.compaction.pointwise import at_constants, is_pointwise
 from tost_tf.compaction.rule import Atoms, Constants, Rule
@@ -79,10 +80,15 @@ class Weighted(Rule):
         use_bias = self.layer.use_bias or bool(np.any(added))
         bias = [self._bias()[kept_out] + added] if use_bias else []
         options = {self.channels_option: int(kept_out.sum()), "use_bias": use_bias}
-        return options, [*self._kernels(kept_in[0], kept_out), *bias]
+        kernels = self._cut_weights(kept_in, kept_out)[: -1 if self.layer.use_bias else None]
+        return options, [*kernels, *bias]
 
-    def _kernels(self, kept_in: np.ndarray, kept_out: np.ndarray) -> list[np.ndarray]:
-        return [self.layer.kernel.numpy()[..., kept_in, :][..., kept_out]]
+    def cuts(self, kept_in: list[np.ndarray], kept_out: np.ndarray) -> list[Cut]:
+        bias = [Cut.of_last_axes(self.layer.bias.shape, kept_out)] if self.layer.use_bias else []
+        return [*self._kernel_cuts(kept_in[0], kept_out), *bias]
+
+    def _kernel_cuts(self, kept_in: np.ndarray, kept_out: np.ndarray) -> list[Cut]:
+        return [Cut.of_last_axes(self.layer.kernel.shape, kept_in, kept_out)]
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
@@ -118,12 +124,11 @@ class Separable(Weighted):
         sums = by_tap(self.layer.depthwise_kernel)[:, rows].sum(axis=0, dtype=np.float64)
         return np.einsum("im,imo->io", sums, self._mixing()[rows].astype(np.float64))
 
-    def _kernels(self, kept_in: np.ndarray, kept_out: np.ndarray) -> list[np.ndarray]:
+    def _kernel_cuts(self, kept_in: np.ndarray, kept_out: np.ndarray) -> list[Cut]:
         layer = self.layer
-        pointwise = layer.pointwise_kernel.numpy()
         return [
-            layer.depthwise_kernel.numpy()[..., kept_in, :],
-            pointwise[..., np.repeat(kept_in, layer.depth_multiplier), :][..., kept_out],
+            Cut.of_last_axes(layer.depthwise_kernel.shape, kept_in, None),
+            Cut.of_last_axes(layer.pointwise_kernel.shape, np.repeat(kept_in, layer.depth_multiplier), kept_out),
         ]
 
 
@@ -152,11 +157,9 @@ class Depthwise(Rule):
         if not is_pointwise(self.layer.activation):
             yield atoms(self.outputs[0])
 
-    def resized(
-        self, constant: Constants, kept_in: list[np.ndarray], kept_out: np.ndarray
-    ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        bias = [self.layer.bias.numpy()[kept_out]] if self.layer.use_bias else []
-        return {}, [self.layer.depthwise_kernel.numpy()[..., kept_in[0], :], *bias]
+    def cuts(self, kept_in: list[np.ndarray], kept_out: np.ndarray) -> list[Cut]:
+        bias = [Cut.of_last_axes(self.layer.bias.shape, kept_out)] if self.layer.use_bias else []
+        return [Cut.of_last_axes(self.layer.depthwise_kernel.shape, kept_in[0], None), *bias]
 
     @classmethod
     def fits(cls, call: Call, inputs: list[Tensor]) -> bool:
