@@ -24,13 +24,14 @@ class Plan:
 
     Args:
       graph: the model.
+      only_zeros: whether no constant but zero counts as one, so that no bias has to take in anything.
 
     Attributes:
       rules: one for each call.
     """
 
-    def __init__(self, graph: Graph):
-        self.graph = graph
+    def __init__(self, graph: Graph, only_zeros: bool = False):
+        self.graph, self._only_zeros = graph, only_zeros
         self.rules = rules_of(graph)
         self._constants = self._propagated()
         self._number_atoms()
@@ -73,6 +74,7 @@ class Plan:
         }
         for rule in self.rules:
             found = rule.constants([constants[tensor.key] for tensor in rule.inputs])
+            found = [np.where(value == 0, 0.0, np.nan) for value in found] if self._only_zeros else found
             constants |= {tensor.key: value for tensor, value in zip(rule.outputs, found, strict=True)}
         return constants
 
