@@ -22,7 +22,11 @@ def sparse_training(model: tf_keras.Model, images: ndarray, labels: ndarray) -> 
     ghosted = tost.GhostModel(sparse, neurons="pswish", skips="projection", seed=3)
     ghosted.compile(tost.OrthogonalSGD(0.025, weight_decay=1e-4), "mse")
     schedule = tost.GhostSchedule(end_epoch=9, schedule=lambda progress: 1 - progress)
-    ghosted.fit(images, labels, callbacks=[schedule, tost.WeightAverage(0.99), tost.RigL(update_every=10)])
+    ghosted.fit(
+        images,
+        labels,
+        callbacks=[schedule, tost.WeightAverage(0.99), tost.CompactTraining(), tost.RigL(update_every=10)],
+    )
     active: bool = ghosted.ghosts_active
     print(active)
     return tost.strip(ghosted, ghosts="remove")

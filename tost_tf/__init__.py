@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see `__getattr_
     from tost_tf.experiment.options import RunConfig
     from tost_tf.experiment.stages.launch import launch
     from tost_tf.ghost.activation import GhostActivation
+    from tost_tf.ghost.compact_training import CompactTraining
     from tost_tf.ghost.model import GhostModel
     from tost_tf.ghost.schedule import GhostSchedule
     from tost_tf.ghost.skip import GhostSkip
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see `__getattr_
 __version__ = "0.2.0"
 
 _EXPORTED = {
+    "CompactTraining": "tost_tf.ghost.compact_training",
     "Distiller": "tost_tf.training.distiller",
     "GhostActivation": "tost_tf.ghost.activation",
     "GhostModel": "tost_tf.ghost.model",
@@ -70,6 +72,7 @@ _PACKAGES = {
 __all__ = [
     "LARS",
     "SET",
+    "CompactTraining",
     "Distiller",
     "GhostActivation",
     "GhostModel",

@@ -372,6 +372,15 @@ def build_legacy(optimizer: keras.optimizers.legacy.Optimizer, variables: list[t
     optimizer._create_all_weights(variables)
 
 
+def gradients_by(
+    optimizer: keras.optimizers.Optimizer, loss: tf.Tensor, variables: list[tf.Variable], tape: tf.GradientTape
+) -> list[tuple[tf.Tensor | None, tf.Variable]]:
+    """The gradients as an optimizer takes them, scaled losses taken into account; it may be of the legacy kind."""
+    if isinstance(optimizer, keras.optimizers.legacy.Optimizer):
+        return optimizer._compute_gradients(loss, variables, tape=tape)
+    return optimizer.compute_gradients(loss, variables, tape=tape)
+
+
 def optimizer_key(variable: tf.Variable) -> str:
     """By what an optimizer of the legacy kind knows a variable."""
     return importlib.import_module("tf_keras.src.optimizers.legacy.optimizer_v2")._var_key(variable)

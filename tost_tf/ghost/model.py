@@ -11,11 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from tost_tf.compat import build_optimizer, config_of_part, keras, own_steps, require_graph_model, save_hdf5, tf
+from tost_tf.compaction.report import CompactionReport
+from tost_tf.compat import (
+    build_optimizer,
+    config_of_part,
+    gradients_by,
+    keras,
+    own_steps,
+    require_graph_model,
+    save_hdf5,
+    tf,
+)
 from tost_tf.errors import TostError
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.activation import SOFT
 from tost_tf.ghost.branches import GhostBranches, require_number
+from tost_tf.ghost.compact_steps import CompactSteps
 from tost_tf.ghost.dead_channels import find_dead_channels, name_starved
 from tost_tf.ghost.graph import Ghost, GhostGraph
 from tost_tf.ghost.inputs import some_inputs
@@ -137,6 +148,7 @@ class GhostModel(keras.Model):
         self._inside = tuple(graph.inside)
         self._wakes_channels = neurons != NO_GHOST and dead_channels == SOFT
         self._held = _Held()
+        self._compact = CompactSteps()
         self._merges = 0
         self._ghosts_active = bool(graph.ghosts)  # the view in use, as Python knows it: see `_follow`
         start = keras.initializers.Constant(self._ghosts_active)
@@ -243,6 +255,26 @@ class GhostModel(keras.Model):
             for variable, value in before:
                 variable.assign(value)
 
+    def compact_training(self) -> CompactionReport:
+        """Leaves dead channels out of the steps of `fit` and `evaluate`, until the current `fit` ends.
+
+        Losses, gradients and weights stay those of the plain view, whose dead channels change nothing (see
+        `TrainingView`); so do checkpoints and what is exported. In the middle of `fit`, it takes effect from the next
+        step on. A `CompactTraining` calls it when there are no ghosts, which need all channels.
+
+        Raises:
+          TostError: ghosts are in use, or the view cannot be trained without its dead channels.
+        """
+        if self.ghosts_active:
+            raise TostError(f"the ghosts of {self.name} are in use, and they need channels that are dead without them")
+        report = self._compact.start(self.plain)
+        self._trace_again()
+        return report
+
+    def require_same_masks(self) -> None:
+        """Raises `TostError` if dead channels are left out, and masks have changed since."""
+        self._compact.require_same_masks()
+
     def _use_ghosts(self, active: bool) -> None:
         self._switch.set(active)
         self._follow()
@@ -255,6 +287,9 @@ class GhostModel(keras.Model):
         if active == self._ghosts_active:
             return
         self._ghosts_active = active
+        self._trace_again()
+
+    def _trace_again(self) -> None:
         # Keras keeps the traced steps of the other view: make it trace again where it has traced.
         if self.train_function is not None:
             self.make_train_function(force=True)
@@ -318,28 +353,29 @@ class GhostModel(keras.Model):
     def call(self, inputs, training=None):
         if self._ghosts and self._switch.is_needed():
             return self._switch.call(self.ghosted, self.plain, inputs, training)
-        return self.view(inputs, training=training)
+        view = self._compact.of_step or self.plain
+        return (self.ghosted if self.ghosts_active else view)(inputs, training=training)
 
     def train_step(self, data):
-        with self._switch.not_needed():
+        with self._switch.not_needed(), self._compact.in_step():
             return self._train_step(data)
 
     def test_step(self, data):
-        with self._switch.not_needed():
+        with self._switch.not_needed(), self._compact.in_step():
             return super().test_step(data)
 
     def predict_step(self, data):
-        with self._switch.not_needed():
+        with self._switch.not_needed(), self._compact.in_step():
             return super().predict_step(data)
 
     def _train_step(self, data):
         several = self.distribute_strategy.num_replicas_in_sync > 1
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         ascends = getattr(optimizer, "ascends", False)
-        if not (several or ascends):
+        if not (several or ascends or self._compact.of_step):
             return super().train_step(data)
         # Keras's step, with a loss that is also right if a batch cannot be split evenly, at weights that an optimizer
-        # moves.
+        # moves, and with a gradient of zero for weights of which nothing is left to compute with.
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         variables = self.trainable_variables
         before = optimizer.ascend(variables) if ascends else None
@@ -348,9 +384,11 @@ class GhostModel(keras.Model):
             loss = self.compute_loss(images, labels, outputs, weights)
             if several:
                 loss *= tf.cast(share_of_batch(tf.shape(tf.nest.flatten(images)[0])[0]), loss.dtype)
-        gradients = self.optimizer.compute_gradients(loss, variables, tape=tape)
+        gradients = gradients_by(self.optimizer, loss, variables, tape)
         for variable, value in zip(variables, before or (), strict=False):
             variable.assign(value)
+        if self._compact.of_step:
+            gradients = [(tf.zeros_like(weight) if grad is None else grad, weight) for grad, weight in gradients]
         self.optimizer.apply_gradients(gradients)
         return self.compute_metrics(images, labels, outputs, weights)
 
@@ -395,6 +433,8 @@ class GhostModel(keras.Model):
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
         finally:
             self._held.value = None
+            if self._compact.stop():
+                self._trace_again()
 
     def __repr__(self) -> str:
         kinds = " and ".join(dict.fromkeys(ghost.kind for ghost in self._ghosts))
