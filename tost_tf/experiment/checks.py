@@ -33,6 +33,7 @@ def check_together(config: RunConfig) -> None:
     _check_branches(config)
     _check_dynamic(config)
     _check_superpose(config)
+    _check_compact_training(config)
     _check_run_dir(config.machine.run_dir)
     _check_precision(config)
 
@@ -193,6 +194,23 @@ def _check_superpose(config: RunConfig) -> None:
         raise TostError(
             f"--lr_drop_epochs has {late[0]}, but from epoch {ordinary} on the cycles of --superpose set the learning "
             "rate: drop earlier"
+        )
+
+
+def _check_compact_training(config: RunConfig) -> None:
+    if not config.machine.compact_training:
+        return
+    dynamic, superpose = config.dynamic, config.superpose
+    if dynamic.is_on:
+        raise TostError(
+            f"--compact_training leaves out channels that are dead, and --dynamic={dynamic.dynamic} changes the mask, "
+            "so that they may come alive: leave one out"
+        )
+    if config.cycle_growth is not None and superpose.cycles(config.training.epochs):
+        raise TostError(
+            f"--compact_training leaves out channels that are dead, and in the cycles of --superpose="
+            f"{superpose.superpose} weights grow, so that they may come alive: leave one out, or give "
+            "--cycle_growth=none"
         )
 
 

@@ -34,7 +34,7 @@ RECIPE_OPTION = option("tost", "sets all tweaks together; each can also be set s
 # another machine does (the devices, which a warning names when a run resumes on others).
 NOT_COMPARED = (
     *("run_dir", "resume", "data_dir", "gradient_flow_every", "hessian_every", "record_examples"),
-    *("worker_timeout", "distribution", "virtual_devices"),
+    *("worker_timeout", "distribution", "virtual_devices", "compact_training"),
 )
 
 

@@ -54,4 +54,10 @@ class MachineConfig:
         names=("none", "float16", "bfloat16"),
     )
     jit_compile: bool = option(False, "compile the training step with XLA, for a GPU; on a CPU it is slower")
+    compact_training: bool = option(
+        False,
+        "leave the channels that the mask makes dead out of training, from the first step without ghosts: faster, and "
+        "all results are those of training with them, up to rounding",
+        only_with={"mask": none_of("none"), "ghost_end_epoch": none_of(-1)},
+    )
     run_dir: str = option("", "folder of the run's results (by default in runs/, named after the options)")

@@ -26,6 +26,7 @@ from tost_tf.experiment.run.within_epoch import WithinEpoch
 from tost_tf.experiment.stages.change_masks import first_eligible_epoch, mask_callbacks
 from tost_tf.experiment.stages.stage import RunNetwork, Stage
 from tost_tf.files import read_json, write_json
+from tost_tf.ghost.compact_training import CompactTraining
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.schedule import GhostSchedule
 from tost_tf.masks.masks import Masks
@@ -192,6 +193,7 @@ class _Training:
                 recipe.beta_end,
                 recipe.beta_schedule,
             ),
+            *([CompactTraining(verbose=int(run.writes))] if config.machine.compact_training else []),
             WatchPlainView(*first_examples(run.data, run.data.validation, training.batch_size)),
             StopOnNonFiniteLoss(),
             *mask_callbacks(config, model, self.masks, steps, output),
