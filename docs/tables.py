@@ -134,6 +134,26 @@ def sparse_latency() -> str:
     return f"{statistics.median(float(row['ratio']) for row in rows('latency.csv') if row['network'] == 'sparse'):.2f}"
 
 
+def compact_training() -> str:
+    """MACs left, and times to those of training with all channels."""
+    return table(
+        ["", "MACs left", "training step", "of the smaller network by itself", "validation", "epoch"],
+        (
+            [f"{row['model']}, {row['mask']}", f"{float(row['macs_ratio']):.0%}"]
+            + [f"{float(row[f'{part}_ratio']):.2f}" for part in ("step", "alone_step", "validation", "epoch")]
+            for row in rows("compact_training.csv")
+        ),
+    )
+
+
+def compact_training_accuracy() -> str:
+    """Test accuracies of the same runs with all channels and without dead ones, by seed."""
+    return "; ".join(
+        f"{100 * float(row['test_accuracy']):.1f} and {100 * float(row['test_accuracy_compact']):.1f}%"
+        for row in rows("compact_training_accuracy.csv")
+    )
+
+
 def search() -> str:
     """Everything tried in the search for a recipe, by seed."""
     found = rows("search.csv")
@@ -184,6 +204,8 @@ MACROS = (
     search,
     span,
     macs_left,
+    compact_training,
+    compact_training_accuracy,
 )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer
@@ -111,15 +112,11 @@ def tweaked(name: str) -> CoupledSGD:
     "make",
     [
         lambda: tweaked("s2_sam"),
-        pytest.param(lambda: keras.optimizers.legacy.SGD(0.05, 0.9), marks=pytest.mark.exhaustive),
-        pytest.param(lambda: keras.optimizers.Adam(0.01, weight_decay=0.03), marks=pytest.mark.exhaustive),
-        pytest.param(lambda: tost.OrthogonalSGD(0.05), marks=pytest.mark.exhaustive),
-        pytest.param(lambda: tost.LARS(0.05), marks=pytest.mark.exhaustive),
-        *(
-            pytest.param(lambda name=name: tweaked(name), marks=pytest.mark.exhaustive)
-            for name in OPTIMIZER_TWEAKS
-            if name != "s2_sam"
-        ),
+        exhaustive(lambda: keras.optimizers.legacy.SGD(0.05, 0.9)),
+        exhaustive(lambda: keras.optimizers.Adam(0.01, weight_decay=0.03)),
+        exhaustive(lambda: tost.OrthogonalSGD(0.05)),
+        exhaustive(lambda: tost.LARS(0.05)),
+        *(exhaustive(lambda name=name: tweaked(name)) for name in OPTIMIZER_TWEAKS if name != "s2_sam"),
     ],
 )
 def test_any_optimizer(make):

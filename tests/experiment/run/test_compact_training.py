@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import tf
 from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
@@ -91,8 +92,8 @@ def test_a_run_in_memory_has_all_channels(compact, ordinary):
     ("step", "where"),
     [
         (5, "step 2 of epoch 2"),
-        pytest.param(3, "epoch 1", marks=pytest.mark.exhaustive),
-        pytest.param(6, "epoch 2", marks=pytest.mark.exhaustive),
+        exhaustive(3, "epoch 1"),
+        exhaustive(6, "epoch 2"),
     ],
 )
 def test_stopped_run_ends_as_one_that_was_not(network, compact, tmp_path, stopped_after, step, where):
