@@ -192,6 +192,25 @@ def macs_left(model: str, mask: str, sparsity: float) -> str:
     return f"{shifted:.0%} of its MACs left in place of {float(row['macs_ratio']):.0%}"
 
 
+def gain(flags: str, beside: str, digits: int = 1) -> str:
+    """The mean gain in validation accuracy of one row of the search over another, paired by seed, in points."""
+    by_seed: list[dict[str, float]] = []
+    for wanted in (flags, beside):
+        found = [row for row in rows("search.csv") if next(iter(row.values())) == wanted]
+        by_seed.append({row["seed"]: float(row["validation accuracy"]) for row in found})
+    both = by_seed[0].keys() & by_seed[1].keys()
+    if not both:
+        raise ValueError(f"no seed has both {flags!r} and {beside!r}")
+    return f"{sum(by_seed[0][seed] - by_seed[1][seed] for seed in both) / len(both):.{digits}f}"
+
+
+def channel_macs(model: str) -> str:
+    """The share of the MACs that channels at 75% by magnitude leave."""
+    found = [row for row in rows("latency.csv") if row["model"] == model and row["mask"].startswith("channels")]
+    (share,) = {f"{int(row['macs']) / int(found[0]['macs']):.0%}" for row in found if row["network"] == "compacted"}
+    return share
+
+
 MACROS = (
     number,
     overhead,
@@ -206,6 +225,8 @@ MACROS = (
     macs_left,
     compact_training,
     compact_training_accuracy,
+    gain,
+    channel_macs,
 )
 
 
