@@ -32,7 +32,7 @@ def test_optimizers_by_name(small_model):
         return add_ghosts_and_compile(make(recipe="default", **options), small_model, masks).optimizer
 
     orthogonal = optimizer(optimizer="orthogonal", momentum=0.7, weight_decay=0.03)
-    assert type(orthogonal) is tost.OrthogonalSGD and float(orthogonal.learning_rate) == pytest.approx(0.05)
+    assert type(orthogonal) is tost.OrthogonalSGD and float(orthogonal.learning_rate) == pytest.approx(0.025)
     assert (orthogonal.momentum, orthogonal.coupled_weight_decay) == (0.7, 0.03)
     assert type(optimizer(optimizer="lars")) is tost.LARS
     adamw = optimizer(optimizer="adamw", weight_decay=0.03)
