@@ -95,12 +95,12 @@ def made_up(model: keras.Model, seed: int) -> None:
             part.moving_variance.assign(generator.uniform(0.4, 2.5, part.moving_variance.shape))
 
 
-def require_merged_exactly(ghosted: tost.GhostModel, images: np.ndarray) -> None:
+def require_merged_exactly(ghosted: tost.GhostModel, images: np.ndarray, tolerance: float = 1e-5) -> None:
     """The network computes the same before and after merging, with the same mask; each BatchNormalization took part."""
     masks = {path: mask.copy() for path, mask in tost.masks.zeros(tost.strip(ghosted, ghosts="remove")).items()}
     before = ghosted.ghosted(images).numpy()
     stripped = tost.strip(ghosted, ghosts="remove")(images)
-    np.testing.assert_allclose(stripped, before, atol=1e-5 * max(1.0, np.abs(before).max()))
+    np.testing.assert_allclose(stripped, before, atol=tolerance * max(1.0, np.abs(before).max()))
     unmerged = ghosted.unmerged_branches()
     norms = [part for part in ghosted.plain.submodules if isinstance(part, layers.BatchNormalization)]
     assert len(unmerged) == len(norms) == len(ghosted.ghosts)
@@ -109,22 +109,34 @@ def require_merged_exactly(ghosted: tost.GhostModel, images: np.ndarray) -> None
     ghosted.remove_ghosts(images)
     size = max(1.0, np.abs(before).max())
     for after in (ghosted.plain(images), ghosted.ghosted(images), tost.strip(ghosted)(images)):
-        np.testing.assert_allclose(after, before, atol=1e-5 * size)
+        np.testing.assert_allclose(after, before, atol=tolerance * size)
     assert not ghosted.unmerged_branches() and not ghosted.ghosts_active
     final = tost.masks.zeros(tost.strip(ghosted))
     assert all(np.array_equal(final[path], mask) for path, mask in masks.items())
 
 
+# In single precision their own rounding errors are above 1e-5.
+ROUNDING_ADDS_UP = ("resnet50", "resnet101", "resnet152", "mobilenet")
+
+
+@pytest.fixture
+def double_precision_of_the_deep(name):
+    keras.backend.set_floatx("float64" if name in ROUNDING_ADDS_UP else "float32")
+    yield
+    keras.backend.set_floatx("float32")
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name == "resnet8" else pytest.mark.exhaustive) for name in MODELS]
 )
-def test_networks_of_the_zoo(name):
+def test_networks_of_the_zoo(name, double_precision_of_the_deep):
     model = tost.models.build(name, (32, 32, 3), 10, width_multiplier=0.125)
     ghosted = tost.GhostModel(
         tost.sparsify(model, tost.masks.erk(model, sparsity=0.6)), "none", "none", branches=2, seed=3
     )
     made_up(ghosted.ghosted, 1)
-    require_merged_exactly(ghosted, np.random.default_rng(2).normal(size=(4, 32, 32, 3)).astype(np.float32))
+    images = np.random.default_rng(2).normal(size=(4, 32, 32, 3)).astype(keras.backend.floatx())
+    require_merged_exactly(ghosted, images, 1e-12 if name in ROUNDING_ADDS_UP else 1e-5)
 
 
 class RandomGraph:
