@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import tost_tf as tost
 from tost_tf.experiment import flags
@@ -37,6 +38,13 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
 
 def test_it_is_short():
     assert len(README.splitlines()) <= 120
+
+
+@pytest.mark.parametrize("name", ["README.md", "BUILD.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_its_links_lead_somewhere(name):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / name).read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert links or name in ("BUILD.md", "CHANGELOG.md")
 
 
 def test_its_numbers_are_those_of_the_search():
