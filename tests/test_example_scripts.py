@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.exhaustive import quick
 from tost_tf.compat import tf
 
 SCRIPTS = {
@@ -19,8 +18,7 @@ SCRIPTS = {
 FOLDER = Path(__file__).parent.parent / "examples"
 
 
-# The three differ in their networks and data, and in nothing of what they call.
-@pytest.mark.parametrize("name", quick(SCRIPTS, ("tabular_mlp",)))
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_an_example_trains_strips_and_exports(name, tmp_path, monkeypatch, capsys):
     arguments, sparsity, taken, returned = SCRIPTS[name]
     script = str(FOLDER / f"{name}.py")

@@ -6,7 +6,7 @@ import pytest
 import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.graph.batches import Batches, joined, scalar_loss
+from tost_tf.graph.batches import Batches, inputs_alone, joined, scalar_loss
 
 GENERATOR = np.random.default_rng(4)
 X = GENERATOR.normal(size=(12, 5)).astype("float32")
@@ -96,6 +96,12 @@ def test_all_examples_as_arrays(kind):
     np.testing.assert_array_equal(inputs, X)
     np.testing.assert_array_equal(labels, Y)
     np.testing.assert_array_equal(joined(X, Y)[1], Y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_inputs_as_one_array(kind):
+    np.testing.assert_array_equal(inputs_alone(KINDS[kind]), X)
+    np.testing.assert_array_equal(inputs_alone(X), X)
 
 
 @pytest.mark.parametrize(

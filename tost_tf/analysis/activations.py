@@ -16,7 +16,7 @@ from tost_tf.compat import is_graph_model, keras, tf
 from tost_tf.drawing import COLOURS, save, titled_axes
 from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.graph import RELUS, has_activation, is_relu
-from tost_tf.graph.batches import joined
+from tost_tf.graph.batches import inputs_alone
 from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.progress import progress
 
@@ -39,7 +39,7 @@ def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) 
       >>> [row["layer"] for row in tost.analysis.activation_sparsity(model, images)]
       ['relu1', 'relu2']
     """
-    images = np.asarray(images) if isinstance(images, np.ndarray) or tf.is_tensor(images) else joined(images)[0]
+    images = inputs_alone(images)
     counts: dict[str, np.ndarray] = {}
 
     def record(name: str, outputs: tf.Tensor) -> None:

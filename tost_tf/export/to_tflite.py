@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from tost_tf.export.format import Format, Preprocessing, Tolerance
 from tost_tf.export.inputs import ExportedInput
 from tost_tf.export.to_saved_model import saved_model
 from tost_tf.files import replaced_file
+from tost_tf.graph.batches import inputs_alone
 
 PRECISIONS = ("float32", "float16", "int8")
 COMPARED = 8
@@ -28,7 +30,7 @@ def tflite(
     mean: Sequence[float] | None = None,
     deviation: Sequence[float] | None = None,
     precision: str = "float32",
-    images: np.ndarray | None = None,
+    images: Any = None,
 ) -> bool:
     """Writes `model` as a `.tflite` file with the inputs and outputs of the SavedModel, in float32.
 
@@ -39,8 +41,8 @@ def tflite(
       model, mean, deviation: as for `saved_model`.
       path: ends with `.tflite`; an existing file is replaced only after the new one is complete.
       precision: of the weights: float32, float16, or int8 (also of the activations, calibrated on `images`).
-      images: raw training images, [images, height, width, channels], needed for int8: activation ranges are measured
-        on them.
+      images: raw training images, [images, height, width, channels], or data with images and labels as `fit` takes it;
+        needed for int8: activation ranges are measured on them.
 
     Returns:
       Whether kernels are stored sparsely.
@@ -58,6 +60,7 @@ def tflite(
         raise TostError(f"precision is {precision!r}, it must be one of {', '.join(PRECISIONS)}")
     if precision == "int8" and images is None:
         raise TostError("int8 needs images to measure the ranges of activations on")
+    images = None if images is None else inputs_alone(images)
     with tempfile.TemporaryDirectory() as scratch:
         saved_model(model, Path(scratch) / "saved_model", mean, deviation)
         taken = ExportedInput.of(model, unchanged=mean is None)

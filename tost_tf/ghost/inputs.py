@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from tost_tf.compat import keras, tf
+from tost_tf.graph.batches import in_batches
 
-BATCH_SIZE, EXAMPLES = 128, 2048
+EXAMPLES = 2048
 
 
 def some_inputs(data: Any) -> Iterator[Any]:
@@ -27,10 +28,7 @@ def some_inputs(data: Any) -> Iterator[Any]:
 
 def _batches(data: Any) -> Iterator[Any]:
     if isinstance(data, tuple) and len(data) == 2:
-        inputs, _ = data
-        for start in range(0, len(tf.nest.flatten(inputs)[0]), BATCH_SIZE):
-            part = slice(start, start + BATCH_SIZE)
-            yield tf.nest.map_structure(lambda array, part=part: tf.convert_to_tensor(array[part]), inputs)
+        yield from in_batches(data[0])
     elif isinstance(data, tf.data.Dataset | keras.utils.Sequence):
         for batch in data if isinstance(data, tf.data.Dataset) else (data[index] for index in range(len(data))):
             yield batch[0] if isinstance(batch, tuple | list) else batch

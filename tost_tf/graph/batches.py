@@ -41,10 +41,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         if self.is_arrays:
-            inputs, labels = self.source
-            for start in range(0, len(labels), BATCH_SIZE):
-                part = slice(start, start + BATCH_SIZE)
-                yield _tensors(tf.nest.map_structure(lambda array, part=part: array[part], inputs)), labels[part]
+            yield from in_batches(self.source)
             return
         for batch in self.source:
             if not isinstance(batch, list | tuple) or len(batch) != 2:
@@ -57,6 +54,18 @@ class Batches:
         if self.is_arrays:
             return {"x": self.source[0], "y": self.source[1], "batch_size": BATCH_SIZE}
         return {"x": self.source}
+
+
+def in_batches(arrays: Any) -> Iterator[Any]:
+    """A structure of arrays, all of the same length, in parts of `BATCH_SIZE` as tensors."""
+    for start in range(0, len(tf.nest.flatten(arrays)[0]), BATCH_SIZE):
+        part = slice(start, start + BATCH_SIZE)
+        yield _tensors(tf.nest.map_structure(lambda array, part=part: array[part], arrays))
+
+
+def inputs_alone(data: Any) -> np.ndarray:
+    """All inputs as one array: `data` itself if it is an array, else the inputs of what `Batches` takes."""
+    return np.asarray(data) if _is_array(data) else joined(data)[0]
 
 
 def joined(inputs: Any, labels: Any = None) -> tuple[np.ndarray, Any]:
