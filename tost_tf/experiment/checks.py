@@ -18,7 +18,8 @@ from tost_tf.registry import MODELS
 
 if TYPE_CHECKING:
     from tost_tf.dynamic.options import SuperposeConfig
-    from tost_tf.experiment.options import MaskConfig, RunConfig
+    from tost_tf.experiment.mask_options import MaskConfig
+    from tost_tf.experiment.options import RunConfig
 
 
 def check_together(config: RunConfig) -> None:

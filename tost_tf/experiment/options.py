@@ -16,212 +16,18 @@ from tost_tf.dynamic.options import DynamicConfig, SuperposeConfig
 from tost_tf.errors import TostError, unknown_name
 from tost_tf.experiment.checks import check_together
 from tost_tf.experiment.machine import MachineConfig, RecordConfig
+from tost_tf.experiment.mask_options import IF_FOUND, NO_MASK, MaskConfig
+from tost_tf.experiment.model_options import ModelConfig, is_file
 from tost_tf.experiment.recipe import RECIPES, Recipe
+from tost_tf.experiment.training_options import STEP_SCHEDULE, TrainingConfig
 from tost_tf.masks.patterns.pattern import UNSTRUCTURED, parsed_pattern
 from tost_tf.models import MODEL_SUFFIXES
-from tost_tf.options import Condition, check_effects, check_values, none_of, one_of, option
-from tost_tf.registry import GROWTHS, MASKS, MODELS, OPTIMIZERS, RATE_SCHEDULES
+from tost_tf.options import check_effects, check_values, one_of
+from tost_tf.registry import GROWTHS, MASKS, OPTIMIZERS
 from tost_tf.training.learning_rate import default_drops
 
 if TYPE_CHECKING:
     from tost_tf.dynamic.growth import Growth
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """Which network."""
-
-    model: str = option(
-        "resnet32",
-        f"the network: {', '.join(MODELS)}; applications/NAME for one of keras.applications; or your .keras or .h5 "
-        "file, trained from the weights in it",
-    )
-    width_multiplier: float = option(1.0, "factor of the number of channels", above=0, maximum=100)
-
-
-NO_MASK = "none"
-IF_FOUND = {"mask_file": one_of(""), "from_torch": one_of("")}
-
-
-def _takes_sparsity(mask_file: str) -> bool:
-    return not mask_file or "{sparsity}" in mask_file
-
-
-def _has_scope(mask: str) -> bool:
-    return mask in MASKS and MASKS[mask].has_scope
-
-
-def _has_sparsity(mask: str) -> bool:
-    return mask not in MASKS or MASKS[mask].has_sparsity
-
-
-def _has_layer_sparsity(mask: str) -> bool:
-    return mask in MASKS and MASKS[mask].has_layer_sparsity
-
-
-def _pattern_has_scope(pattern: str) -> bool:
-    return parsed_pattern(pattern).has_scope
-
-
-def _pattern_has_layers(pattern: str) -> bool:
-    return parsed_pattern(pattern).has_layer_sparsity
-
-
-def _is_file(model: str) -> bool:
-    return model.endswith(MODEL_SUFFIXES)
-
-
-@dataclasses.dataclass(frozen=True)
-class MaskConfig:
-    """Which weights stay."""
-
-    mask: str = option("random", "how the mask is found", names=MASKS, also=(NO_MASK,))
-    mask_file: str = option(
-        "", "read the mask from this .npz file instead of finding one; {sparsity} in its name stands for the percentage"
-    )
-    from_torch: str = option(
-        "",
-        "import the mask from this PyTorch state dict (.safetensors or .npz): its masks, or the zeros of its weights",
-        only_with={"mask_file": one_of("")},
-    )
-    name_map: str = option(
-        "",
-        "JSON file: name in PyTorch -> weight path here, if names, order and shape are not enough",
-        only_with_one={"from_torch": none_of(""), "initial_weights": none_of("")},
-    )
-    sparsity: float = option(
-        0.95,
-        "fraction of the weights that are zero; with --mask_file the file sets it, and this only fills in its name",
-        minimum=0,
-        below=1,
-        only_with={
-            "mask_file": Condition(_takes_sparsity, "'' or a name with {sparsity} in it"),
-            "mask": Condition(_has_sparsity, "(one that is found at a sparsity)"),
-            "from_torch": one_of(""),
-        },
-    )
-    layer_sparsity: str = option(
-        "",
-        "sparsities of some layers, such as stage3.*=0.99,stem=0: regular expressions of layer names, the first that "
-        "matches is used; the others get what is left, so that all together have --sparsity",
-        only_with={
-            "mask": Condition(_has_layer_sparsity, "(one that ranks weights once)"),
-            "mask_pattern": Condition(_pattern_has_layers, "(one that leaves layers their sparsities)"),
-            **IF_FOUND,
-        },
-    )
-    mask_scope: str = option(
-        "global",
-        "rank all weights together (global) or each kernel alone (layer); erk sets a density for each layer itself",
-        names=("global", "layer"),
-        only_with={
-            "mask": Condition(_has_scope, "(one that ranks weights)"),
-            "mask_pattern": Condition(_pattern_has_scope, "(one that leaves layers their sparsities)"),
-            **IF_FOUND,
-        },
-    )
-    mask_pattern: str = option(
-        UNSTRUCTURED,
-        "which weights are kept or removed together: unstructured, channels (whole filters with what reads them), "
-        "block:AxB (of A input and B output channels), N:M (N of M consecutive input channels stay, such as 2:4, which "
-        "sets --sparsity), fan_in (as many weights for each filter of a layer); a mask that is given must have it",
-        only_with={"mask": none_of(NO_MASK)},
-    )
-    dense_layers: str = option("", "regular expression of the names of layers that are left dense")
-    mask_shuffle: bool = option(
-        False,
-        "shuffle the mask within each layer, a sanity check",
-        only_with={"mask": none_of(NO_MASK), "mask_pattern": one_of(UNSTRUCTURED)},
-    )
-    initial_weights: str = option(
-        "",
-        "start from the weights in this .npz file, such as those of a lottery ticket, or in a PyTorch state dict "
-        "(.safetensors or .npz); {sparsity} as in --mask_file",
-    )
-    new_layers: str = option(
-        "",
-        "regular expression of the names of layers that are not read from these files but initialised, and not pruned; "
-        "everything else must match",
-        only_with_one={"mask_file": none_of(""), "from_torch": none_of(""), "initial_weights": none_of("")},
-    )
-    keep_zeros: bool = option(
-        True,
-        "weights that are zero in the file of --model or --initial_weights count as pruned in the search for a mask",
-        only_with={"mask": none_of(NO_MASK, "zeros"), **IF_FOUND},
-        only_with_one={"initial_weights": none_of(""), "model": Condition(_is_file, "FILE.keras or FILE.h5")},
-    )
-
-    @property
-    def has_sparsity(self) -> bool:
-        """Whether `sparsity` is the requested one; if not, a file or the zeros of weights determine it."""
-        return not self.file and _has_sparsity(self.mask)
-
-    @property
-    def found_label(self) -> str:
-        """The method of a mask that is searched for, with the pattern if it has one."""
-        return self.mask if self.mask_pattern == UNSTRUCTURED else f"{self.mask} {self.mask_pattern}"
-
-    @property
-    def file(self) -> str:
-        """The file of the mask, "" for a mask that is searched for."""
-        return self.mask_file or self.from_torch
-
-
-STEP_SCHEDULE = "step"
-IF_STEP = {"schedule": one_of(STEP_SCHEDULE)}
-
-
-def _has_momentum(optimizer: str) -> bool:
-    return optimizer in OPTIMIZERS and OPTIMIZERS[optimizer].has_momentum
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """The training loop. The defaults are the paper's, Section 3.1."""
-
-    epochs: int = option(180, "passes over the training images", minimum=1, maximum=10**6)
-    batch_size: int = option(128, "images per step, over all devices together", minimum=1, maximum=10**6)
-    optimizer: str = option(
-        "sgd",
-        "the optimizer: sgd as in the paper; orthogonal and lars are SGD with steps of a fixed fraction of each "
-        "kernel's norm, along the orthogonalised momentum or the momentum; adamw",
-        names=OPTIMIZERS,
-    )
-    schedule: str = option(
-        STEP_SCHEDULE,
-        "how the learning rate falls: step at --lr_drop_epochs, cosine at every training step",
-        names=RATE_SCHEDULES,
-        also=(STEP_SCHEDULE,),
-    )
-    learning_rate: float | None = option(
-        None,
-        "initial learning rate, for orthogonal and lars the fraction of a kernel's norm (by default 0.1 for sgd, "
-        "0.025 for orthogonal, 0.05 for lars, 0.001 for adamw)",
-        above=0,
-    )
-    lr_drop_epochs: tuple[int, ...] | None = option(
-        None,
-        "epochs at which the learning rate drops (by default at 1/2 and 3/4 of all)",
-        minimum=1,
-        only_with=IF_STEP,
-    )
-    lr_drop_factor: float = option(0.1, "factor of the learning rate at a drop", above=0, maximum=1, only_with=IF_STEP)
-    momentum: float = option(
-        0.9,
-        "momentum of SGD",
-        minimum=0,
-        below=1,
-        only_with={"optimizer": Condition(_has_momentum, "(one that has momentum)")},
-    )
-    weight_decay: float = option(
-        2e-4,
-        "factor of the L2 penalty of every trainable weight; for orthogonal not of kernels with orthogonal steps; for "
-        "adamw the decoupled weight decay",
-        minimum=0,
-    )
-    seed: int = option(0, "seed of everything random in the run", minimum=0, maximum=2**31 - 1)
-    deterministic: bool = option(False, "get bit-identical weights in every launch, at some cost in speed")
-    resume: bool = option(True, "resume the run in --run_dir if there is one; --noresume refuses")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -309,7 +115,7 @@ class RunConfig:
     @property
     def brings_weights(self) -> bool:
         """Whether the network starts from weights in a file."""
-        return bool(self.mask.initial_weights) or _is_file(self.model.model)
+        return bool(self.mask.initial_weights) or is_file(self.model.model)
 
     @property
     def cycle_growth(self) -> Growth | None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from tost_tf.errors import TostError
 from tost_tf.experiment.flags import parse, read_config
-from tost_tf.experiment.options import MaskConfig, RunConfig
+from tost_tf.experiment.mask_options import MaskConfig
+from tost_tf.experiment.options import RunConfig
 from tost_tf.files import read_object
 
 CONFIG, RESULT, METRICS, SWEEP = "config.flags", "result.json", "metrics.csv", "sweep.json"

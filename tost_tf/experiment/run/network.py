@@ -11,8 +11,9 @@ from tost_tf.compat import keras, tf
 from tost_tf.convert.torch_weights import load_torch_weights
 from tost_tf.data.images import ImageData
 from tost_tf.errors import TostError
+from tost_tf.experiment.mask_options import MaskConfig
 from tost_tf.experiment.name_map import read_name_map
-from tost_tf.experiment.options import MaskConfig, RunConfig
+from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.optimizer import make_optimizer
 from tost_tf.ghost.branch_places import branch_places
 from tost_tf.ghost.model import GhostModel

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
-from tost_tf.experiment.options import STEP_SCHEDULE, TrainingConfig
 from tost_tf.experiment.recipe import NO_TWEAK, Recipe
+from tost_tf.experiment.training_options import STEP_SCHEDULE, TrainingConfig
 from tost_tf.registry import OPTIMIZER_TWEAKS, OPTIMIZERS, RATE_SCHEDULES
 from tost_tf.training.learning_rate import step_drops
 from tost_tf.training.masked_optimizer import MaskedOptimizer

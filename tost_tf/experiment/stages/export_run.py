@@ -10,7 +10,8 @@ from tost_tf.compaction.compact import compact
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
 from tost_tf.experiment.export_options import ExportOptions
-from tost_tf.experiment.options import NO_MASK, RunConfig
+from tost_tf.experiment.mask_options import NO_MASK
+from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.stages.export import described, final_network, print_line
 from tost_tf.experiment.stages.load_run import LoadedRun, load_run
 from tost_tf.export.latency import require_measurable

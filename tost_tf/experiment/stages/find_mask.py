@@ -15,8 +15,9 @@ from tost_tf.convert.torch_masks import masks_from_torch
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import balanced_batches, evaluation_batches, steps_per_epoch, training_batches
 from tost_tf.errors import TostError
+from tost_tf.experiment.mask_options import NO_MASK, MaskConfig
 from tost_tf.experiment.name_map import read_name_map
-from tost_tf.experiment.options import NO_MASK, MaskConfig, RunConfig
+from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.recipe import Recipe
 from tost_tf.experiment.run.callbacks import NonFiniteLoss, StopOnNonFiniteLoss
 from tost_tf.experiment.run.optimizer import make_optimizer, rate_callback

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from tost_tf.experiment.options import NO_MASK, RunConfig
+from tost_tf.experiment.mask_options import NO_MASK
+from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.recipe import TRAIN_TEACHER
 from tost_tf.experiment.run.folder import RunDirectory
 
