@@ -87,8 +87,8 @@ class MaskCallback(StepCallback):
         data = self.data if self.data is not None else getattr(self.model, "fit_data", None)
         if data is None:
             raise TostError(
-                f"{name} needs data for {what}: give {name}(data=...) what fit is given, or train a GhostModel, whose "
-                "fit tells it"
+                f"{name} needs data for {what}: give {name}(data=...) what fit is given, or train a GhostModel, which "
+                "knows it"
             )
         return Batches(data)
 

@@ -7,14 +7,16 @@ BatchNormalization so that training can go on.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.ghost.branches import GhostBranches, filter_norms
+from tost_tf.ghost.inputs import some_inputs
 from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.graph.noise import noise_off
 from tost_tf.graph.replaced_calls import calls_replaced
@@ -72,6 +74,38 @@ def merged_variables(layer: GhostBranches) -> tuple[tf.Variable, ...]:
     """What merging changes of the network itself, in the order of the fields of `Branch`."""
     normalization = layer.normalization
     return layer.first_kernel, *_variables(normalization)
+
+
+def merge_branches(ghosted: keras.Model, plain: keras.Model, layers: Sequence[GhostBranches], data: Any) -> None:
+    """Merges the branches of layers of a view with ghosts into those of the plain view; inference stays the same.
+
+    First BatchNormalization gets the statistics of some inputs, as moving averages lag behind; afterwards the merged
+    one has those of what it reads.
+
+    Args:
+      ghosted: the view with ghosts.
+      plain: the view without.
+      layers: whose branches are not merged yet.
+      data: as for `some_inputs`.
+    """
+    bring_up_to_date(ghosted, some_inputs(data))
+    for layer in layers:
+        write_merged(layer)
+        retire(layer)
+    renormalise(plain, [layer.normalization for layer in layers], some_inputs(data))
+
+
+@contextlib.contextmanager
+def as_if_merged(layers: Sequence[GhostBranches]) -> Iterator[None]:
+    """In its block the network without ghosts computes, in inference, what the branches compute together."""
+    before = [(variable, variable.numpy()) for layer in layers for variable in merged_variables(layer)]
+    for layer in layers:
+        write_merged(layer)
+    try:
+        yield
+    finally:
+        for variable, value in before:
+            variable.assign(value)
 
 
 def write_merged(layer: GhostBranches) -> None:

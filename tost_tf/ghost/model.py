@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,9 +28,8 @@ from tost_tf.ghost.branches import GhostBranches, require_number
 from tost_tf.ghost.compact_steps import CompactSteps
 from tost_tf.ghost.dead_channels import find_dead_channels, name_starved
 from tost_tf.ghost.graph import Ghost, GhostGraph
-from tost_tf.ghost.inputs import some_inputs
 from tost_tf.ghost.kinds import Kind, config_of, function_of
-from tost_tf.ghost.merge import bring_up_to_date, merged_variables, renormalise, retire, write_merged
+from tost_tf.ghost.merge import as_if_merged, merge_branches, merged_variables
 from tost_tf.ghost.share import share_of_batch
 from tost_tf.ghost.switch import Switch
 from tost_tf.graph.kernels import current_masks, masked
@@ -231,29 +229,16 @@ class GhostModel(keras.Model):
             return
         data = self.fit_data if images is None else images
         data = (images, None) if images is not None and not isinstance(images, tf.data.Dataset) else data
-        bring_up_to_date(self.ghosted, some_inputs(data))
-        for layer in layers:
-            write_merged(layer)
-            retire(layer)
-        renormalise(self.plain, [layer.normalization for layer in layers], some_inputs(data))
+        merge_branches(self.ghosted, self.plain, layers, data)
         if getattr(self, "optimizer", None) is not None:
             for layer in layers:
                 for variable in (*merged_variables(layer), *layer.new_weights):
                     set_to_first_values(self.optimizer, variable)
         self._merges += 1
 
-    @contextlib.contextmanager
-    def branches_merged(self) -> Iterator[None]:
+    def branches_merged(self) -> contextlib.AbstractContextManager[None]:
         """In its block the plain view computes, in inference, what its branches compute together."""
-        layers = self.unmerged_branches()
-        before = [(variable, variable.numpy()) for layer in layers for variable in merged_variables(layer)]
-        for layer in layers:
-            write_merged(layer)
-        try:
-            yield
-        finally:
-            for variable, value in before:
-                variable.assign(value)
+        return as_if_merged(self.unmerged_branches())
 
     def compact_training(self) -> CompactionReport:
         """Leaves dead channels out of the steps of `fit` and `evaluate`, until the current `fit` ends.

@@ -185,8 +185,8 @@ class FixedMask(pruning_wrapper()):
 
     def __repr__(self) -> str:
         masks = {name: masked.mask.numpy() for name, masked in self.masked_kernels.items()} if self.built else {}
-        told = ", ".join(f"{name} {1 - mask.mean():.2%} zero" for name, mask in masks.items()) or "not built"
-        return f"<{type(self).__name__} of {self.layer.name}: {told}>"
+        shares = ", ".join(f"{name} {1 - mask.mean():.2%} zero" for name, mask in masks.items()) or "not built"
+        return f"<{type(self).__name__} of {self.layer.name}: {shares}>"
 
     def compute_mask(self, inputs, mask=None):
         return self.layer.compute_mask(inputs, mask)

@@ -76,7 +76,7 @@ def test_killed_while_it_merges_and_stopped_after_it(network, undisturbed, tmp_p
         retire(layer)
 
     with monkeypatch.context() as patch:
-        patch.setattr("tost_tf.ghost.model.retire", killing)
+        patch.setattr("tost_tf.ghost.merge.retire", killing)
         with pytest.raises(Killed):
             tost.launch(config)
     assert done
@@ -100,19 +100,19 @@ def test_it_says_so_and_exports_the_network_alone(said):
     assert [loss is not None for loss in plain_losses] == [True, True, False, False]
 
 
-def test_losses_are_told_by_one_worker_alone(small_images, small_model, capsys):
+def test_losses_are_printed_by_one_worker_alone(small_images, small_model, capsys):
     sparse = tost.sparsify(small_model, sparsity=0.3)
-    for tells in (True, False):
+    for prints in (True, False):
         model = tost.GhostModel(sparse, "none", "none", branches=3)
         batches = tf.data.Dataset.from_tensor_slices(small_images).batch(8)
-        callback = MergeBranches(2, batches, batches, tells)
+        callback = MergeBranches(2, batches, batches, prints)
         callback.set_model(model)
         callback.on_epoch_begin(1)
         assert model.unmerged_branches()
         callback.on_epoch_begin(2)
         assert not model.unmerged_branches()
         callback.on_epoch_begin(3)
-        assert capsys.readouterr().out.count("merged the 3 branches of 2 layers") == tells
+        assert capsys.readouterr().out.count("merged the 3 branches of 2 layers") == prints
 
 
 @pytest.mark.parametrize(

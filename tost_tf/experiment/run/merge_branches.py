@@ -19,13 +19,13 @@ class MergeBranches(keras.callbacks.Callback):
     Args:
       end_epoch: the first epoch (from 0) without ghosts.
       images: batches of training images, preprocessed for the network; the new statistics are those of the first.
-      validation: batches of images and one-hot labels, of which the loss is told.
-      tells: whether this process tells it; all workers compute it.
+      validation: batches of images and one-hot labels, whose loss is printed.
+      prints: whether this process prints it; all workers compute it.
     """
 
-    def __init__(self, end_epoch: int, images: tf.data.Dataset, validation: tf.data.Dataset, tells: bool):
+    def __init__(self, end_epoch: int, images: tf.data.Dataset, validation: tf.data.Dataset, prints: bool):
         super().__init__()
-        self.end_epoch, self._images, self._validation, self._tells = end_epoch, images, validation, tells
+        self.end_epoch, self._images, self._validation, self._prints = end_epoch, images, validation, prints
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         layers = self.model.unmerged_branches() if epoch >= self.end_epoch else []
@@ -36,7 +36,7 @@ class MergeBranches(keras.callbacks.Callback):
         up_to_date = self._loss(self.model.ghosted)
         self.model.remove_ghosts(self._images)  # the same statistics again
         after = self._loss(self.model.plain)
-        if self._tells:
+        if self._prints:
             print(
                 f"merged the {layers[0].branches} branches of {len(layers)} layers: validation loss {before:.4f} "
                 f"before, {up_to_date:.4f} with statistics of training images, {after:.4f} after",
