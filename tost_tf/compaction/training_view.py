@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ from tost_tf.compaction.report import CompactionReport, layer_sizes, uncounted_l
 from tost_tf.compat import keras, losses_of_weights, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import current_masks, walk
+from tost_tf.graph.lent import lent
 
 
 class TrainingView:
@@ -52,13 +52,13 @@ class TrainingView:
             kept_in = [lasting.plan.kept(tensor) for tensor in rule.inputs]
             cuts = rule.cuts(kept_in, lasting.plan.kept(rule.outputs[0]))
             weights = [lasting.weights[id(weight)] for weight in rule.layer.weights]
-            lent = [
+            parts = [
                 _lent(small, own, weight, cut, lasting.masks.get(id(weight)))
                 for own, weight, cut in zip(small.weights, weights, cuts, strict=True)
             ]
-            if lent:
+            if parts:
                 # Not by a normal assignment: Keras would search the new value for weights.
-                object.__setattr__(small, "call", _with_lent_weights(small.call, lent))
+                object.__setattr__(small, "call", _with_lent_weights(small.call, parts))
         before = lasting.plan.graph
         self.report = CompactionReport(layer_sizes(before), layer_sizes(Graph(self._small)), uncounted_layers(before))
 
@@ -113,20 +113,17 @@ def _lent(layer: keras.layers.Layer, own: tf.Variable, weight: tf.Variable, cut:
     return _Lent(*places[0], own, weight, cut, None if kept is None or kept.all() else tf.constant(kept))
 
 
-def _with_lent_weights(call: Callable, lent: list[_Lent]) -> Callable:
+def _with_lent_weights(call: Callable, weights: list[_Lent]) -> Callable:
     """A call of a layer with parts of other weights in place of its own."""
 
     def call_with_lent_weights(*args, **kwargs):
         is_inference = kwargs.get("training") is None or kwargs.get("training") is False
         # What is trained is a tensor. Statistics are written in training, into the layer's own variables.
-        read = [weight for weight in lent if is_inference or weight.own.trainable]
-        written = [] if is_inference else [weight for weight in lent if not weight.own.trainable]
+        read = [weight for weight in weights if is_inference or weight.own.trainable]
+        written = [] if is_inference else [weight for weight in weights if not weight.own.trainable]
         for weight in written:
             weight.own.assign(weight.part())
-        with contextlib.ExitStack() as undo:
-            for weight in read:
-                undo.callback(vars(weight.holder).__setitem__, weight.attribute, weight.own)
-                vars(weight.holder)[weight.attribute] = weight.part()
+        with lent((weight.holder, weight.attribute, weight.part()) for weight in read):
             outputs = call(*args, **kwargs)
         for weight in written:
             whole = tf.convert_to_tensor(weight.weight)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import numbers
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from tost_tf.compat import keras, serialized, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.kernels import kernels_in
+from tost_tf.graph.lent import lent
 from tost_tf.masks.wrapper import MASK_ATTRIBUTE, mask_of
 from tost_tf.seeds import derive_seed
 
@@ -150,14 +149,14 @@ class GhostBranches(keras.layers.Layer):
         if type(own) not in JOINED or getattr(own, "groups", 1) > 1:
             outputs = []
             for kernel in kernels:
-                with _lent(own, {first.attribute: kernel}):
+                with lent([(own, first.attribute, kernel)]):
                     outputs.append(own(inputs))
             return outputs
         count = JOINED[type(own)]
-        lent = {first.attribute: tf.concat(kernels, -1), count: self.branches * getattr(own, count)}
+        joined = {first.attribute: tf.concat(kernels, -1), count: self.branches * getattr(own, count)}
         if own.use_bias:
-            lent["bias"] = tf.concat([own.bias] * self.branches, 0)
-        with _lent(own, lent):
+            joined["bias"] = tf.concat([own.bias] * self.branches, 0)
+        with lent((own, name, value) for name, value in joined.items()):
             return tf.split(own(inputs), self.branches, channel_axis(own, len(inputs.shape)))
 
     def compute_output_shape(self, input_shape):
@@ -197,14 +196,3 @@ def filter_norms(kernel: np.ndarray, output_axes: tuple[int, ...]) -> np.ndarray
 
 def _ratio(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.divide(one, other, out=np.zeros_like(one), where=other > 0)
-
-
-@contextlib.contextmanager
-def _lent(layer: keras.layers.Layer, values: dict[str, Any]) -> Iterator[None]:
-    """Inside the block a layer computes with other values of its attributes, as in `FixedMask.call`."""
-    before = {name: layer.__dict__[name] for name in values}
-    layer.__dict__.update(values)
-    try:
-        yield
-    finally:
-        layer.__dict__.update(before)

@@ -48,9 +48,8 @@ class ChannelSelection:
         for use in self.uses.values():
             for side in _sides(use):
                 free = side[side >= 0]
-                if (
-                    free.size == side.size and keys[free].max() > -np.inf
-                ):  # else some channel stays anyway, or none is left
+                # Else some channel stays anyway, or none is left.
+                if free.size == side.size and keys[free].max() > -np.inf:
                     keys[free[np.argmax(keys[free])]] = np.inf
         order = np.argsort(-keys, kind="stable")[: np.count_nonzero(alive)]
         kept = self._nearest(order, np.count_nonzero(np.isposinf(keys)), quota.total)
@@ -109,10 +108,10 @@ class ChannelSelection:
         def distance(number: int) -> int:
             return self._count(kept(number)) - count
 
-        if distance(least) > count:
+        fewest = self._count(kept(least))
+        if fewest > 2 * count:  # a smaller excess is the nearest there is
             raise TostError(
-                f"{self._count(kept(least))} weights stay if each kernel keeps one channel: a mask of whole channels "
-                f"cannot keep {count}"
+                f"{fewest} weights stay if each kernel keeps one channel: a mask of whole channels cannot keep {count}"
             )
         low, high = least, order.size
         while low < high:  # the most channels that keep no more weights than the count

@@ -11,6 +11,7 @@ import numpy as np
 from tost_tf.compat import called_like, keras, pruning_wrapper, serialized, shapes_by_argument, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import is_prunable, kernels_in, kind_of
+from tost_tf.graph.lent import lent
 
 # Attribute of a masked kernel that holds its mask, for code that gets only the kernel, such as optimizers.
 MASK_ATTRIBUTE = "tost_tf_mask"
@@ -175,13 +176,12 @@ class FixedMask(pruning_wrapper()):
         self.apply_mask()
 
     def call(self, *args, **kwargs):
-        # As in tensorflow-model-optimization's QuantizeWrapper: a layer computes with the value of its attribute.
-        with contextlib.ExitStack() as undo:
-            for kernel, masked in zip(kernels_in(self.layer), self.masked_kernels.values(), strict=True):
-                values = masked.masked_forwards() if self.dense_gradients else masked.masked(masked.kernel)
-                undo.callback(kernel.holder.__dict__.__setitem__, kernel.attribute, masked.kernel)
-                kernel.holder.__dict__[kernel.attribute] = values
+        kernels = zip(kernels_in(self.layer), self.masked_kernels.values(), strict=True)
+        with lent((kernel.holder, kernel.attribute, self._lent_value(masked)) for kernel, masked in kernels):
             return self.layer(*args, **kwargs)
+
+    def _lent_value(self, masked: MaskedKernel) -> tf.Tensor:
+        return masked.masked_forwards() if self.dense_gradients else masked.masked(masked.kernel)
 
     def __repr__(self) -> str:
         masks = {name: masked.mask.numpy() for name, masked in self.masked_kernels.items()} if self.built else {}
