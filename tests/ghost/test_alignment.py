@@ -8,7 +8,7 @@ import pytest
 import tost_tf as tost
 from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
-from tost_tf.ghost.alignment import first_centre, first_window
+from tost_tf.ghost.alignment import first_centre, first_window, read_length
 
 layers = keras.layers
 GENERATOR = np.random.default_rng(5)
@@ -200,3 +200,28 @@ def test_channels_first_is_aligned_as_channels_last_is():
         first(moved)
         first.set_weights(last.get_weights())
         np.testing.assert_allclose(tf.transpose(first(moved), (0, 2, 3, 1)), expected, atol=1e-6)
+
+
+def test_how_many_pixels_are_read():
+    assert read_length(1, 9, 2, 4) == 8
+    assert read_length(1, 6, 2, 3) == 5  # the last window leaves the image
+    assert read_length(0, 5, 1, 5) == 5
+    assert int(read_length(tf.constant(2), tf.constant(7), 3, 2)) == 5
+
+
+@pytest.mark.parametrize(("kind", "size", "outputs"), [("identity", 9, 5), ("projection", 8, 4)])
+def test_the_gradient_of_an_aligned_input_is_a_padding(kind, size, outputs):
+    """That of a strided slice took a quarter of what identity skips cost in ResNet-20."""
+    skip = tost.GhostSkip(kind, strides=2, kernel_size=5)
+    block_input, block_output = tf.zeros((1, size, size, 2)), tf.zeros((1, outputs, outputs, 3))
+    skip([block_input, block_output])
+
+    @tf.function
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            result = skip([x, block_output], training=True)
+        return tape.gradient(result, x)
+
+    operations = {op.type for op in gradient.get_concrete_function(block_input).graph.get_operations()}
+    assert "StridedSliceGrad" not in operations and "Slice" in operations

@@ -48,6 +48,11 @@ def first_window(centre: Length, size: Length, stride: int, outputs: Length) -> 
     return _larger(_smaller(first, _larger(size - outputs * stride, second)), 0)
 
 
+def read_length(start: Length, size: Length, stride: int, outputs: Length) -> Length:
+    """How many pixels there are from `start` on for windows as wide as the stride; the last may leave the image."""
+    return _smaller(outputs * stride, size - start)
+
+
 def _larger(one: Length, other: Length) -> Length:
     return tf.maximum(one, other) if tf.is_tensor(one) or tf.is_tensor(other) else max(one, other)
 
