@@ -3,7 +3,7 @@
 import pytest
 
 from tost_tf.report import study_figures
-from tost_tf.report.study_figures import accuracy_by_latency, mean_latencies
+from tost_tf.report.study_figures import accuracy_by_latency, accuracy_by_seconds, mean_latencies, mean_seconds
 
 
 def rows(mask: str, accuracy: float, name: str, compacted: float) -> list[dict]:
@@ -42,3 +42,27 @@ def test_accuracy_by_latency_shows_the_compacted_and_the_dense_network(tmp_path,
         ]
         assert all(line.get_markerfacecolor() == "none" and line.get_markevery() == [1] for line in lines)
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["snip", "synflow"]
+
+
+def test_accuracy_by_seconds_has_a_panel_for_each_column(tmp_path, drawn):
+    found = [
+        {"mask": mask, "recipe": recipe, "accuracy": accuracy, "seconds": seconds}
+        for mask, recipe, accuracy, seconds in [
+            *(("erk", "default", 0.3, 100.0), ("erk", "default", 0.5, 140.0), ("erk", "tost", 0.7, 250.0)),
+            ("snip", "tost", 0.2, 90.0),
+        ]
+    ]
+    table = mean_seconds(found, ["recipe", "mask"]).assign(value="test_accuracy")
+    cell = table[(table["mask"] == "erk") & (table["recipe"] == "default")].iloc[0]
+    assert (cell["seconds"], cell["seconds_std"], cell["seeds"]) == (120, pytest.approx(800**0.5), 2)
+    accuracy_by_seconds(table, ["recipe"], ["mask"], tmp_path / "seconds.png", "a title")
+    erk, snip = drawn[0].axes
+    assert [axes.get_title() for axes in (erk, snip)] == ["mask=erk", "mask=snip"]
+    points = [
+        [(bars.lines[0].get_xdata()[0], bars.lines[0].get_ydata()[0]) for bars in axes.containers]
+        for axes in (erk, snip)
+    ]
+    assert points == [[(120, pytest.approx(40.0)), (250, pytest.approx(70.0))], [(90, pytest.approx(20.0))]]
+    tost = [axes.containers[-1].lines[0].get_color() for axes in (erk, snip)]
+    assert tost[0] == tost[1] != erk.containers[0].lines[0].get_color()  # one colour for a recipe in all panels
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["default", "tost"]

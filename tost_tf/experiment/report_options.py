@@ -6,7 +6,7 @@ import dataclasses
 
 from tost_tf.options import option
 
-FIGURES = ("accuracy", "breakdown", "ghostliness", "curves", "latency")
+FIGURES = ("accuracy", "breakdown", "ghostliness", "curves", "latency", "seconds")
 FORMATS = ("markdown", "csv", "latex")
 
 

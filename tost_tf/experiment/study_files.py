@@ -17,11 +17,13 @@ from tost_tf.files import write_text
 from tost_tf.report.page import RunEntry, write_page
 from tost_tf.report.study_figures import (
     accuracy_by_latency,
+    accuracy_by_seconds,
     accuracy_by_sparsity,
     breakdown,
     curves,
     mean_curves,
     mean_latencies,
+    mean_seconds,
 )
 from tost_tf.report.table_text import quantity
 
@@ -95,6 +97,25 @@ def _curves(study: Study, path: Path) -> Path | None:
     return path
 
 
+def _seconds(study: Study, path: Path) -> Path | None:
+    """What runs reach and how long they train."""
+    value = study.table["value"].iloc[0]
+    rows = []
+    for run in study.runs:
+        numbers, seconds = run.values(value), run.values("train_seconds")
+        if len(numbers) == len(seconds) == 1:
+            keys = {key: run.keys.get(key, "") for key in study.keys}
+            rows.append(keys | {"accuracy": next(iter(numbers.values())), "seconds": seconds["train_seconds"]})
+    if not rows:
+        return None
+    by_row = [key for key in study.rows if key in study.keys]
+    by_column = [key for key in study.columns if key in study.keys]
+    table = mean_seconds(rows, study.keys).assign(value=value)
+    _save(table, path)
+    accuracy_by_seconds(table, by_row or by_column, by_column if by_row else [], path, "over the time of training")
+    return path
+
+
 def _latency(study: Study, path: Path) -> Path | None:
     """What networks reach and how long they take, compacted and without zeros. Needs runs that were measured."""
     value = study.table["value"].iloc[0]
@@ -118,6 +139,7 @@ DRAWN = {
     "ghostliness": _ghostliness,
     "curves": _curves,
     "latency": _latency,
+    "seconds": _seconds,
 }
 
 

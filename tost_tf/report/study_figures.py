@@ -16,6 +16,7 @@ from tost_tf.report.table_text import quantity
 
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00", "black", GREY)
 MARKERS = "os^vD*xP"
+MOST_PANELS = 4  # beside one another
 
 
 def accuracy_by_sparsity(table: pd.DataFrame, lines: Sequence[str], path: Path, title: str, panels: str = "") -> None:
@@ -137,6 +138,59 @@ def accuracy_by_latency(table: pd.DataFrame, lines: Sequence[str], path: Path, t
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     figure.suptitle(title, parse_math=False)
     save(figure, path)
+
+
+def accuracy_by_seconds(
+    table: pd.DataFrame, lines: Sequence[str], panels: Sequence[str], path: Path, title: str
+) -> None:
+    """Draws means over the seconds of training, with bars of one standard deviation of both.
+
+    Args:
+      table: from `mean_seconds`, of one value.
+      lines: keys that together name a point of a panel.
+      panels: keys with a panel for each combination of their values; may be empty.
+      path: the PNG file.
+      title: above the figure.
+    """
+    names = list(dict.fromkeys(map(_label, table[list(lines)].to_numpy().tolist())))
+    parts = list(table.groupby(list(panels), sort=False)) if panels else [((), table)]
+    columns = min(len(parts), MOST_PANELS)
+    rows = -(-len(parts) // columns)
+    figure = Figure(figsize=(max(5.0, 3.2 * columns), 0.8 + 3.2 * rows), layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    scale = quantity(table["value"].iloc[0]).scale
+    for axes, (name, own) in zip(places, parts, strict=False):
+        for point in own.to_dict("records"):
+            label = _label([point[key] for key in lines])
+            number = names.index(label)
+            style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "capsize": 3}
+            spread = {"xerr": np.nan_to_num(point["seconds_std"]), "yerr": scale * np.nan_to_num(point["std"])}
+            axes.errorbar(point["seconds"], scale * point["mean"], label=label, ls="", **spread, **style)
+        named = [f"{key}={_label([value])}" for key, value in zip(panels, name, strict=True)]
+        axes.set_title("\n".join(named), parse_math=False)
+        axes.set_xlabel("seconds of training")
+        axes.set_ylabel(_axis(table["value"].iloc[0]))
+        axes.grid(alpha=0.3)
+    for axes in places[len(parts) :]:
+        axes.remove()
+    shown = {
+        text: handle for axes in figure.axes for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend([shown[name] for name in names], names, loc="outside lower left", ncols=2)
+    figure.suptitle(title, parse_math=False)
+    save(figure, path)
+
+
+def mean_seconds(rows: Sequence[Mapping[str, object]], keys: Sequence[str]) -> pd.DataFrame:
+    """Means and standard deviations of accuracy and seconds, and the number of runs, by `keys`.
+
+    Args:
+      rows: one for each run: the keys, "accuracy" and "seconds".
+      keys: that together name a cell.
+    """
+    grouped = pd.DataFrame(rows).groupby(list(keys), sort=False)
+    accuracy = grouped["accuracy"].agg(mean="mean", std="std", seeds="count")
+    return accuracy.join(grouped["seconds"].agg(seconds="mean", seconds_std="std")).reset_index()
 
 
 def mean_latencies(rows: Sequence[Mapping[str, object]], lines: Sequence[str]) -> pd.DataFrame:

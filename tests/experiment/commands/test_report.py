@@ -72,7 +72,7 @@ def test_files_figures_and_page(report, runs, tmp_path):
     (runs / "broken/result.json").write_text("{<b>")
     code, _, errors = report(runs, f"--out={out}", "--figures=all", "--html")
     assert code == 0 and "runs/tost_2: unfinished" in errors and "runs/broken: " in errors
-    figures = ["accuracy", "breakdown", "ghostliness", "curves", "latency"]
+    figures = ["accuracy", "breakdown", "ghostliness", "curves", "latency", "seconds"]
     expected = {
         "table.md",
         "table.tex",
