@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see `__getattr_
     from tost_tf.experiment.stages.launch import launch
     from tost_tf.ghost.activation import GhostActivation
     from tost_tf.ghost.compact_training import CompactTraining
+    from tost_tf.ghost.dyrelu import GhostDyReLU
     from tost_tf.ghost.model import GhostModel
     from tost_tf.ghost.schedule import GhostSchedule
     from tost_tf.ghost.skip import GhostSkip
@@ -40,6 +41,7 @@ _EXPORTED = {
     "CompactTraining": "tost_tf.ghost.compact_training",
     "Distiller": "tost_tf.training.distiller",
     "GhostActivation": "tost_tf.ghost.activation",
+    "GhostDyReLU": "tost_tf.ghost.dyrelu",
     "GhostModel": "tost_tf.ghost.model",
     "GhostSchedule": "tost_tf.ghost.schedule",
     "GhostSkip": "tost_tf.ghost.skip",
@@ -75,6 +77,7 @@ __all__ = [
     "CompactTraining",
     "Distiller",
     "GhostActivation",
+    "GhostDyReLU",
     "GhostModel",
     "GhostSchedule",
     "GhostSkip",

@@ -164,8 +164,10 @@ KERNEL_KINDS: Registry[Any] = Registry(
     },
 )
 
-# (x, β) -> the soft neuron's output.
-GHOST_NEURONS: Registry[Any] = Registry("ghost neuron", _entries("ghost.neurons", "pswish mish"))
+# (x, β) -> the soft neuron's output, or a class of `GhostNeuron`.
+GHOST_NEURONS: Registry[Any] = Registry(
+    "ghost neuron", _entries("ghost.neurons", "pswish mish") | {"dyrelu": "tost_tf.ghost.dyrelu:GhostDyReLU"}
+)
 
 # (channels, strides, kernel_initializer) -> the layers of the skip, applied to the block's input.
 GHOST_SKIPS: Registry[Any] = Registry("ghost skip", _entries("ghost.skips", "projection identity"))
@@ -177,7 +179,7 @@ GHOST_GATES: Registry[Any] = Registry(
 
 # Progress of the ghost phase -> α, the remaining strength of the ghosts.
 GHOST_SCHEDULES: Registry[Any] = Registry(
-    "ghost schedule", _entries("ghost.schedules", "linear cosine exponential constant")
+    "ghost schedule", _entries("ghost.schedules", "linear delayed cosine exponential constant")
 )
 
 # (start, end, fraction of the ghosts that is left) -> β.

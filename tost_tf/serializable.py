@@ -26,6 +26,7 @@ CLASSES: Mapping[str, str] = {
     "FixedMask": "tost_tf.masks.wrapper",
     "GhostActivation": "tost_tf.ghost.activation",
     "GhostBranches": "tost_tf.ghost.branches",
+    "GhostDyReLU": "tost_tf.ghost.dyrelu",
     "GhostModel": "tost_tf.ghost.model",
     "GhostSkip": "tost_tf.ghost.skip",
     "LARS": "tost_tf.training.lars",

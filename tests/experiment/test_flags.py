@@ -105,7 +105,7 @@ def test_a_fraction_may_be_written_as_a_percentage():
 
 def test_help_says_what_the_default_recipe_sets():
     text = " ".join(flags.help_text("tost-train", "").split())
-    assert "one of none, pswish, mish; default set by --recipe, pswish for tost" in text
+    assert "one of none, pswish, mish, dyrelu; default set by --recipe, pswish for tost" in text
     assert "which may be trained already; default set by --recipe, True for tost" in text
 
 

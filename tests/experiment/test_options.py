@@ -158,6 +158,10 @@ def test_config_cannot_be_changed():
             {"superpose": "caa", "weight_average": 0.9},
             "--superpose=caa averages networks itself: leave out --weight_av",
         ),
+        (
+            {"ghost_neurons": "dyrelu", "beta_end": 9.0},
+            "--beta_end=9.0 has no effect with --ghost_neurons=dyrelu: leave it out",
+        ),
         ({"beta_start": 0.0, "beta_schedule": "inverse"}, "--beta_schedule=inverse needs --beta_start above 0"),
         ({"dense_layers": "("}, "--dense_layers='\\(' is not a regular expression"),
         ({"mask": "none", "mask_file": "a.npz"}, "contradict each other"),

@@ -14,8 +14,8 @@ from tost_tf.analysis.analysis import Analysis, Results, Subject
 from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import is_graph_model, keras, tf
 from tost_tf.drawing import COLOURS, save, titled_axes
-from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.graph import RELUS, has_activation, is_relu
+from tost_tf.ghost.neuron_layer import GhostNeuron
 from tost_tf.graph.batches import inputs_alone
 from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.progress import progress
@@ -104,7 +104,7 @@ def _listening(model: keras.Model, record: Callable[[str, tf.Tensor], None]) -> 
 
     for layer in _flat(model):
         inner = unwrapped_layer(layer)
-        if isinstance(inner, GhostActivation) or is_relu(inner):
+        if isinstance(inner, GhostNeuron) or is_relu(inner):
             listen(inner, "call", inner.name.removesuffix("_ghost"))
         elif has_activation(inner) and inner.activation in RELUS:
             listen(inner, "activation", inner.name)

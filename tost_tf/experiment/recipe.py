@@ -13,6 +13,7 @@ from tost_tf.registry import BETA_SCHEDULES, GHOST_GATES, GHOST_NEURONS, GHOST_S
 NO_TWEAK = "none"
 TRAIN_TEACHER = "train"
 IF_NEURONS = {"ghost_neurons": none_of(NO_GHOST)}
+IF_BETA = {"ghost_neurons": none_of(NO_GHOST, "dyrelu")}  # which fades by α
 IF_FADING = IF_NEURONS | {"ghost_skips": none_of(NO_GHOST)}
 IF_GHOSTS = IF_FADING | {"ghost_branches": none_of(1)}
 IF_TEACHER = {"teacher": none_of("")}
@@ -31,7 +32,10 @@ class Recipe:
     """
 
     ghost_neurons: str = option(
-        NO_GHOST, "soft neurons that replace ReLU until the ghosts end", names=GHOST_NEURONS, also=(NO_GHOST,)
+        NO_GHOST,
+        "neurons that replace ReLU until the ghosts end: soft ones, or dyrelu, whose slopes depend on the image",
+        names=GHOST_NEURONS,
+        also=(NO_GHOST,),
     )
     ghost_dead_channels: str = option(
         "soft",
@@ -66,7 +70,7 @@ class Recipe:
     )
     ghost_schedule: str = option(
         "linear",
-        "how ghosts fade; constant means they are removed abruptly",
+        "how ghosts fade; delayed: from the middle of their time on; constant: they are removed abruptly",
         names=GHOST_SCHEDULES,
         only_with_one=IF_FADING,
     )
@@ -76,14 +80,14 @@ class Recipe:
         minimum=-1,
         only_with_one=IF_GHOSTS,
     )
-    beta_start: float = option(1.0, "β of the ghost neurons at the start", minimum=0, only_with=IF_NEURONS)
-    beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0, only_with=IF_NEURONS)
+    beta_start: float = option(1.0, "β of the ghost neurons at the start", minimum=0, only_with=IF_BETA)
+    beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0, only_with=IF_BETA)
     beta_schedule: str = option(
         "linear",
         "in what β rises evenly (under a linear --ghost_schedule): in β itself, in 1/β (inverse), which is even in the "
         "distance to ReLU, or in log β (logarithmic)",
         names=BETA_SCHEDULES,
-        only_with=IF_NEURONS,
+        only_with=IF_BETA,
     )
     rescale_init: bool = option(
         False,

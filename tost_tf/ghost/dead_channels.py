@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tost_tf.compat import keras, tf
-from tost_tf.ghost.activation import GhostActivation
+from tost_tf.ghost.neuron_layer import GhostNeuron
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.kernels import current_masks
@@ -56,10 +56,10 @@ def find_dead_channels(view: keras.Model, images: np.ndarray) -> dict[str, int]:
     Returns:
       Name of a ghost neuron -> how many of its channels are dead, for those that have some.
     """
-    neurons = [part for part in view.submodules if isinstance(part, GhostActivation) and part.varies is not None]
+    neurons = [part for part in view.submodules if isinstance(part, GhostNeuron) and part.varies is not None]
     ranges: dict[int, np.ndarray] = {}
 
-    def recording(layer: GhostActivation, call: Callable) -> Callable:
+    def recording(layer: GhostNeuron, call: Callable) -> Callable:
         def call_and_record(inputs):
             ranges[id(layer)] = np.maximum(ranges.get(id(layer), 0), _ranges(inputs, layer.channel_axis))
             return call(inputs)

@@ -9,14 +9,16 @@ from typing import Any
 
 from tost_tf.compat import clear_symbolic_losses, keras, serialized, tf
 from tost_tf.ghost import NO_GHOST
-from tost_tf.ghost.activation import SOFT, GhostActivation
+from tost_tf.ghost.activation import GhostActivation, is_layer
 from tost_tf.ghost.branch_places import BranchPlace, branch_places
 from tost_tf.ghost.branches import GhostBranches
-from tost_tf.ghost.kinds import Kind, label_of
+from tost_tf.ghost.kinds import Kind, function_of, label_of
+from tost_tf.ghost.neuron_layer import SOFT, GhostNeuron
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.calls import Call, calls, keys
 from tost_tf.graph.copy import graph_model_in, unwrapped_layer
 from tost_tf.graph.rebuild import Replay, Tensors
+from tost_tf.registry import GHOST_NEURONS
 from tost_tf.seeds import derive_seed
 
 CONVOLUTIONS = (
@@ -90,9 +92,9 @@ class BeforeActivation(keras.layers.Layer):
 class GhostGraph(Replay):
     """Builds the ghosted view of a functional or Sequential model.
 
-    Each ReLU becomes a `GhostActivation`. Each spatial convolution (kernel size at least 2) gets a `GhostSkip` from its
-    input to its output, or to the output of the following BatchNormalization if only that reads the convolution.
-    Convolutions that read the model's input (the stem) get none. An activation inside a layer
+    Each ReLU becomes a `GhostActivation` or another `GhostNeuron`. Each spatial convolution (kernel size at least 2)
+    gets a `GhostSkip` from its input to its output, or to the output of the following BatchNormalization if only that
+    reads the convolution. Convolutions that read the model's input (the stem) get none. An activation inside a layer
     (`Conv2D(activation="relu")`) becomes a separate layer in this view: the skip is added before it, and a ReLU becomes
     a ghost. Layers with weights are called again, never copied, so the view trains the same weights. A layer that gets
     branches is called in a `GhostBranches`, with the BatchNormalization after it.
@@ -102,8 +104,8 @@ class GhostGraph(Replay):
       neurons, skips: kinds of ghosts, or "none".
       skip_options: further arguments of each `GhostSkip`; its seed is derived from the one here.
       beta: the initial β.
-      dead_channels: what ghost neurons do with channels that do not vary; with "relu" each call of a ReLU has a ghost
-        of its own, as its channels are others.
+      dead_channels: what ghost neurons do with channels that do not vary; with "relu", and if they have weights by
+        channel, each call of a ReLU has a ghost of its own, as its channels are others.
       branches: how many each layer with a BatchNormalization after it has; 1 for none beside the layer itself.
 
     Attributes:
@@ -194,26 +196,28 @@ class GhostGraph(Replay):
 
     def _activate(self, call: Call, x: tf.Tensor, cap: float | None) -> tf.Tensor:
         """Calls the ghost that replaces a ReLU layer, or the ReLU in a layer."""
-        own, each = unwrapped_layer(call.layer), self.dead_channels != SOFT
+        own, label = unwrapped_layer(call.layer), label_of(self.neurons)
+        each = self.dead_channels != SOFT or is_layer(function_of(GHOST_NEURONS, self.neurons))
         key = ("neuron", call.outputs[0] if each else id(call.layer))
-        if key not in self._ghost_layers:
-            before = (
-                sum(ghost.layer == own.name and ghost.kind == label_of(self.neurons) for ghost in self.ghosts)
-                if each
-                else 0
-            )
-            self._ghost_layers[key] = GhostActivation(
-                self.neurons,
-                self.beta,
-                cap,
-                self.dead_channels,
-                1 if self._channels_first and len(x.shape) > 2 else -1,
-                name=f"{own.name}_ghost" + (f"_{before}" if before else ""),
-                dtype=own.dtype_policy,
-                activity_regularizer=getattr(own, "activity_regularizer", None),
-            )
-            self.ghosts.append(Ghost(own.name, label_of(self.neurons), tuple(x.shape[1:]), 0))
-        return self._ghost_layers[key](x)
+        if key in self._ghost_layers:
+            return self._ghost_layers[key](x)
+        before = sum(ghost.layer == own.name and ghost.kind == label for ghost in self.ghosts) if each else 0
+        ghost = self._ghost_layers[key] = self._neuron(
+            max_value=cap,
+            channel_axis=1 if self._channels_first and len(x.shape) > 2 else -1,
+            name=f"{own.name}_ghost" + (f"_{before}" if before else ""),
+            dtype=own.dtype_policy,
+            activity_regularizer=getattr(own, "activity_regularizer", None),
+        )
+        outputs = ghost(x)
+        self.ghosts.append(Ghost(own.name, label, tuple(x.shape[1:]), _parameters(ghost)))
+        return outputs
+
+    def _neuron(self, **options: Any) -> GhostNeuron:
+        kind = function_of(GHOST_NEURONS, self.neurons)
+        if is_layer(kind):
+            return kind(dead_channels=self.dead_channels, **options)
+        return GhostActivation(self.neurons, self.beta, dead_channels=self.dead_channels, **options)
 
     def _becomes_ghost(self, activation: Callable) -> bool:
         return self.neurons != NO_GHOST and activation in RELUS
@@ -254,9 +258,13 @@ class GhostGraph(Replay):
         )
         self._ghost_layers[key] = ghost
         result = ghost([block_input, outputs])
-        parameters = sum(int(tf.size(weight)) for weight in ghost.trainable_weights)
-        self.ghosts.append(Ghost(convolution.name, label_of(self.skips), tuple(outputs.shape[1:]), parameters))
+        self.ghosts.append(Ghost(convolution.name, label_of(self.skips), tuple(outputs.shape[1:]), _parameters(ghost)))
         return result
+
+
+def _parameters(ghost: keras.layers.Layer) -> int:
+    """How many numbers of a ghost are trained."""
+    return sum(int(tf.size(weight)) for weight in ghost.trainable_weights)
 
 
 def skip_places(model: keras.Model) -> dict[str, SkipPlace]:

@@ -23,13 +23,13 @@ from tost_tf.compat import (
 )
 from tost_tf.errors import TostError
 from tost_tf.ghost import NO_GHOST
-from tost_tf.ghost.activation import SOFT
 from tost_tf.ghost.branches import GhostBranches, require_number
 from tost_tf.ghost.compact_steps import CompactSteps
 from tost_tf.ghost.dead_channels import find_dead_channels, name_starved
 from tost_tf.ghost.graph import Ghost, GhostGraph
 from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.merge import as_if_merged, merge_branches, merged_variables
+from tost_tf.ghost.neuron_layer import SOFT
 from tost_tf.ghost.share import share_of_batch
 from tost_tf.ghost.switch import Switch
 from tost_tf.graph.kernels import current_masks, masked
@@ -71,10 +71,10 @@ class GhostModel(keras.Model):
 
     Args:
       sparse: a functional or Sequential tf_keras model, usually made by `sparsify`.
-      neurons: "pswish", "mish", a registered kind, a function (x, β), or "none".
+      neurons: "pswish", "mish", "dyrelu" (see `GhostDyReLU`), a registered kind, a function (x, β), or "none".
       skips: "projection", "identity", a registered kind, a function as those of `tost_tf.ghost.skips`, or "none".
       skip_initializer: of projection skips, "constant" (the authors'), "he_normal" or "dirac".
-      beta: the initial β of ghost neurons.
+      beta: the initial β of ghost neurons that have one.
       skip_gate: how α joins a skip to its block: "scaled" (the paper's), "stochastic", "variance_preserving" or a
         registered one.
       seed: of the draws of stochastic gates, and of the weights of new branches.

@@ -10,6 +10,7 @@ import numpy as np
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.activation import GhostActivation
+from tost_tf.ghost.dyrelu import GhostDyReLU
 from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.skip import GhostSkip
@@ -20,18 +21,18 @@ from tost_tf.steps import StepCallback
 class GhostSchedule(StepCallback):
     """Sets α (1 to 0) and β (`beta_start` to `beta_end`) before every step, and removes the ghosts at the end.
 
-    Works on all `GhostActivation` and `GhostSkip` layers in the model, also those added by hand. Step s of the
-    T = `end_epoch` * `steps_per_epoch` steps of the ghost phase has progress s / T. Before step T, α becomes exactly 0
-    and β to exactly `beta_end`, and a `GhostModel` merges its branches and switches to its plain view. The values
-    depend only on the number of the step, so a resumed `fit(initial_epoch=...)` continues with the right values.
+    Works on all `GhostActivation`, `GhostDyReLU` and `GhostSkip` layers in the model, also those added by hand. Step s
+    of the T = `end_epoch` * `steps_per_epoch` steps of the ghost phase has progress s / T. Before step T, α becomes
+    exactly 0 and β exactly `beta_end`, and a `GhostModel` merges its branches and switches to its plain view. The
+    values depend only on the number of the step, so a resumed `fit(initial_epoch=...)` continues with the right values.
     `alpha` and `beta` of an epoch's last step are added to the logs; without ghosts they are 0 and infinity, the values
     of a ReLU.
 
     Args:
       end_epoch: the first epoch (from 0) without ghosts, at least 1; -1 keeps them in their initial state to the end.
       steps_per_epoch: steps in an epoch; by default what `fit` knows of its data.
-      schedule: "linear", "cosine", "exponential", "constant", a registered one, or a function from the progress in
-        [0, 1] to the fraction that is left.
+      schedule: "linear", "delayed", "cosine", "exponential", "constant", a registered one, or a function from the
+        progress in [0, 1] to the fraction that is left.
       beta_start: the initial β.
       beta_end: β when the ghosts are removed.
       beta_schedule: "linear", "inverse", "logarithmic" or a registered one: how β follows the fraction of the ghosts.
@@ -96,7 +97,7 @@ class GhostSchedule(StepCallback):
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         skips = [layer for layer in model.submodules if isinstance(layer, GhostSkip)]
-        alphas = [layer.alpha for layer in skips]
+        alphas = [layer.alpha for layer in model.submodules if isinstance(layer, GhostDyReLU | GhostSkip)]
         steps = [layer.step for layer in skips if layer.step is not None]
         betas = [layer.beta for layer in model.submodules if isinstance(layer, GhostActivation)]
 

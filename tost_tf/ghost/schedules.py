@@ -15,6 +15,14 @@ def linear(progress: float) -> float:
     return 1 - progress
 
 
+def delayed(progress: float) -> float:
+    """1 for the first half, then linear.
+
+    So EAST phases DyReLU out, from a quarter of the training to a half of it (arXiv 2411.13545 and its released code).
+    """
+    return min(1.0, 2 * (1 - progress))
+
+
 def cosine(progress: float) -> float:
     """(1 + cos πp) / 2: slow at both ends."""
     return (1 + math.cos(math.pi * progress)) / 2

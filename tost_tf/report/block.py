@@ -12,9 +12,9 @@ from tost_tf.compat import graph_nodes, keras
 from tost_tf.drawing import BLUE, GREY, ORANGE
 from tost_tf.errors import TostError
 from tost_tf.files import replaced_file
-from tost_tf.ghost.activation import GhostActivation
 from tost_tf.ghost.branches import GhostBranches
 from tost_tf.ghost.model import GhostModel
+from tost_tf.ghost.neuron_layer import GhostNeuron
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.copy import unwrapped_layer
 
@@ -60,7 +60,7 @@ def draw_block(
         "after: the sparse network again": model.plain,
     }
     ghosts = {
-        layer.name for layer in model.ghosted.layers if isinstance(layer, GhostActivation | GhostBranches | GhostSkip)
+        layer.name for layer in model.ghosted.layers if isinstance(layer, GhostNeuron | GhostBranches | GhostSkip)
     }
     figure = Figure(figsize=(15 if rows else 11, 7), layout="constrained")
     every = figure.subplots(1, 4 if rows else 3, width_ratios=[1, 1, 1, 1.4] if rows else None)

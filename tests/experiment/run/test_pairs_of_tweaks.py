@@ -38,10 +38,10 @@ FACTORS: Mapping[str, tuple[Any, ...]] = {
     "optimizer": ("sgd", "orthogonal", "lars", "adamw"),
     "optimizer_tweak": ("none", "ham", "sparse_opt", "s2_sam"),
     "ghost_skip_gate": ("scaled", "stochastic", "variance_preserving"),
-    "ghost_neurons": ("pswish", "mish"),
+    "ghost_neurons": ("pswish", "mish", "dyrelu"),
     "ghost_dead_channels": ("soft", "relu"),
     "beta_schedule": ("linear", "inverse", "logarithmic"),
-    "ghost_schedule": ("linear", "constant"),
+    "ghost_schedule": ("linear", "constant", "delayed"),
     "ghost_end_epoch": (1, 9),
     "ghost_branches": (1, 2),
     "rescale_init": (False, True),
@@ -119,6 +119,8 @@ def train(row: Mapping[str, Any], masks: Callable, batches: tuple[np.ndarray, np
     """Trains 50 steps as a run would; raises `NonFiniteLoss`."""
     model, mask = masks(row["mask"])
     options = {name: value for name, value in row.items() if name not in ("mask", "skips")} | SKIPS[row["skips"]]
+    if options["ghost_neurons"] == "dyrelu":
+        del options["beta_schedule"]  # which has no effect then
     config = RunConfig.make(recipe="default", epochs=10, dataset="digits", **options)
     if config.recipe.rescale_init:
         ghosted = add_ghosts(without_branches(config), model, mask)
