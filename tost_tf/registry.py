@@ -136,7 +136,7 @@ OPTIMIZERS: Registry[Any] = Registry("optimizer", _entries("training.optimizer_m
 
 # `OptimizerTweak`s: changes to the steps of any optimizer.
 OPTIMIZER_TWEAKS: Registry[Any] = Registry(
-    "optimizer tweak", {name: f"tost_tf.training.{name}:TWEAK" for name in ("ham", "sparse_opt", "s2_sam")}
+    "optimizer tweak", {name: f"tost_tf.training.{name}:TWEAK" for name in ("ham", "sparse_opt", "s2_sam", "sign_in")}
 )
 
 # Progress of the training -> the factor of the learning rate.

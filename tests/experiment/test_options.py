@@ -158,6 +158,8 @@ def test_config_cannot_be_changed():
             {"superpose": "caa", "weight_average": 0.9},
             "--superpose=caa averages networks itself: leave out --weight_av",
         ),
+        ({"optimizer_tweak": "sign_in", "optimizer": "adamw"}, "--optimizer=adamw trains only kernels"),
+        ({"optimizer_tweak": "sign_in", "mask": "none"}, "--mask=none has none"),
         (
             {"ghost_neurons": "dyrelu", "beta_end": 9.0},
             "--beta_end=9.0 has no effect with --ghost_neurons=dyrelu: leave it out",

@@ -5,11 +5,14 @@ import tost_tf as tost
 from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
+from tost_tf.graph.slots import set_to_first_values, slots_of
 from tost_tf.masks.sparsify import masked_kernels, sparsify
 from tost_tf.registry import OPTIMIZER_TWEAKS
+from tost_tf.training.adamw import AdamW
 from tost_tf.training.ham import HAM
 from tost_tf.training.optimizer import CoupledSGD
 from tost_tf.training.s2_sam import S2SAM
+from tost_tf.training.sign_in import SignIn
 from tost_tf.training.sparse_opt import SparseOpt
 
 LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -80,10 +83,11 @@ def test_s2_sam_climbs_along_all_weights_together():
     assert not S2SAM().ascent([tf.zeros(2)])[0].numpy().any()
 
 
-def test_s2_sam_with_a_scaled_loss(small_model, small_images):
+@pytest.mark.parametrize("tweak", [S2SAM(), SignIn(rescale_every=2)], ids=type)
+def test_what_keeps_a_state_with_a_scaled_loss(small_model, small_images, tweak):
     def trained(scaled):
         optimizer = CoupledSGD()
-        optimizer.tweak = S2SAM()
+        optimizer.tweak = tweak
         model = tost.GhostModel(sparsify(small_model, tost.masks.random(small_model, sparsity=0.5)), "none", "none")
         model.compile(keras.mixed_precision.LossScaleOptimizer(optimizer) if scaled else optimizer, LOSS)
         model.fit(*small_images, batch_size=20, epochs=3, shuffle=False, verbose=0)
@@ -100,8 +104,106 @@ def test_s2_sam_needs_a_model_that_ascends():
         optimizer.apply_gradients([(tf.ones(3), tf.Variable([1.0, 2.0, 3.0]))])
 
 
-@pytest.mark.parametrize("name", OPTIMIZER_TWEAKS)
-@pytest.mark.parametrize("kind", [CoupledSGD, exhaustive(tost.OrthogonalSGD)])
+def one_kernel(values, mask):
+    """A masked kernel [1, weights] in float64, and its layer."""
+    dense = keras.layers.Dense(len(mask), use_bias=False, name="dense", input_shape=(1,), dtype="float64")
+    sparse = sparsify(keras.Sequential([dense]), tost.Masks({"dense/kernel": np.array([mask])}))
+    (kernel,) = sparse.trainable_variables
+    kernel.assign([values])
+    return kernel, next(iter(masked_kernels(sparse).values()))
+
+
+def split_by_hand(weights, balance):
+    first = np.sqrt((np.sqrt(4 * weights**2 + balance**2) + balance) / 2)
+    return first, weights / first
+
+
+def test_sign_in_by_hand():
+    """Two factors of each weight with a momentum each; before the third step they have their balance again."""
+    mask = np.array([1, 1, 0, 1])
+    weights = np.array([0.3, -0.7, 0.0, 0.0])
+    kernel, _ = one_kernel(weights, mask)
+    bias = tf.Variable([0.5], dtype=tf.float64)
+    optimizer = CoupledSGD(0.1, 0.6, weight_decay=0.2)
+    optimizer.tweak = SignIn(balance=0.8, rescale_every=2)
+    factors, momenta, (plain, momentum) = split_by_hand(weights, 0.8), [0.0, 0.0], (0.5, 0.0)
+    np.testing.assert_allclose(factors[0] ** 2 - factors[1] ** 2, 0.8)
+    rng = np.random.default_rng(8)
+    for step in range(4):
+        gradient = mask * rng.normal(size=4)
+        if step == 2:
+            assert np.abs(factors[0] ** 2 - factors[1] ** 2 - 0.8).max() > 0.05
+            factors = split_by_hand(weights, 0.8)
+        gradients = [gradient * other + 0.2 * factor for factor, other in zip(factors, factors[::-1], strict=True)]
+        momenta = [0.6 * old + new for old, new in zip(momenta, gradients, strict=True)]
+        factors = [factor - 0.1 * each for factor, each in zip(factors, momenta, strict=True)]
+        weights = mask * factors[0] * factors[1]
+        momentum = 0.6 * momentum + 0.9 + 0.2 * plain
+        plain -= 0.1 * momentum
+        optimizer.apply_gradients([(tf.constant([gradient]), kernel), (tf.constant([0.9], tf.float64), bias)])
+        np.testing.assert_allclose(kernel[0], weights, rtol=1e-12)
+        np.testing.assert_allclose(bias, [plain], rtol=1e-12)
+    assert kernel[0, 3] != 0  # it began at zero
+    for factor, expected in zip(optimizer.factors_of(kernel), factors, strict=True):
+        np.testing.assert_allclose(factor[0], mask * expected, rtol=1e-12)
+
+
+def test_sign_in_lets_a_weight_change_its_sign_where_a_product_alone_cannot():
+    """Weight 0.02 with gradient 1: with the balance it moves at 1, and by the factors of equal size hardly at all."""
+    ends = []
+    for balance in (1.0, 1e-12):
+        kernel, _ = one_kernel([0.02], [1])
+        optimizer = CoupledSGD(0.01, 0.0)
+        optimizer.tweak = SignIn(balance)
+        for _ in range(5):
+            optimizer.apply_gradients([(tf.ones((1, 1), tf.float64), kernel)])
+        ends.append(float(kernel[0, 0]))
+    assert ends[0] == pytest.approx(0.02 - 0.05, abs=1e-3) and 0.017 < ends[1] < 0.02
+
+
+def test_sign_in_splits_anew_what_something_else_changed():
+    kernel, layer = one_kernel([0.3, -0.7, 0.0], [1, 1, 0])
+    optimizer = CoupledSGD(0.1, 0.6)
+    optimizer.tweak = SignIn(0.8)
+    optimizer.apply_gradients([(tf.constant([[0.4, 0.2, 0.0]], tf.float64), kernel)])
+    state = slots_of(optimizer, kernel)
+    assert len(state) == 5 and not any(slot[0, 2] for slot in state)
+    first, second = (factor.numpy() for factor in optimizer.factors_of(kernel))
+    momenta = [optimizer.momentum_of(factor).numpy() for factor in optimizer.factors_of(kernel)]
+    set_to = np.array([[kernel[0, 0], 0.2, 0.0]])
+    layer.set_mask(np.array([[1, 1, 1]]))  # the third grows
+    kernel.assign(set_to)
+    optimizer.apply_gradients([(tf.constant([[0.1, 0.1, 0.1]], tf.float64), kernel)])
+    anew = split_by_hand(set_to, 0.8)
+    before = [np.where([[True, False, False]], old, new) for old, new in zip((first, second), anew, strict=True)]
+    after = [
+        one - 0.1 * (0.6 * momentum + 0.1 * other)
+        for one, other, momentum in zip(before, before[::-1], momenta, strict=True)
+    ]
+    np.testing.assert_allclose(kernel, after[0] * after[1], rtol=1e-12)
+    set_to_first_values(optimizer, kernel)
+    assert not any(slot.numpy().any() for slot in slots_of(optimizer, kernel))
+
+
+def test_what_sign_in_refuses():
+    for options, message in (({"balance": 0.0}, "balance is 0"), ({"rescale_every": 0}, "rescale_every is 0")):
+        with pytest.raises(TostError, match=message):
+            SignIn(**options)
+    kernel, _ = one_kernel([0.3, -0.7], [1, 1])
+    for kind in (tost.OrthogonalSGD, AdamW):
+        optimizer = kind()
+        optimizer.tweak = SignIn()
+        with pytest.raises(TostError, match=f"SignIn trains two factors .* {kind.__name__} trains only kernels"):
+            optimizer.build([kernel])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *[(name, CoupledSGD) for name in OPTIMIZER_TWEAKS],
+        *[exhaustive(name, tost.OrthogonalSGD) for name in OPTIMIZER_TWEAKS if name != "sign_in"],
+    ],
+)
 def test_pruned_weights_stay_zero_and_the_others_finite(name, kind, small_model, small_images):
     sparse = sparsify(small_model, tost.masks.random(small_model, sparsity=0.8, scope="layer", seed=2))
     plain = sparsify(small_model, tost.masks.random(small_model, sparsity=0.8, scope="layer", seed=2))
@@ -117,8 +219,10 @@ def test_pruned_weights_stay_zero_and_the_others_finite(name, kind, small_model,
         assert np.isfinite(kernel).all() and not kernel[layer.mask.numpy() == 0].any() and kernel.any()
 
 
-# Of the three this one keeps something between two steps.
-@pytest.mark.parametrize("tweak", [S2SAM(0.3), exhaustive(HAM(20.0)), exhaustive(SparseOpt())], ids=type)
+# These two keep something between two steps.
+@pytest.mark.parametrize(
+    "tweak", [S2SAM(0.3), SignIn(rescale_every=3), exhaustive(HAM(20.0)), exhaustive(SparseOpt())], ids=type
+)
 def test_two_replicas_take_the_steps_of_one(two_replicas, small_images, tweak):
     def trained(strategy):
         with strategy.scope():

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from tost_tf.data.names import check_dataset
 from tost_tf.errors import TostError, unknown_name
-from tost_tf.experiment.recipe import NEEDED, TRAIN_TEACHER
+from tost_tf.experiment.recipe import NEEDED, SIGN_IN, TRAIN_TEACHER
 from tost_tf.masks.layer_sparsity import parsed_layer_sparsity
 from tost_tf.masks.lottery import LotteryOptions
 from tost_tf.masks.patterns.pattern import parsed_pattern
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.models.applications import PREFIX, require_application
-from tost_tf.registry import MODELS
+from tost_tf.registry import MODELS, OPTIMIZERS
 
 if TYPE_CHECKING:
     from tost_tf.dynamic.options import SuperposeConfig
@@ -26,6 +26,7 @@ def check_together(config: RunConfig) -> None:
     """Raises `TostError` for options that are valid alone but not together."""
     _check_recipe(config)
     _check_teacher(config)
+    _check_tweak(config)
     _check_model(config.model.model)
     check_dataset(config.data.dataset, config.data.data_dir, "--dataset")
     _check_mask(config.mask)
@@ -53,6 +54,18 @@ def _check_teacher(config: RunConfig) -> None:
             f"--teacher={TRAIN_TEACHER} works in one process: with --distribution=multi_worker train the teacher in a "
             "run of its own, and name its folder by --teacher"
         )
+
+
+def _check_tweak(config: RunConfig) -> None:
+    if config.recipe.optimizer_tweak != SIGN_IN:
+        return
+    if not OPTIMIZERS[config.training.optimizer].trains_factors:
+        raise TostError(
+            f"--optimizer_tweak={SIGN_IN} trains two factors instead of each masked kernel, and --optimizer="
+            f"{config.training.optimizer} trains only kernels: use --optimizer=sgd"
+        )
+    if config.mask.mask == "none":
+        raise TostError(f"--optimizer_tweak={SIGN_IN} trains the kept weights of a mask, and --mask=none has none")
 
 
 def _check_mask(mask: MaskConfig) -> None:

@@ -11,6 +11,7 @@ from tost_tf.options import none_of, one_of, option
 from tost_tf.registry import BETA_SCHEDULES, GHOST_GATES, GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS, OPTIMIZER_TWEAKS
 
 NO_TWEAK = "none"
+SIGN_IN = "sign_in"
 TRAIN_TEACHER = "train"
 IF_NEURONS = {"ghost_neurons": none_of(NO_GHOST)}
 IF_BETA = {"ghost_neurons": none_of(NO_GHOST, "dyrelu")}  # which fades by α
@@ -101,7 +102,8 @@ class Recipe:
     optimizer_tweak: str = option(
         NO_TWEAK,
         "a change to each step of the optimizer: ham multiplies weights after it, sparse_opt scales gradients by the "
-        "density of their filters, s2_sam takes them a little up the gradient of the step before",
+        "density of their filters, s2_sam takes them a little up the gradient of the step before, sign_in trains kept "
+        "weights as products of two factors (with --optimizer=sgd)",
         names=OPTIMIZER_TWEAKS,
         also=(NO_TWEAK,),
     )

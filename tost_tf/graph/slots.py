@@ -13,8 +13,8 @@ def slots_of(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> li
     Args:
       optimizer: built for `variable`; not a `LossScaleOptimizer`, which has one.
     """
-    if hasattr(optimizer, "slots_of"):  # a `MaskedOptimizer` says so itself
-        return optimizer.slots_of(variable)
+    if hasattr(optimizer, "state_of"):  # a `MaskedOptimizer` says so itself
+        return optimizer.state_of(variable)
     if isinstance(optimizer, keras.optimizers.legacy.Optimizer):
         found = legacy_slots(optimizer, variable)
     else:
@@ -33,7 +33,7 @@ def trains(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> bool
 
 def first_values(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> list[float]:
     """What each of `slots_of` is before the first step: mostly zero, and Adagrad's accumulator is not."""
-    if hasattr(optimizer, "slots_of"):
+    if hasattr(optimizer, "state_of"):
         return [0.0] * len(slots_of(optimizer, variable))
     one = tf.Variable(tf.zeros([1] * len(variable.shape), variable.dtype))
     fresh = type(optimizer).from_config(optimizer.get_config())

@@ -13,10 +13,11 @@ from tost_tf.training.optimizer_tweak import OptimizerTweak
 
 @dataclasses.dataclass(frozen=True)
 class _ByKey:
-    """Masks, and indices in the list of gradients, by Keras's key of a kernel; an object that checkpoints ignore."""
+    """Masks, and indices in lists, by Keras's key of a kernel; an object that checkpoints ignore."""
 
     masks: dict[str, tf.Variable]
     gradients: dict[str, int]
+    factors: dict[str, int]
 
 
 class MaskedOptimizer(keras.optimizers.Optimizer):
@@ -26,8 +27,12 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
 
     Attributes:
       tweak: changes gradients before each step and weights after it; one that ascends is to be set before the optimizer
-        is built, and needs a `GhostModel` (of `neurons="none", skips="none"`, say), whose training step calls `ascend`.
+        is built, and needs a `GhostModel` (of `neurons="none", skips="none"`, say), whose training step calls `ascend`;
+        one that trains factors is to be set before that, too.
+      trains_factors: whether `step` may be called for the factors of a kernel instead of the kernel.
     """
+
+    trains_factors = False
 
     _kept: frozenset[int] = frozenset()
     tweak: OptimizerTweak | None = None  # to be set before a training step is traced
@@ -43,15 +48,21 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
         self._kept = frozenset(map(id, kernels))
 
     def build(self, var_list):
-        built = getattr(self, "_built", False)
-        super().build(var_list)
-        if built:
+        if getattr(self, "_built", False):
             return
-        self.create_slots(var_list)
+        factored = self._factored(var_list)
+        self.factors = [
+            self.add_variable_from_reference(variable, name)
+            for variable in factored
+            for name in ("first_factor", "second_factor")
+        ]
+        super().build([*var_list, *self.factors])
+        self.create_slots([*var_list, *self.factors])
         kept = [variable for variable in var_list if id(variable) in self._kept]
         self._by_key = _ByKey(
             {variable_key(self, variable): mask_of(variable) for variable in var_list if mask_of(variable) is not None},
             {variable_key(self, variable): index for index, variable in enumerate(kept)},
+            {variable_key(self, variable): 2 * index for index, variable in enumerate(factored)},
         )
         self.gradients = [self.add_variable_from_reference(variable, "gradient") for variable in kept]
         followed = var_list if self.ascends else []
@@ -59,12 +70,33 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
         self._has_ascended = False
         self._built = True
 
+    def _factored(self, variables: list[tf.Variable]) -> list[tf.Variable]:
+        """Those of the variables that the tweak trains as products."""
+        if self.tweak is None or not self.tweak.trains_factors:
+            return []
+        if not self.trains_factors:
+            raise TostError(
+                f"{type(self.tweak).__name__} trains two factors instead of each masked kernel, and "
+                f"{type(self).__name__} trains only kernels: use CoupledSGD"
+            )
+        return [variable for variable in variables if mask_of(variable) is not None]
+
     def create_slots(self, var_list: list[tf.Variable]) -> None:
         """Creates the variables of the rule, such as momenta."""
 
     def slots_of(self, variable: tf.Variable) -> list[tf.Variable]:
         """The state of the rule for each weight of `variable`; it is set to zero for a weight that grows."""
         raise NotImplementedError
+
+    def state_of(self, variable: tf.Variable) -> list[tf.Variable]:
+        """All state for each weight of `variable`: its slots, and its factors with theirs, if it has some."""
+        factors = self.factors_of(variable)
+        return [*factors, *(slot for part in (variable, *factors) for slot in self.slots_of(part))]
+
+    def factors_of(self, variable: tf.Variable) -> list[tf.Variable]:
+        """The two factors that are trained instead of `variable`, or none."""
+        index = self._by_key.factors.get(variable_key(self, variable))
+        return [] if index is None else self.factors[index : index + 2]
 
     def step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Updates `variable` by a gradient that is zero for pruned weights."""
@@ -131,5 +163,8 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
             self.step(gradient, variable)
             return
         gradient = self.tweak.gradient(gradient, variable, self.mask_of(variable))
-        self.step(gradient, variable)
+        if self.factors_of(variable):
+            self.tweak.take_step(self, gradient, variable)
+        else:
+            self.step(gradient, variable)
         self.tweak.after_step(gradient, variable, self.learning_rate)

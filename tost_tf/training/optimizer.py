@@ -24,6 +24,8 @@ class CoupledSGD(MaskedOptimizer):
       **kwargs: as for any Keras optimizer.
     """
 
+    trains_factors = True
+
     def __init__(
         self,
         learning_rate: float = 0.1,

@@ -18,11 +18,13 @@ class OptimizerMethod:
       make: (learning_rate, momentum, weight_decay) -> the optimizer; imports TensorFlow when it is called.
       learning_rate: the default.
       has_momentum: whether `make` uses its argument momentum.
+      trains_factors: whether a tweak may train kernels as products, see `MaskedOptimizer.trains_factors`.
     """
 
     make: Callable[[float, float, float], MaskedOptimizer]
     learning_rate: float
     has_momentum: bool = True
+    trains_factors: bool = False
 
 
 def _sgd(learning_rate: float, momentum: float, weight_decay: float) -> MaskedOptimizer:
@@ -49,7 +51,7 @@ def _adamw(learning_rate: float, _: float, weight_decay: float) -> MaskedOptimiz
     return AdamW(learning_rate, weight_decay, jit_compile=False)
 
 
-sgd = OptimizerMethod(_sgd, 0.1)
+sgd = OptimizerMethod(_sgd, 0.1, trains_factors=True)
 # The best of three learning rates in the search, benchmarks/results/search.csv.
 orthogonal = OptimizerMethod(_orthogonal, 0.025)
 lars = OptimizerMethod(_lars, 0.05)

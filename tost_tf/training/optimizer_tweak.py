@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tost_tf.compat import tf
+
+if TYPE_CHECKING:
+    from tost_tf.training.masked_optimizer import MaskedOptimizer
 
 
 class OptimizerTweak:
     """Changes gradients before an optimizer uses them, and weights after its step; by default neither.
 
     A tweak sees zeros for pruned weights and for their gradients, and must leave them zero. It keeps no state between
-    steps: the optimizer keeps the gradients of a tweak that `ascends`, and checkpoints have them.
+    steps: the optimizer keeps the gradients of a tweak that `ascends`, and the factors of one that `trains_factors`,
+    and checkpoints have them.
 
     Attributes:
       ascends: whether gradients are taken elsewhere than at the weights, by as much as `ascent` says.
+      trains_factors: whether masked kernels are products of two factors, which `take_step` trains instead of them.
     """
 
     ascends = False
+    trains_factors = False
 
     def ascent(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """What is added to the weights while their gradients are computed.
@@ -34,6 +42,16 @@ class OptimizerTweak:
           mask: of `variable`, 1 = kept, `None` if it has none.
         """
         return gradient
+
+    def take_step(self, optimizer: MaskedOptimizer, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        """Updates the factors of a masked kernel, for a tweak that `trains_factors`, and the kernel with them.
+
+        Args:
+          optimizer: has the factors, all zero at first, and a `step` for each of them.
+          gradient: of the loss by the kernel, without any penalty.
+          variable: the kernel.
+        """
+        raise NotImplementedError
 
     def after_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Changes `variable`, to which the optimizer has just applied `gradient`.

@@ -40,6 +40,8 @@ class RelativeStepSGD(CoupledSGD):
       **kwargs: as for any Keras optimizer.
     """
 
+    trains_factors = False  # the length of a step is that of the kernel
+
     def __init__(
         self,
         learning_rate: float = 0.05,

@@ -36,7 +36,7 @@ FACTORS: Mapping[str, tuple[Any, ...]] = {
     "mask": ("random", "erk", "magnitude", "snip", "grasp", "synflow", "starved", "cut"),
     "skips": tuple(SKIPS),
     "optimizer": ("sgd", "orthogonal", "lars", "adamw"),
-    "optimizer_tweak": ("none", "ham", "sparse_opt", "s2_sam"),
+    "optimizer_tweak": ("ham", "none", "sparse_opt", "s2_sam", "sign_in"),
     "ghost_skip_gate": ("scaled", "stochastic", "variance_preserving"),
     "ghost_neurons": ("pswish", "mish", "dyrelu"),
     "ghost_dead_channels": ("soft", "relu"),
@@ -121,6 +121,8 @@ def train(row: Mapping[str, Any], masks: Callable, batches: tuple[np.ndarray, np
     options = {name: value for name, value in row.items() if name not in ("mask", "skips")} | SKIPS[row["skips"]]
     if options["ghost_neurons"] == "dyrelu":
         del options["beta_schedule"]  # which has no effect then
+    if options["optimizer_tweak"] == "sign_in":
+        options["optimizer"] = "sgd"  # the only one it goes with
     config = RunConfig.make(recipe="default", epochs=10, dataset="digits", **options)
     if config.recipe.rescale_init:
         ghosted = add_ghosts(without_branches(config), model, mask)
@@ -149,8 +151,8 @@ def each_once(factors: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
     ]
 
 
-# Four rows in sequence have all values of the factors with four or fewer. The masks of the other rows are trained with
-# in tests/experiment/stages and tests/experiment/commands, too.
+# Four rows in sequence have all values of the factors with four or fewer, and all tweaks but "none". The masks of the
+# other rows are trained with in tests/experiment/stages and tests/experiment/commands, too.
 @pytest.mark.parametrize("row", quick(each_once(FACTORS), each_once(FACTORS)[4:]), ids=lambda row: row["mask"])
 def test_every_value_trains(row, masks, batches):
     train(row | {"rescale_init": row["mask"] == "starved"}, masks, batches)  # which takes longer than all the rest

@@ -1,5 +1,6 @@
 """Runs with the tweaks that keep a state: it is theirs after a stop, and what is exported."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +10,31 @@ import tost_tf as tost
 from tost_tf.compat import tf
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.registry import OPTIMIZER_TWEAKS
+from tost_tf.training.sign_in import SignIn
 
-OPTIONS = {
+COMMON = {
     **{"dataset": "digits", "train_examples": 60, "batch_size": 24, "epochs": 3, "lr_drop_epochs": (2,)},
     **{"mask": "erk", "sparsity": 0.5, "recipe": "default", "deterministic": True, "learning_rate": 0.02},
+}
+OPTIONS = COMMON | {
     **{"ghost_neurons": "pswish", "ghost_dead_channels": "relu", "beta_schedule": "inverse"},
     **{"ghost_skips": "projection", "ghost_skip_gate": "stochastic", "ghost_skip_initializer": "dirac"},
     **{"optimizer_tweak": "s2_sam", "weight_average": 0.8},
+}
+RIVALS = COMMON | {
+    **{"ghost_neurons": "dyrelu", "ghost_schedule": "delayed", "optimizer_tweak": "sign_in"},
+    **{"dynamic": "rigl", "update_every": 2},
 }
 
 
 @pytest.fixture(scope="module")
 def undisturbed(network, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("tweaks") / "run"
-    tost.launch(RunConfig.make(model=network, **OPTIONS, run_dir=str(folder)))
+    return launched(network, OPTIONS, tmp_path_factory.mktemp("tweaks") / "run")
+
+
+def launched(network: str, options: dict, folder: Path) -> Path:
+    tost.launch(RunConfig.make(model=network, **options, run_dir=str(folder)))
     return folder
 
 
@@ -32,15 +44,36 @@ def state(run: Path) -> dict[str, np.ndarray]:
 
 
 def test_stopped_run_ends_as_one_that_was_not(network, undisturbed, tmp_path, stopped_after):
-    config = RunConfig.make(model=network, **OPTIONS, run_dir=str(tmp_path / "run"))
+    require_same_end(
+        network, OPTIONS, tmp_path, stopped_after, undisturbed, ("/varies/", "average/averages/", "/step/")
+    )
+
+
+def require_same_end(network, options, tmp_path, stopped_after, undisturbed, state_of_its_own):
+    config = RunConfig.make(model=network, **options, run_dir=str(tmp_path / "run"))
     assert stopped_after(config, 5) == "step 2 of epoch 2"
     tost.launch(config)
     mine, theirs = state(tmp_path / "run"), state(undisturbed)
     assert mine.keys() == theirs.keys()
-    for kept in ("/varies/", "average/averages/", "/step/"):
+    for kept in state_of_its_own:
         assert any(kept in name for name in mine)
     for name, value in mine.items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+def test_stopped_run_with_rivals_ends_as_one_that_was_not(network, tmp_path, stopped_after):
+    """DyReLU fades and is gone, factors are rescaled every four steps and weights grow."""
+    with OPTIMIZER_TWEAKS.temporarily("sign_in", SignIn(rescale_every=4)):
+        undisturbed = launched(network, RIVALS, tmp_path / "undisturbed")
+        require_same_end(network, RIVALS, tmp_path, stopped_after, undisturbed, ("/excitation_biases/",))
+    values = state(undisturbed)
+    kernel = values["model/plain/layer_with_weights-4/layer/kernel/.ATTRIBUTES/VARIABLE_VALUE"]
+    kept = [value for name, value in values.items() if "optimizer" in name and value.shape == kernel.shape]
+    assert sum(np.array_equal(one * other, kernel) for one, other in itertools.combinations(kept, 2)) == 1
+    exported = tf.saved_model.load(str(undisturbed / "export/saved_model")).network_variables
+    assert not any("excitation" in variable.name for variable in exported)
+    rows = RunDirectory(undisturbed).read_metrics()
+    assert [row["alpha"] for row in rows] == [pytest.approx(1.0), pytest.approx(1 / 3), 0.0]
 
 
 def test_the_average_is_exported_and_scored(undisturbed):
