@@ -5,6 +5,7 @@ import tost_tf as tost
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.neuron_layer import GhostNeuron
+from tost_tf.registry import GHOST_NEURONS
 
 L = keras.layers
 LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -154,6 +155,30 @@ def test_steps_train_it_until_it_fades_and_leave_the_network_of_before(small_ima
     final = tost.strip(ghosted)
     assert [(w.name, w.shape) for w in final.weights] == [(w.name, w.shape) for w in model.weights]
     np.testing.assert_allclose(final(x), ghosted.plain(x), atol=1e-5)
+
+
+class Leaky(GhostNeuron):
+    """A user's own: the slope for negative inputs is α / 4."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.alpha = self.add_number("alpha", 1.0)
+
+    def soft(self, inputs):
+        return tf.maximum(inputs, 0.25 * self.alpha * inputs)
+
+
+def test_a_class_of_the_user_is_registered_and_fades(small_images):
+    with pytest.raises(TostError, match="that is a class is given by its name: register Leaky"):
+        ghosted_of(twice(), neurons=Leaky)
+    with GHOST_NEURONS.temporarily("leaky", Leaky):
+        ghosted = ghosted_of(twice(), neurons="leaky")
+        assert type(ghosted).from_config(ghosted.get_config()).ghosts == ghosted.ghosts
+    ghosted.compile("sgd", LOSS)
+    ghosted.fit(*small_images, batch_size=10, verbose=0, callbacks=[tost.GhostSchedule(4, steps_per_epoch=2)])
+    found = [layer for layer in ghosted.ghosted.layers if isinstance(layer, Leaky)]
+    assert [ghost.kind for ghost in ghosted.ghosts] == ["leaky"] * 4
+    assert [float(layer.alpha) for layer in found] == [pytest.approx(7 / 8)] * 4
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")

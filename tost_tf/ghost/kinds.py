@@ -22,6 +22,8 @@ def function_of(registry: Registry, kind: Kind | Mapping[str, Any]) -> Callable:
         return registry[kind]
     if isinstance(kind, Mapping):
         kind = keras.saving.deserialize_keras_object(kind)
+    if isinstance(kind, type):
+        raise TostError(f"a {registry.kind} that is a class is given by its name: register {kind.__name__}")
     if not callable(kind):
         raise TostError(
             f"a {registry.kind} is the name of one ({', '.join(registry)}) or a function, got {type(kind).__name__}"

@@ -14,6 +14,8 @@ SOFT, RELU = DEAD_CHANNELS = ("soft", "relu")  # what channels that do not vary 
 class GhostNeuron(keras.layers.Layer):
     """A layer in place of a ReLU. A subclass computes in `soft` what is there instead of the ReLU.
 
+    A subclass can be registered as a kind of ghost neurons; it takes the arguments below, and has an α or a β.
+
     Args:
       max_value: the maximum of a capped ReLU such as ReLU6; `None` for no cap.
       dead_channels: "soft" treats all channels alike; "relu" keeps ReLU where `varies` is 0, which
@@ -22,11 +24,16 @@ class GhostNeuron(keras.layers.Layer):
       **kwargs: as for any Keras layer.
 
     Attributes:
+      alpha, beta: made by `add_number` if a `GhostSchedule` is to change them, else `None`: α goes from 1 to 0, with
+        ReLU at 0; β grows.
       varies: with "relu", 1 for each channel that is soft, all at first, and 0 for those that do not vary.
 
     Raises:
       TostError: `dead_channels` is something else, or it is not known how many channels there are.
     """
+
+    alpha: tf.Variable | None = None
+    beta: tf.Variable | None = None
 
     def __init__(
         self, max_value: float | None = None, dead_channels: str = SOFT, channel_axis: int = -1, **kwargs: Any
@@ -39,7 +46,7 @@ class GhostNeuron(keras.layers.Layer):
         self.varies = None
 
     def add_number(self, name: str, value: float) -> tf.Variable:
-        """A scalar that a `GhostSchedule` changes."""
+        """A scalar that is not trained."""
         with tf.name_scope(self.name):  # an HDF5 file has no two weights of one name
             return self.add_weight(name, (), initializer=keras.initializers.Constant(value), trainable=False)
 

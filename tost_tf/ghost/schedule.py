@@ -9,10 +9,9 @@ import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.ghost.activation import GhostActivation
-from tost_tf.ghost.dyrelu import GhostDyReLU
 from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.model import GhostModel
+from tost_tf.ghost.neuron_layer import GhostNeuron
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.registry import BETA_SCHEDULES, GHOST_SCHEDULES
 from tost_tf.steps import StepCallback
@@ -97,9 +96,10 @@ class GhostSchedule(StepCallback):
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         skips = [layer for layer in model.submodules if isinstance(layer, GhostSkip)]
-        alphas = [layer.alpha for layer in model.submodules if isinstance(layer, GhostDyReLU | GhostSkip)]
+        neurons = [layer for layer in model.submodules if isinstance(layer, GhostNeuron)]
+        alphas = [layer.alpha for layer in skips] + [layer.alpha for layer in neurons if layer.alpha is not None]
         steps = [layer.step for layer in skips if layer.step is not None]
-        betas = [layer.beta for layer in model.submodules if isinstance(layer, GhostActivation)]
+        betas = [layer.beta for layer in neurons if layer.beta is not None]
 
         @tf.function(reduce_retracing=True)
         def assign(alpha: tf.Tensor, beta: tf.Tensor, step: tf.Tensor) -> None:
