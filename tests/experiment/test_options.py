@@ -159,6 +159,7 @@ def test_config_cannot_be_changed():
             "--superpose=caa averages networks itself: leave out --weight_av",
         ),
         ({"optimizer_tweak": "sign_in", "optimizer": "adamw"}, "--optimizer=adamw trains only kernels"),
+        ({"optimizer_tweak": "ham", "ghost_neurons": "dyrelu"}, "those of --ghost_neurons=dyrelu do not bear"),
         ({"optimizer_tweak": "sign_in", "mask": "none"}, "--mask=none has none"),
         (
             {"ghost_neurons": "dyrelu", "beta_end": 9.0},

@@ -11,10 +11,11 @@ from tost_tf.options import none_of, one_of, option
 from tost_tf.registry import BETA_SCHEDULES, GHOST_GATES, GHOST_NEURONS, GHOST_SCHEDULES, GHOST_SKIPS, OPTIMIZER_TWEAKS
 
 NO_TWEAK = "none"
-SIGN_IN = "sign_in"
+HAM, SIGN_IN = "ham", "sign_in"
+DYRELU = "dyrelu"
 TRAIN_TEACHER = "train"
 IF_NEURONS = {"ghost_neurons": none_of(NO_GHOST)}
-IF_BETA = {"ghost_neurons": none_of(NO_GHOST, "dyrelu")}  # which fades by α
+IF_BETA = {"ghost_neurons": none_of(NO_GHOST, DYRELU)}  # which fades by α
 IF_FADING = IF_NEURONS | {"ghost_skips": none_of(NO_GHOST)}
 IF_GHOSTS = IF_FADING | {"ghost_branches": none_of(1)}
 IF_TEACHER = {"teacher": none_of("")}

@@ -121,6 +121,8 @@ def train(row: Mapping[str, Any], masks: Callable, batches: tuple[np.ndarray, np
     options = {name: value for name, value in row.items() if name not in ("mask", "skips")} | SKIPS[row["skips"]]
     if options["ghost_neurons"] == "dyrelu":
         del options["beta_schedule"]  # which has no effect then
+        if options["optimizer_tweak"] == "ham":
+            options["optimizer_tweak"] = "none"  # the two do not go together
     if options["optimizer_tweak"] == "sign_in":
         options["optimizer"] = "sgd"  # the only one it goes with
     config = RunConfig.make(recipe="default", epochs=10, dataset="digits", **options)
