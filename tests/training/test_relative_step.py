@@ -57,7 +57,8 @@ def test_orthogonal_steps_against_numpy(nesterov):
         optimizer.apply_gradients([(tf.constant(gradient.reshape(3, 2, 5, 4)), kernel)])
         momentum = 0.8 * momentum + gradient  # no L2 penalty
         direction = iterated(gradient + 0.8 * momentum if nesterov else momentum)
-        expected = expected - 0.03 * np.linalg.norm(expected) * direction / np.linalg.norm(direction)
+        stepped = expected - 0.03 * np.linalg.norm(expected) * direction / np.linalg.norm(direction)
+        expected = stepped * np.linalg.norm(expected) / np.linalg.norm(stepped)
     np.testing.assert_allclose(kernel.numpy().reshape(-1, 4), expected, rtol=1e-9)
 
 
@@ -70,14 +71,40 @@ def test_channels_of_a_depthwise_kernel_are_matrices_of_their_own():
     for channel in range(4):
         blocks[9 * channel : 9 * channel + 9, 2 * channel : 2 * channel + 2] = gradient[:, :, channel].reshape(9, 2)
     direction = iterated(blocks)
-    step = 0.03 * np.linalg.norm(before) / np.linalg.norm(direction)
+    expected = before.copy()
     for channel in range(4):
         part = direction[9 * channel : 9 * channel + 9, 2 * channel : 2 * channel + 2].reshape(3, 3, 2)
-        np.testing.assert_allclose(kernel.numpy()[:, :, channel], before[:, :, channel] - step * part, rtol=1e-9)
+        expected[:, :, channel] -= 0.03 * np.linalg.norm(before) / np.linalg.norm(direction) * part
+    np.testing.assert_allclose(kernel.numpy(), expected * np.linalg.norm(before) / np.linalg.norm(expected), rtol=1e-9)
+
+
+def test_norms_stay_however_many_steps_there_are():
+    """Without that they grew by ten in each epoch of CIFAR-10, and the activations overflowed in the 19th."""
+    generator = np.random.default_rng(6)
+    dense = keras.Sequential([keras.layers.Dense(4, use_bias=False, name="dense", input_shape=(5,))])
+    mask = generator.random((5, 4)) < 0.7
+    kernel = sparsify(dense, tost.Masks({"dense/kernel": mask})).trainable_variables[0]
+    kernel.assign(np.where(mask, generator.normal(size=(5, 4)), 100.0))
+    optimizer = tost.OrthogonalSGD(0.3, exclude_layers=[])
+    norm = np.linalg.norm(kernel.numpy()[mask])
+    gradient = mask * generator.normal(size=(5, 4))
+    for sign in (1, 1, 1, -1, 1) * 20:
+        optimizer.apply_gradients([(tf.constant(sign * gradient, tf.float32), kernel)])
+    assert np.linalg.norm(kernel.numpy()[mask]) == pytest.approx(norm, rel=1e-5)
+    assert np.all(kernel.numpy()[~mask] == 100)
+
+
+def test_the_last_kernel_takes_the_step_of_sgd_where_no_kernel_is_a_matrix():
+    optimizer = tost.OrthogonalSGD()
+    first, last = kernel_of(np.ones((1, 2, 3)), "a/kernel:0"), kernel_of(np.ones((1, 3, 2)), "b/kernel:0")
+    optimizer.build([first, last])
+    assert optimizer.takes_relative_steps(first) and not optimizer.takes_relative_steps(last)
 
 
 @BOTH
-def test_every_step_is_the_share_of_the_kept_weights_norm_and_pruned_weights_stay_zero(kind, small_model, small_images):
+def test_steps_are_a_share_of_the_kept_weights_norm_or_keep_it_and_pruned_weights_stay_zero(
+    kind, small_model, small_images
+):
     sparse = masked(small_model)
     layers = masked_kernels(sparse)
     sparse.compile(getattr(tost, kind)(0.07, weight_decay=0.01), LOSS)
@@ -89,10 +116,13 @@ def test_every_step_is_the_share_of_the_kept_weights_norm_and_pruned_weights_sta
             assert (
                 not kernel[mask == 0].any() and not sparse.optimizer.momentum_of(layer.kernel).numpy()[mask == 0].any()
             )
-            share = np.linalg.norm(kernel - before[path]) / np.linalg.norm(before[path])
+            norm = np.linalg.norm(before[path])
             relative = sparse.optimizer.takes_relative_steps(layer.kernel)
             assert relative == (path != "logits/kernel")
-            assert (share == pytest.approx(0.07, rel=1e-4)) == relative
+            if kind == "OrthogonalSGD":
+                assert (np.linalg.norm(kernel) == pytest.approx(norm, rel=1e-5)) == relative
+            else:
+                assert (np.linalg.norm(kernel - before[path]) == pytest.approx(0.07 * norm, rel=1e-4)) == relative
 
 
 def test_the_mask_counts_whatever_pruned_weights_are():
@@ -115,7 +145,9 @@ def test_other_weights_than_kernels_and_the_classifier_are_trained_by_sgd():
     gradients = [tf.ones(variable.shape, tf.float64) for variable in (kernel, logits, bias, table)]
     optimizer.apply_gradients(zip(gradients, (kernel, logits, bias, table), strict=True))
     assert [v.numpy().item() for v in (logits, bias, table)] == pytest.approx([2 - 0.4 * 1.6, 1 - 0.4 * 1.3, 0.48])
-    assert np.linalg.norm(kernel - np.array([[3.0], [4.0]])) == pytest.approx(0.5)
+    # A step of 0.5 along (1, 1), then as long as before.
+    stepped = np.array([[3.0], [4.0]]) - 0.5 / 2**0.5
+    np.testing.assert_allclose(kernel, stepped * 5 / np.linalg.norm(stepped), rtol=1e-6)
 
 
 def test_kernels_are_excluded_by_name(small_model):
@@ -183,7 +215,7 @@ def test_mixed_precision(kind, policy, small_model, small_images):
         assert not kernel[layer.mask.numpy() == 0].any()
         if path != "logits/kernel":
             share = np.linalg.norm(kernel - before[path]) / np.linalg.norm(before[path])
-            assert share == pytest.approx(0.05, rel=1e-4)
+            assert share == pytest.approx(0.05, rel=0.01)  # a little less where the norm is kept
 
 
 @pytest.mark.parametrize("compiled", ["model", exhaustive("optimizer")])

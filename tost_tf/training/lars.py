@@ -13,7 +13,8 @@ class LARS(RelativeStepSGD):
     """Layer-wise adaptive rates (You et al. 2017, "Large Batch Training of Convolutional Networks"), masked.
 
     The momentum is normalised, while the paper normalises each gradient before it is accumulated. So the length of a
-    step is exactly that of `RelativeStepSGD`, which also explains the arguments.
+    step is exactly that of `RelativeStepSGD`, which also explains the arguments. Give it a penalty in long runs: it is
+    what limits the norms of kernels, which steps of a fraction of them increase.
 
     Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.9)

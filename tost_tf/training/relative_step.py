@@ -20,7 +20,8 @@ class RelativeStepSGD(CoupledSGD):
 
     with Frobenius norms of the kept weights, so pruned weights do not change. The momentum is that of `CoupledSGD`. It
     includes the L2 penalty unless the subclass leaves it out (`penalised`); the penalty changes the direction of a
-    step, never its length. `CoupledSGD`'s step is taken instead if the gradient of a kernel is zero everywhere (the
+    step, never its length. If the subclass `keeps_norm`, the kernel is then scaled to the norm it had before the step.
+    `CoupledSGD`'s step is taken instead if the gradient of a kernel is zero everywhere (the
     direction would come from the penalty only) or if the kernel is (it could never leave zero).
 
     Kernels are the weights of convolutions and Dense layers, recognised by the names Keras gives them ("kernel",
@@ -33,14 +34,15 @@ class RelativeStepSGD(CoupledSGD):
       nesterov: whether the direction is that of gradient + momentum · m (Nesterov momentum).
       weight_decay: the L2 factor, at least 0.
       exclude_layers: regular expressions; a kernel is trained as by `CoupledSGD` if one of them is found in its name
-        ("fixed_mask_logits/kernel:0"). By default the last kernel with two axes is excluded: the classifier's, if the
-        network ends with a Dense layer.
+        ("fixed_mask_logits/kernel:0"). By default the last kernel with two axes is excluded, the classifier's, or the
+        last of all where no kernel has two axes.
       sgd_learning_rate_ratio: the factor of the learning rate for weights trained as by `CoupledSGD`, above 0.
       name: of the optimizer.
       **kwargs: as for any Keras optimizer.
     """
 
     trains_factors = False  # the length of a step is that of the kernel
+    keeps_norm = False
 
     def __init__(
         self,
@@ -72,7 +74,8 @@ class RelativeStepSGD(CoupledSGD):
 
     def _excluded_of(self, kernels: dict[int, tf.Variable]) -> frozenset[int]:
         if self.exclude_layers is None:
-            return frozenset([place for place, variable in kernels.items() if variable.shape.rank == 2][-1:])
+            matrices = [place for place, variable in kernels.items() if variable.shape.rank == 2]
+            return frozenset((matrices or list(kernels))[-1:])
         names = {place: variable.name for place, variable in kernels.items()}
         return frozenset(
             place for place, name in names.items() if any(re.search(pattern, name) for pattern in self.exclude_layers)
@@ -104,8 +107,13 @@ class RelativeStepSGD(CoupledSGD):
         norm, length = tf.norm(self.masked(variable, variable)), tf.norm(direction)
         scale = tf.cast(self.learning_rate, variable.dtype) * tf.math.divide_no_nan(norm, length)
         usable = tf.reduce_any(tf.not_equal(gradient, 0)) & tf.not_equal(norm, 0) & tf.not_equal(length, 0)
+        change = scale * direction
+        if self.keeps_norm:
+            stepped = variable - change
+            stepped *= tf.math.divide_no_nan(norm, tf.norm(self.masked(stepped, variable)))
+            change = self.masked(variable - stepped, variable)
         plain = self.rate_of(variable) * self.masked(momentum, variable)
-        variable.assign_sub(tf.where(usable, scale * direction, plain))
+        variable.assign_sub(tf.where(usable, change, plain))
 
     def get_config(self):
         return super().get_config() | {
