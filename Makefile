@@ -10,7 +10,8 @@ install: .venv/installed
 
 .venv/installed: requirements.txt pyproject.toml Makefile
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	# Python compiles what is imported, a small part of what is installed.
+	$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps -e .
 	touch $@
 
