@@ -175,6 +175,28 @@ def search() -> str:
     return table(["flags", "seeds", "validation accuracy, %", "training accuracy, %"], body)
 
 
+def confirmation() -> str:
+    """The cells of the confirmation in which all seeds are finished, or how many runs there are."""
+    found: dict[tuple[str, str, str], dict[str, dict[str, float]]] = {}
+    runs = rows("confirm.csv")
+    for row in runs:
+        own = found.setdefault((row["network"], row["mask"], row["sparsity"]), {})
+        own.setdefault(row["method"], {})[row["seed"]] = float(row["test accuracy"])
+    body = []
+    for cell, methods in found.items():
+        base = methods.get("default", {})
+        for method, own in methods.items():
+            if method != "default" and len(own) == 3 and own.keys() == base.keys():
+                pairs = [own[seed] - base[seed] for seed in own]
+                error = statistics.stdev(pairs) / len(pairs) ** 0.5
+                means = [f"{statistics.mean(values.values()):.2f}" for values in (base, own)]
+                body.append([*cell, method, *means, f"{statistics.mean(pairs):+.2f} ± {error:.2f}"])
+    if not body:
+        return f"No cell of it is complete yet: {len(runs)} of its runs {'is' if len(runs) == 1 else 'are'} finished."
+    head = ["network", "mask", "sparsity", "method", "default, %", "method, %", "paired difference, points"]
+    return table(head, body)
+
+
 def span(name: str, column: str, digits: int = 2) -> str:
     """The smallest and the largest number of a column: "2.35 to 2.63"."""
     numbers = [float(row[column]) for row in rows(name)]
@@ -221,6 +243,7 @@ MACROS = (
     latency,
     sparse_latency,
     search,
+    confirmation,
     span,
     macs_left,
     compact_training,

@@ -1,0 +1,33 @@
+"""Tables of the documentation, from small result files."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+TABLES = Path(__file__).parents[2] / "docs/tables.py"
+HEAD = "network,mask,sparsity,method,seed,training accuracy,validation accuracy,test accuracy,seconds"
+
+
+@pytest.fixture
+def confirmation(tmp_path):
+    def run(*lines: str) -> str:
+        (tmp_path / "confirm.csv").write_text("\n".join([HEAD, *lines, ""]))
+        function = runpy.run_path(str(TABLES))["confirmation"]
+        function.__globals__["RESULTS"] = tmp_path
+        return function()
+
+    return run
+
+
+def runs(method: str, *accuracies: float) -> list[str]:
+    return [f"resnet20,erk,0.98,{method},{seed},1,2,{accuracy},3" for seed, accuracy in enumerate(accuracies)]
+
+
+def test_only_complete_cells_of_the_confirmation_are_shown(confirmation):
+    default = runs("default", 70.0, 71.0, 72.0)
+    assert confirmation(default[0]) == "No cell of it is complete yet: 1 of its runs is finished."
+    assert "5 of its runs are" in confirmation(*default, *runs("tost_plus", 70.5, 72.5))
+    shown = confirmation(*runs("tost_plus", 70.5, 72.5, 74.5), *default, *runs("tost", 70.0))
+    # Differences 0.5, 1.5 and 2.5: deviation 1, standard error 1/√3.
+    assert shown.splitlines()[2:] == ["| resnet20 | erk | 0.98 | tost_plus | 71.00 | 72.50 | +1.50 ± 0.58 |"]
