@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tost_tf as tost
-from tests.experiment.warm_process import warm_processes
+from tests.warm_process import warm_processes
 from tost_tf.compat import keras
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.stop import Stopped, StopSignals

@@ -33,8 +33,13 @@ def checked(path: Path, network: keras.Model) -> dict:
     return check_file(FORMATS["saved_model"], path, network, network, ImageData(part, part, part, 4, MEAN, DEVIATION))
 
 
-def test_fresh_process_agrees(final, tmp_path):
+def test_fresh_process_agrees_and_finds_packages_that_only_the_users_settings_name(final, tmp_path, monkeypatch):
+    """As TensorFlow installed with `pip install --user`, or on PYTHONPATH: a bare Python finds none."""
     tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(bare))
     found = checked(tmp_path / "model", final)
     assert "failed" not in found and found["largest_difference"] <= 1e-5
     assert found["test_accuracy"] == found["accuracy_in_memory"] == pytest.approx(7 / 9)
@@ -44,18 +49,7 @@ def test_fresh_process_agrees(final, tmp_path):
     assert found["zeros"] > 0.8 * 269
 
 
-def test_fresh_process_finds_packages_that_only_the_users_settings_name(final, tmp_path, monkeypatch):
-    """As TensorFlow installed with `pip install --user`, or on PYTHONPATH: a bare Python finds none."""
-    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
-    bare = tmp_path / "python"
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
-    bare.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(bare))
-    found = run_in_fresh_process(FORMATS["saved_model"], tmp_path / "model", PIXELS)
-    np.testing.assert_allclose(found.logits, final(INPUTS), atol=1e-5)
-
-
-def test_fresh_process_finds_what_is_wrong(final, tmp_path):
+def test_process_finds_what_is_wrong(final, tmp_path, warm):
     tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
     changed = keras.models.clone_model(final)
     changed.set_weights([weight + 0.01 for weight in final.get_weights()])
@@ -77,7 +71,7 @@ def test_export_that_needs_more_than_it_says_is_refused(final, tmp_path):
         run_in_fresh_process(kind, tmp_path / "model", PIXELS)
 
 
-def test_signature_for_bytes_is_run_too(final, tmp_path):
+def test_signature_for_bytes_is_run_too(final, tmp_path, warm):
     wrong = tf.function(
         lambda image: {"logits": final(tf.cast(image, tf.float32) / 255)},
         input_signature=[tf.TensorSpec((None, 6, 6, 2), tf.uint8, name="image")],
