@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 from pathlib import Path
 
@@ -26,30 +27,52 @@ from tost_tf.registry import FORMATS
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
+    """A stem, a block of two convolutions with a shortcut, and a classifier, trained."""
+    layers = keras.layers
+    image = keras.Input((8, 8, 1))
+    keras.utils.set_random_seed(3)
+
+    def normalised(x, name, filters, strides=1, kernel_size=3):
+        x = layers.Conv2D(filters, kernel_size, strides, padding="same", use_bias=False, name=name)(x)
+        return layers.BatchNormalization(name=f"{name}_bn")(x)
+
+    x = layers.ReLU(name="relu1")(normalised(image, "stem", 12))
+    y = layers.ReLU(name="relu2")(normalised(x, "conv1", 16, 2))
+    x = layers.Add(name="add")([normalised(y, "conv2", 16), normalised(x, "shortcut", 16, 2, 1)])
+    x = layers.GlobalAveragePooling2D(name="pool")(layers.ReLU(name="relu3")(x))
+    folder = tmp_path_factory.mktemp("runs")
+    keras.Model(image, layers.Dense(10, name="logits")(x), name="block").save(folder / "block.keras")
     tost.launch(
         RunConfig.make(
             dataset="digits",
             train_examples=200,
-            model="resnet8",
-            width_multiplier=0.25,
+            model=str(folder / "block.keras"),
             sparsity=0.94,
             dense_layers="logits",
             recipe="default",
             epochs=2,
-            run_dir=str(folder),
+            run_dir=str(folder / "run"),
         )
     )
-    return folder
+    return folder / "run"
 
 
-def test_every_format_is_checked_and_described(run, tmp_path, capsys):
-    main([f"--run_dir={run}", f"--out={tmp_path}", "--calibration_examples=30"])
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory) -> tuple[Path, str]:
+    """The run in every format: the folder, and what was printed."""
+    out, printed = tmp_path_factory.mktemp("exported"), io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        main([f"--run_dir={run}", f"--out={out}", "--calibration_examples=30"])
+    return out, printed.getvalue()
+
+
+def test_every_format_is_checked_and_described(run, exported):
+    out, printed = exported
+    manifest = json.loads((out / "manifest.json").read_text())
     assert list(manifest) == ["saved_model", "keras3", "tflite float32", "tflite float16", "tflite int8"]
     result = json.loads((run / "result.json").read_text())
     for name, entry in manifest.items():
-        path = tmp_path / entry["file"]
+        path = out / entry["file"]
         assert "failed" not in entry and entry["sha256"] == sha256_of(path)
         assert entry["accuracy_in_memory"] == result["test_accuracy"]
         assert entry["test_accuracy"] == pytest.approx(result["test_accuracy"], abs=0.03 if "int8" in name else 1e-9)
@@ -60,17 +83,16 @@ def test_every_format_is_checked_and_described(run, tmp_path, capsys):
         assert entry["gzip_bytes"] < entry["bytes"] and entry["information_bound_bytes"] < 4 * result["parameters"]
         assert entry["zeros"] > 0.85 * (result["parameters"] - result["nonzero_parameters"])
     assert manifest["saved_model"]["input"].startswith("image") and "mean" in manifest["keras3"]["input"]
-    printed = capsys.readouterr().out
-    assert "model_int8.tflite" in printed and f"{tmp_path}/manifest.json" in printed
+    assert "model_int8.tflite" in printed and f"{out}/manifest.json" in printed
 
 
-def test_compacted_files_are_compared_with_the_network_as_it_was(run, tmp_path, capsys):
-    main([f"--run_dir={run}", f"--out={tmp_path}", "--formats=keras3"])
-    before = sha256_of(tmp_path / "model.keras")
-    main([f"--run_dir={run}", f"--out={tmp_path}", "--compact", "--formats=keras3,tflite", "--precisions=float32"])
-    assert sha256_of(tmp_path / "model.keras") == before
-    whole = json.loads((tmp_path / "manifest.json").read_text())["keras3"]
-    manifest = json.loads((tmp_path / "compact" / "manifest.json").read_text())
+def test_compacted_files_are_compared_with_the_network_as_it_was(run, exported, capsys):
+    out, _ = exported
+    before = sha256_of(out / "model.keras")
+    main([f"--run_dir={run}", f"--out={out}", "--compact", "--formats=keras3,tflite", "--precisions=float32"])
+    assert sha256_of(out / "model.keras") == before
+    whole = json.loads((out / "manifest.json").read_text())["keras3"]
+    manifest = json.loads((out / "compact" / "manifest.json").read_text())
     assert list(manifest) == ["keras3", "tflite float32"] and whole["compaction"] is None
     for entry in manifest.values():
         assert "failed" not in entry and entry["accuracy_in_memory"] == whole["accuracy_in_memory"]
@@ -78,7 +100,7 @@ def test_compacted_files_are_compared_with_the_network_as_it_was(run, tmp_path, 
         assert 0 < channels_after < channels and 0 < macs_after < macs
         assert entry["test_accuracy"] == whole["test_accuracy"]
     # Zeros and weights are those of the file that was written.
-    smaller = keras.models.load_model(tmp_path / "compact" / "model.keras")
+    smaller = keras.models.load_model(out / "compact" / "model.keras")
     written = [np.asarray(weight) for weight in smaller.weights]
     assert manifest["keras3"]["weights"] == sum(weight.size for weight in written) < whole["weights"]
     assert manifest["keras3"]["zeros"] == sum(weight.size - np.count_nonzero(weight) for weight in written)
@@ -87,7 +109,7 @@ def test_compacted_files_are_compared_with_the_network_as_it_was(run, tmp_path, 
     assert manifest["keras3"]["layer_sparsity"] == pytest.approx(sparsity)
     printed = capsys.readouterr().out
     assert f"compact          {manifest['keras3']['compaction']['summary']}" in printed
-    assert f"{tmp_path}/compact/manifest.json" in printed
+    assert f"{out}/compact/manifest.json" in printed
 
 
 def test_latency_is_measured_by_format_threads_batch_and_network(run, tmp_path, monkeypatch, capsys):
@@ -142,14 +164,17 @@ def test_compacted_network_that_computes_something_else_is_reported(run, tmp_pat
     assert (tmp_path / "compact" / "saved_model").exists()
 
 
-def test_network_with_its_ghosts_in_it_is_not_compacted(tmp_path):
+def test_ghosts_that_are_kept_are_exported_and_not_compacted(tmp_path):
     layers = [keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten()]
     keras.Sequential([*layers, keras.layers.Dense(10)]).save(tmp_path / "small.keras")
+    run = tmp_path / "run"
     options = {"dataset": "digits", "train_examples": 40, "model": str(tmp_path / "small.keras"), "epochs": 1}
-    config = RunConfig.make(**options, ghost_end_epoch=-1, rescale_init=False, run_dir=str(tmp_path / "run"))
-    tost.launch(config)
+    result = tost.launch(RunConfig.make(**options, ghost_end_epoch=-1, rescale_init=False, run_dir=str(run)))
+    manifest = json.loads((run / "export/manifest.json").read_text())["saved_model"]
+    assert manifest["has_ghosts"] and "ghost_end_epoch=-1" in result["recipe"]
+    assert b"ghost" in (run / "export/saved_model/saved_model.pb").read_bytes()
     with pytest.raises(TostError, match="still has its ghosts"):
-        main([f"--run_dir={tmp_path / 'run'}", "--compact"])
+        main([f"--run_dir={run}", "--compact"])
 
 
 # Every format fails its check in another test; here one that is right is beside it.
@@ -208,7 +233,7 @@ def swapped_zeros(weights: list[np.ndarray]) -> list[np.ndarray]:
 
 WRONG = {
     "saved_model": "ValueError: the converter cannot",
-    "keras3": "zeros in stage1_block1_conv",
+    "keras3": "zeros in conv",
     "tflite float32": "logits that are not finite",
     "tflite float16": "gives other logits than the model",
     "tflite int8": "(root mean square)",

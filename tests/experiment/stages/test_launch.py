@@ -55,14 +55,6 @@ def finished(restless, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def dense(network, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("dense") / "run"
-    options = SHORT | {"mask": "none"}
-    tost.launch(RunConfig.make(model=network, **options, run_dir=str(folder)))
-    return folder
-
-
 def in_folder(config: RunConfig, folder: Path) -> RunConfig:
     return RunConfig.make(**(config.options() | {"run_dir": str(folder)}))
 
@@ -103,14 +95,16 @@ def test_best_weights_are_exported_and_the_last_are_scored_too(finished, network
     assert abs(accuracy - result["test_accuracy"]) > 0.02
 
 
-def test_seed_augmentation_and_batch_size_reach_the_data(network, tmp_path, stopped_after):
+def test_seed_augmentation_and_batch_size_reach_the_data(tmp_path, stopped_after):
     """The flow of the gradient after the first step says which images that step saw."""
-    model = keras.models.load_model(network)
+    layers = keras.layers
+    model = keras.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(10, name="logits")], name="linear")
+    model.save(tmp_path / "linear.keras")
     save_weights(model, tmp_path / "weights.npz")
     tost.masks.random(model, sparsity=0.5, seed=3).save(tmp_path / "mask.npz")
-    options = {name: value for name, value in SMALL.items() if name not in ("mask", "sparsity")} | {
-        **{"model": network, "mask_file": str(tmp_path / "mask.npz"), "gradient_flow_every": 1},
-        **{"initial_weights": str(tmp_path / "weights.npz"), "recipe": "default"},
+    options = {name: value for name, value in SHORT.items() if name not in ("mask", "sparsity")} | {
+        **{"model": str(tmp_path / "linear.keras"), "mask_file": str(tmp_path / "mask.npz")},
+        **{"initial_weights": str(tmp_path / "weights.npz"), "gradient_flow_every": 1},
     }
     changes = {"one": {}, "again": {}, "seed": {"seed": 5}, "augmented": {"augment": True}, "batch": {"batch_size": 20}}
     flows = {}
@@ -120,15 +114,6 @@ def test_seed_augmentation_and_batch_size_reach_the_data(network, tmp_path, stop
         (row,) = read_rows(tmp_path / name / "analysis", "gradient_flow")
         flows[name] = row["flow"]
     assert flows["one"] == flows.pop("again") and len(set(flows.values())) == 4
-
-
-def test_ghosts_that_are_kept_are_exported(network, tmp_path):
-    run = tmp_path / "run"
-    options = SMALL | {"epochs": 1, "lr_drop_epochs": (), "ghost_end_epoch": -1}
-    result = tost.launch(RunConfig.make(model=network, **options, run_dir=str(run)))
-    manifest = json.loads((run / "export/manifest.json").read_text())["saved_model"]
-    assert manifest["has_ghosts"] and "ghost_end_epoch=-1" in result["recipe"]
-    assert b"ghost" in (run / "export/saved_model/saved_model.pb").read_bytes()
 
 
 def test_run_in_mixed_precision_is_scored_and_exported_in_float32(network, tmp_path, digits):
@@ -142,13 +127,6 @@ def test_run_in_mixed_precision_is_scored_and_exported_in_float32(network, tmp_p
     manifest = json.loads((run / "export/manifest.json").read_text())["saved_model"]
     assert manifest["largest_difference"] <= 1e-5 and manifest["sparsity"] == pytest.approx(0.5, abs=0.01)
     assert keras.mixed_precision.global_policy().name == "float32"
-
-
-def test_dense_run(dense):
-    result = json.loads((dense / "result.json").read_text())
-    assert result["sparsity"] < 0.01 and result["mask"] == "none" and result["collapsed_layers"] == []
-    assert result["sparsity_of_all_kernels"] == pytest.approx(result["sparsity"]) and result["left_dense"] == {}
-    assert result["macs"] > 0 and result["layers_without_macs"] == []
 
 
 def test_rescaled_initialisation_is_written_drawn_and_trained_from(network, tmp_path, stopped_after):
@@ -190,13 +168,15 @@ def test_finished_run_with_a_damaged_folder_is_finished_again(finished, restless
 
 # The teacher that is trained first is read from its folder, too.
 @pytest.mark.exhaustive
-def test_student_learns_from_an_earlier_run(dense, network, tmp_path):
+def test_student_learns_from_an_earlier_run(network, tmp_path):
+    dense = tmp_path / "dense"
+    tost.launch(RunConfig.make(model=network, **(SHORT | {"mask": "none"}), run_dir=str(dense)))
     options = SHORT | {"rescale_init": True, "rescale_steps": 2, "distill_weight": 0.3, "distill_temperature": 7.0}
     result = tost.launch(RunConfig.make(model=network, **options, teacher=str(dense), run_dir=str(tmp_path / "run")))
     assert f"teacher={dense}" in result["recipe"] and result["sparsity"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_teacher_may_be_trained_first(network, tmp_path, stopped_after, capsys):
+def test_a_teacher_may_be_trained_first_as_a_dense_run(network, tmp_path, stopped_after, capsys):
     run = tmp_path / "run"
     options = SHORT | STILL | {"model": network, "teacher": "train", "run_dir": str(run), "seed": 5}
     config = RunConfig.make(**options)
@@ -205,6 +185,8 @@ def test_a_teacher_may_be_trained_first(network, tmp_path, stopped_after, capsys
     result = tost.launch(config)
     teacher = json.loads((run / "teacher/result.json").read_text())
     assert (teacher["recipe"], teacher["mask"], teacher["sparsity"], teacher["seed"]) == ("default", "none", 0, 5)
+    assert teacher["sparsity_of_all_kernels"] == pytest.approx(teacher["sparsity"]) and teacher["left_dense"] == {}
+    assert teacher["macs"] > 0 and teacher["layers_without_macs"] == teacher["collapsed_layers"] == []
     assert result["teacher_seconds"] == teacher["train_seconds"] > 0 and "teacher=train" in result["recipe"]
     assert "training the teacher, the same network without a mask" in capsys.readouterr().out
     with pytest.raises(TostError, match="--teacher=train works in one process"):
