@@ -15,12 +15,21 @@ from tost_tf.compat import keras, keras3
 from tost_tf.convert.to_keras3 import to_keras3
 from tost_tf.registry import MODELS
 
-APPLICATIONS = ("MobileNet",)
-LARGER_APPLICATIONS = ("EfficientNetB0", "MobileNetV2", "DenseNet121", "VGG16", "ResNet50", "InceptionV3", "Xception")
+APPLICATIONS = ("little",)
+LARGER_APPLICATIONS = (
+    "MobileNet",
+    "EfficientNetB0",
+    "MobileNetV2",
+    "DenseNet121",
+    "VGG16",
+    "ResNet50",
+    "InceptionV3",
+    "Xception",
+)
 # Name and size of the images -> width multiplier; from 128 pixels on the networks have another stem.
-ZOO = {("resnet8", 32): 0.25, ("mobilenet", 128): 0.25}
+ZOO = {("resnet8", 32): 0.25}
 LARGER_ZOO = {
-    **{("vgg16", 32): 0.25, ("resnet34", 128): 0.0625},
+    **{("vgg16", 32): 0.25, ("mobilenet", 128): 0.25, ("resnet34", 128): 0.0625},
     **{
         ("resnet18", 32): 0.25,
         ("resnet50", 32): 0.125,
