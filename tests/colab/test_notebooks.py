@@ -1,7 +1,8 @@
 """The notebooks are executed from the top by a real Jupyter kernel, and what they printed and drew is looked at.
 
 `export` takes the run of `quickstart` where there is one; each notebook does without the others, too. `make test`
-executes `quickstart`; the others, whose parts are tested elsewhere, are executed with `--all`.
+executes `quickstart`, with fewer epochs; it is executed as it is with `--all`, and so are the others, whose parts are
+tested elsewhere.
 """
 
 import base64
@@ -23,6 +24,7 @@ FOLDER = Path(__file__).parents[2] / "colab"
 NAMES = ("quickstart", "export", "any_mask", "your_own_model")
 SIX_MASKS = ("random", "erk", "magnitude", "snip", "grasp", "synflow")
 SWITCH = "FULL = False"
+SHORTER = {'"epochs": 12': '"epochs": 4', '"rescale_steps": 30': '"rescale_steps": 3'}
 PNG = b"\x89PNG\r\n\x1a\n"
 FILES_OF_AN_EXPORT = ("saved_model", "keras3", "tflite float32", "tflite float16", "tflite int8")
 
@@ -73,18 +75,32 @@ def executed(notebook: NotebookNode, folder: Path, pictures_drawn: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def quickstart(tmp_path_factory) -> tuple[Path, str]:
+def whole(request) -> bool:
+    """Whether notebooks are executed as they are."""
+    return request.config.getoption("--all")
+
+
+@pytest.fixture(scope="module")
+def quickstart(whole, tmp_path_factory) -> tuple[Path, str]:
     """The folder in which it was executed, and what it printed."""
-    folder = tmp_path_factory.mktemp("colab")
-    return folder, executed(read("quickstart"), folder, pictures_drawn=5)
+    folder, notebook = tmp_path_factory.mktemp("colab"), read("quickstart")
+    if not whole:
+        (cell,) = (cell for cell in code_cells(notebook) if all(text in cell.source for text in SHORTER))
+        for long, short in SHORTER.items():
+            cell.source = cell.source.replace(long, short)
+    return folder, executed(notebook, folder, pictures_drawn=5)
 
 
-def test_quickstart_trains_and_loads_back(quickstart):
+def test_quickstart_trains_and_loads_back(quickstart, whole):
     folder, text = quickstart
     (result_file,) = folder.rglob("result.json")
     result = json.loads(result_file.read_text())
     percent = f"{100 * result['test_accuracy']:.2f}%"
-    assert result["test_accuracy"] > 0.9 and 0.94 < result["sparsity"] < 0.95 and "alpha: 0.0000e+00" in text
+    assert (
+        result["test_accuracy"] > (0.9 if whole else 0.3)
+        and 0.94 < result["sparsity"] < 0.95
+        and "alpha: 0.0000e+00" in text
+    )
     assert f"{percent} of the test images are right, with {result['nonzero_parameters']:,} of" in text
     assert f"{percent} of 359 test images are right by the SavedModel" in text
 
