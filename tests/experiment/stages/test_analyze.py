@@ -64,7 +64,7 @@ def test_recording_changes_no_weight_and_writes_nothing_when_off(runs):
     assert not (runs / "quiet/analysis/gradient_flow.json").exists()
 
 
-def test_a_run_that_resumes_records_every_step_once(network, tmp_path, monkeypatch):
+def test_a_run_that_resumes_records_every_step_once(network, tmp_path, monkeypatch, stopped_after):
     """Killed before and after the checkpoint of an epoch: the rows of its steps are there already, or to be kept."""
     options = OPTIONS | {"model": network, "recipe": "default", "gradient_flow_every": 1}
     config = RunConfig.make(**options, run_dir=str(tmp_path / "run"))
@@ -79,7 +79,7 @@ def test_a_run_that_resumes_records_every_step_once(network, tmp_path, monkeypat
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(callback, "on_epoch_end", killed)
             tost.launch(config)
-    tost.launch(config)
+    assert stopped_after(config, 6) == "epoch 3"
     assert [row["step"] for row in read_rows(tmp_path / "run/analysis", "gradient_flow")] == list(range(1, 10))
 
 
