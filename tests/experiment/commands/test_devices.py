@@ -17,13 +17,13 @@ from tost_tf.experiment.commands import train
 from tost_tf.experiment.commands.command import run_command
 from tost_tf.experiment.run.folder import RunDirectory
 
-EPOCHS = 10
+EPOCHS = 4
 BUILD_NOTES = Path(__file__).parents[3] / "BUILD.md"
 
 
 @pytest.fixture(scope="module")
 def fifty_steps(tmp_path_factory) -> tuple[str, ...]:
-    """Flags of a run of 10 epochs of 5 steps, the last of 21 images, which two devices cannot share evenly.
+    """Flags of a run of 4 epochs of 5 steps, the last of 21 images, which two devices cannot share evenly.
 
     The network has no BatchNormalization, which sees other batches on two devices than on one.
     """
@@ -35,7 +35,7 @@ def fifty_steps(tmp_path_factory) -> tuple[str, ...]:
     path = tmp_path_factory.mktemp("model") / "plain.keras"
     model.save(path)
     data = ("--dataset=digits", "--train_examples=121", "--batch_size=25")
-    recipe = ("--ghost_skips=none", "--rescale_init", "--rescale_steps=2", f"--epochs={EPOCHS}", "--lr_drop_epochs=6,8")
+    recipe = ("--ghost_skips=none", "--rescale_init", "--rescale_steps=2", f"--epochs={EPOCHS}", "--lr_drop_epochs=2,3")
     return (*data, *recipe, f"--model={path}", "--mask=snip", "--mask_examples_per_class=2", "--sparsity=0.7")
 
 
@@ -133,7 +133,7 @@ def test_two_workers_are_as_one_device(two_workers, on_one_device, tmp_path, kil
     (output, errors), (_, other_errors) = chief.communicate(timeout=120), other.communicate(timeout=120)
     assert (chief.returncode, other.returncode) == (0, 0), errors + other_errors
     assert "training on 2 devices" in output
-    assert bool(re.search(r"resuming after epoch \d+ of 10", output)) == killed
+    assert bool(re.search(rf"resuming after epoch \d+ of {EPOCHS}", output)) == killed
     require_equal(run, on_one_device)
     scratch = f"scratch{3 if killed else 1}"
     assert not list((tmp_path / scratch).glob("tost_worker_*"))  # what the worker that is not the chief wrote
