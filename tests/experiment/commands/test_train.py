@@ -90,6 +90,8 @@ def test_weights_are_exactly_masked_in_checkpoints_and_export(finished):
     assert sum(int(np.sum(kernel == 0)) for kernel in kernels) == masks.size - masks.kept
 
 
+# An export is scored in tests/experiment/stages/test_launch.py, and loaded without this project in tests/export.
+@pytest.mark.exhaustive
 def test_export_scores_as_reported_without_this_project(finished, tmp_path):
     folder, _ = finished
     from tost_tf.data.digits import load_digits
