@@ -103,9 +103,9 @@ def test_the_last_kernel_takes_the_step_of_sgd_where_no_kernel_is_a_matrix():
 
 @BOTH
 def test_steps_are_a_share_of_the_kept_weights_norm_or_keep_it_and_pruned_weights_stay_zero(
-    kind, small_model, small_images
+    kind, tiny_model, small_images
 ):
-    sparse = masked(small_model)
+    sparse = masked(tiny_model)
     layers = masked_kernels(sparse)
     sparse.compile(getattr(tost, kind)(0.07, weight_decay=0.01), LOSS)
     for _ in range(3):
@@ -219,10 +219,10 @@ def test_mixed_precision(kind, policy, small_model, small_images):
 
 
 @pytest.mark.parametrize("compiled", ["model", exhaustive("optimizer")])
-def test_xla_gives_the_same(compiled, small_model, small_images):
+def test_xla_gives_the_same(compiled, tiny_model, small_images):
     results = []
     for jit in (False, True):
-        sparse = masked(small_model)
+        sparse = masked(tiny_model)
         optimizer = tost.OrthogonalSGD(0.05)
         optimizer.jit_compile = jit and compiled == "optimizer"  # Keras itself turns it off without a GPU
         sparse.compile(optimizer, LOSS, jit_compile=(jit and compiled == "model") or None)
@@ -233,10 +233,10 @@ def test_xla_gives_the_same(compiled, small_model, small_images):
 
 
 @pytest.mark.parametrize("kind", ["OrthogonalSGD", exhaustive("LARS"), "AdamW"])
-def test_masks_that_change(kind, small_model, small_images):
+def test_masks_that_change(kind, tiny_model, small_images):
     from tost_tf.training.adamw import AdamW
 
-    sparse = masked(small_model)
+    sparse = masked(tiny_model)
     optimizer = AdamW(0.01) if kind == "AdamW" else getattr(tost, kind)(0.05)
     optimizer.keep_gradients(with_dense_gradients(sparse))
     sparse.compile(optimizer, LOSS)
@@ -258,11 +258,11 @@ def test_masks_that_change(kind, small_model, small_images):
 
 
 @pytest.mark.parametrize("kind", ["OrthogonalSGD", exhaustive("LARS"), exhaustive("AdamW")])
-def test_killed_and_restored_is_never_killed(kind, small_model, small_images, tmp_path):
+def test_killed_and_restored_is_never_killed(kind, tiny_model, small_images, tmp_path):
     from tost_tf.training.adamw import AdamW
 
     def make():
-        sparse = masked(small_model)
+        sparse = masked(tiny_model)
         optimizer = AdamW(0.01) if kind == "AdamW" else getattr(tost, kind)(0.05, exclude_layers=["logits"])
         sparse.compile(optimizer, LOSS)
         optimizer.build(sparse.trainable_variables)
@@ -283,8 +283,8 @@ def test_killed_and_restored_is_never_killed(kind, small_model, small_images, tm
 
 
 @pytest.mark.parametrize("kind", ["OrthogonalSGD", exhaustive("LARS")])
-def test_a_compiled_model_is_saved_and_loaded_with_it(kind, small_model, small_images, tmp_path):
-    sparse = masked(small_model)
+def test_a_compiled_model_is_saved_and_loaded_with_it(kind, tiny_model, small_images, tmp_path):
+    sparse = masked(tiny_model)
     sparse.compile(getattr(tost, kind)(0.05, 0.8, weight_decay=0.01, exclude_layers=["logits"]), LOSS)
     sparse.fit(*small_images, batch_size=20, verbose=0)
     sparse.save(tmp_path / "model.keras")
@@ -298,11 +298,11 @@ def test_a_compiled_model_is_saved_and_loaded_with_it(kind, small_model, small_i
         assert not layer.kernel.numpy()[layer.mask.numpy() == 0].any()
 
 
-def test_adamw_leaves_pruned_weights_alone(small_model, small_images):
+def test_adamw_leaves_pruned_weights_alone(tiny_model, small_images):
     from tost_tf.training.adamw import AdamW
 
-    sparse = masked(small_model)
-    plain = sparsify(small_model, tost.masks.random(small_model, sparsity=0.6, scope="layer", seed=2))
+    sparse = masked(tiny_model)
+    plain = sparsify(tiny_model, tost.masks.random(tiny_model, sparsity=0.6, scope="layer", seed=2))
     sparse.compile(AdamW(0.02, 0.1), LOSS)
     plain.compile(keras.optimizers.AdamW(0.02, 0.1), LOSS)
     for model in (sparse, plain):
