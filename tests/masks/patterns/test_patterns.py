@@ -1,6 +1,7 @@
 """Masks with a pattern, by hand and of whole networks."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tensorflow_model_optimization as tfmot
 from tensorflow_model_optimization.python.core.sparsity.keras.pruning_utils import is_pruned_m_by_n
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import prunable_weights
@@ -68,8 +70,21 @@ def test_layers_share_what_rounding_leaves():
     assert by_layer["a/kernel"].sum(axis=0).tolist() == [2, 2, 2] and by_layer["b/kernel"].sum() == 2
 
 
-@pytest.mark.parametrize("pattern", ["block:4x2", "2:4", "fan_in", "channels"])
-@pytest.mark.parametrize("method", ["random", "erk", "magnitude", "snip", "grasp", "synflow"])
+PATTERNS = ("block:4x2", "2:4", "fan_in", "channels")
+# Masks of scores by a gradient are selected by the same lines as those of magnitudes.
+PAIRS = [
+    *itertools.product(("random", "erk", "magnitude"), PATTERNS),
+    *(("snip", "fan_in"), ("grasp", "channels"), ("synflow", "2:4"), ("synflow", "fan_in")),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "pattern"),
+    [
+        *PAIRS,
+        *(exhaustive(*pair) for pair in itertools.product(("snip", "grasp", "synflow"), PATTERNS) if pair not in PAIRS),
+    ],
+)
 def test_every_method_finds_masks_with_a_pattern(network, method, pattern):
     images = tf.random.stateless_normal((8, 6, 6, 3), (1, 2))
     data = [(images, tf.one_hot(tf.range(8) % 4, 4))]
