@@ -5,6 +5,7 @@ import pytest
 
 import tost_tf as tost
 from tests.compaction.conftest import random_inputs
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras
 
 layers = keras.layers
@@ -89,7 +90,7 @@ def test_output_keeps_its_name():
     assert folded.output_names == ["out"] and norms(folded) == []
 
 
-@pytest.mark.parametrize("name", ["resnet8", "mobilenet"])
+@pytest.mark.parametrize("name", ["resnet8", exhaustive("mobilenet")])
 def test_networks_of_this_project(name):
     model = settled(tost.models.build(name, (8, 8, 3), 10, 0.1))
     final = tost.strip(tost.sparsify(model, tost.masks.random(model, sparsity=0.9)))
