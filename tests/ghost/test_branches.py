@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive, quick
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.branch_places import branch_places
@@ -14,6 +15,7 @@ from tost_tf.ghost.plain_loss import PlainLoss
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.wrapper import mask_of
 from tost_tf.registry import OPTIMIZER_TWEAKS, OPTIMIZERS
+from tost_tf.training.optimizer import CoupledSGD
 
 layers = keras.layers
 LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -82,7 +84,8 @@ def test_a_network_that_has_seen_images_goes_on_from_what_it_has_learned(small_i
     assert np.abs(branched(sparsity=0.0)(small_images[0]) - branched().plain(small_images[0])).max() > 0.01
 
 
-@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+# LARS is told from others where the orthogonal one is.
+@pytest.mark.parametrize("optimizer", quick(OPTIMIZERS, [name for name in OPTIMIZERS if name != "lars"]))
 def test_every_optimizer_trains_branches_as_kernels(optimizer, small_images):
     method = OPTIMIZERS[optimizer]
     ghosted = branched()
@@ -100,7 +103,7 @@ def test_every_optimizer_trains_branches_as_kernels(optimizer, small_images):
 
 def test_merging_clears_the_state_of_what_is_merged(small_images):
     ghosted = branched()
-    ghosted.compile(tost.OrthogonalSGD(), LOSS)
+    ghosted.compile(CoupledSGD(0.05), LOSS)
     ghosted.optimizer.tweak = OPTIMIZER_TWEAKS["s2_sam"]
     ghosted.fit(*small_images, verbose=0, callbacks=[tost.GhostSchedule(9)])
     optimizer, layer = ghosted.optimizer, ghosted.branch_layers()[0]
@@ -172,12 +175,12 @@ def test_penalties_and_constraints_of_kernels_are_those_of_branches(small_images
     assert all(float(tf.reduce_max(tf.norm(tf.reshape(k, (-1, 3)), axis=0))) < 0.3 for k in layer.new_kernels)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", [exhaustive("mixed_bfloat16"), "mixed_float16"])
 def test_mixed_precision(precision, small_images):
     from tost_tf.graph.precision import in_precision
 
     ghosted = branched(in_precision(small(), precision.removeprefix("mixed_")))
-    optimizer = keras.mixed_precision.LossScaleOptimizer(tost.OrthogonalSGD())
+    optimizer = keras.mixed_precision.LossScaleOptimizer(CoupledSGD(0.05))
     ghosted.compile(optimizer, LOSS)
     ghosted.fit(*small_images, verbose=0, callbacks=[tost.GhostSchedule(9)])
     before = np.array(ghosted(small_images[0]))
@@ -189,7 +192,7 @@ def test_mixed_precision(precision, small_images):
 def test_on_two_replicas(two_replicas, small_images):
     with two_replicas.scope():
         ghosted = branched(neurons="pswish")
-        ghosted.compile(tost.OrthogonalSGD(), LOSS)
+        ghosted.compile(CoupledSGD(0.05), LOSS)
         loss = PlainLoss(ghosted, *small_images)
         data = tf.data.Dataset.from_tensor_slices(small_images).batch(10)
         ghosted.fit(data, epochs=2, verbose=0, callbacks=[tost.GhostSchedule(9)])

@@ -137,7 +137,7 @@ def test_the_schedule_knows_the_steps_of_fit_and_the_model_tells_that_there_is_n
     # 6 steps: 20 - 19 · (1 - s/6)².
     assert told == pytest.approx([1.0, 20 - 19 * (5 / 6) ** 2]) and not from_here(caplog)
     model.fit(IMAGES, LABELS, batch_size=4, verbose=0)
-    assert "6 ghosts and no GhostSchedule" in from_here(caplog)[0]
+    assert "4 ghosts and no GhostSchedule" in from_here(caplog)[0]
     unknown = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(4).filter(lambda *_: True)
     with pytest.raises(TostError, match="give steps_per_epoch"):
         model.fit(unknown, verbose=0, callbacks=[tost.GhostSchedule(end_epoch=3)])
@@ -152,7 +152,7 @@ def test_ghosts_may_be_functions_and_are_told(tmp_path):
     sparse = make().plain
     ghosted = tost.GhostModel(sparse, neurons=shifted, skips="none")
     assert (
-        repr(ghosted) == "<GhostModel net_with_ghosts: 3 ghosts (shifted), in use; 4 kernels masked, sparsity 0.4000>"
+        repr(ghosted) == "<GhostModel net_with_ghosts: 2 ghosts (shifted), in use; 3 kernels masked, sparsity 0.4009>"
     )
     lines = []
     ghosted.summary(print_fn=lines.append)
@@ -161,7 +161,7 @@ def test_ghosts_may_be_functions_and_are_told(tmp_path):
     loaded = keras.models.load_model(tmp_path / "whole.keras")
     np.testing.assert_array_equal(loaded(IMAGES), ghosted(IMAGES))
     ghosted.remove_ghosts()
-    assert "3 ghosts (shifted), gone;" in repr(ghosted)
+    assert "2 ghosts (shifted), gone;" in repr(ghosted)
     for wrong in (lambda: tost.GhostModel(sparse, neurons=3), lambda: tost.GhostSchedule(3, 2, schedule=3)):
         with pytest.raises(TostError, match="is the name of one .* or a function, got int"):
             wrong()

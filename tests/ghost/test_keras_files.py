@@ -24,7 +24,6 @@ def make():
     image = keras.Input((6, 6, 2), name="image")
     x = L.Conv2D(3, 3, padding="same", activation="relu", name="stem")(image)
     x = L.ReLU(name="relu")(L.BatchNormalization(name="norm")(L.Conv2D(3, 3, padding="same", name="conv")(x)))
-    x = L.Conv2D(4, 3, padding="same", activation="relu", name="fused")(x)
     model = keras.Model(image, L.Dense(3, name="logits")(L.Flatten(name="flat")(x)), name="net")
     return tost.GhostModel(tost.sparsify(model, tost.masks.random(model, sparsity=0.4)), beta=1.7, branches=2)
 
@@ -110,8 +109,8 @@ def test_weights_are_the_same_list_in_both_phases():
     trained = len(ghosted.trainable_weights)
     ghosted.remove_ghosts()
     assert [id(weight) for weight in ghosted.weights] == before
-    # A projection has kernel, gamma and beta, and so has a branch; of these three nothing is trained any more.
-    assert len(ghosted.trainable_weights) == len(ghosted.plain.trainable_weights) == trained - 9
+    # A projection has kernel, gamma and beta, and so has a branch; of these two nothing is trained any more.
+    assert len(ghosted.trainable_weights) == len(ghosted.plain.trainable_weights) == trained - 6
     assert len(ghosted.trainable_weights) + len(ghosted.non_trainable_weights) == len(before)
 
 
