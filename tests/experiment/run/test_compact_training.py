@@ -79,6 +79,16 @@ def test_everything_is_that_of_the_original_architecture(compact, ordinary):
     assert names[0] == names[1]
 
 
+def test_a_run_keeps_its_channels(ordinary):
+    run, _ = ordinary
+    masks, result = tost.Masks.load(run / "mask.npz"), RunDirectory(run).read_result()
+    assert masks.pattern == result["mask_pattern"] == "channels"
+    assert result["sparsity"] == pytest.approx(masks.sparsity) == pytest.approx(0.5, abs=0.05)
+    kept = masks["stem/kernel"].any(axis=(0, 1, 2))
+    assert 0 < kept.sum() < len(kept)
+    np.testing.assert_array_equal(masks["middle/kernel"].any(axis=(0, 1, 3)), kept)
+
+
 def exported(run: Path) -> tf.Module:
     return tf.saved_model.load(str(run / "export/saved_model"))
 

@@ -20,7 +20,7 @@ from tost_tf.ghost.merge import retire
 OPTIONS = {
     **{"dataset": "digits", "train_examples": 60, "batch_size": 24, "epochs": 4, "lr_drop_epochs": (2, 3)},
     **{"mask": "erk", "sparsity": 0.5, "recipe": "default", "deterministic": True, "learning_rate": 0.02},
-    **{"ghost_branches": 2, "ghost_neurons": "pswish", "weight_average": 0.8, "optimizer": "orthogonal"},
+    **{"ghost_branches": 2, "ghost_neurons": "pswish", "weight_average": 0.8},
 }
 
 

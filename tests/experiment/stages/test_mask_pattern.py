@@ -1,6 +1,5 @@
 """Runs whose masks have a pattern: options, files, masks that change, and what is refused."""
 
-import numpy as np
 import pytest
 
 import tost_tf as tost
@@ -95,13 +94,3 @@ def test_granet_ends_with_n_of_m(network, tmp_path):
     assert tost.Masks.load(directory.mask)["middle/kernel"].mean() == 0.5
     assert tost.Masks.load(directory.final_mask)["middle/kernel"].mean() == pytest.approx(1 / 6)
     assert (result["mask_pattern"], result["mask"]) == ("1:6", "erk 1:6")
-
-
-def test_a_run_keeps_its_channels(network, tmp_path):
-    options = {"mask": "magnitude", "mask_pattern": "channels", "sparsity": 0.6, "recipe": "default", "epochs": 1}
-    result = tost.launch(RunConfig.make(model=network, **(SMALL | options), run_dir=str(tmp_path)))
-    masks = tost.Masks.load(tmp_path / "mask.npz")
-    assert masks.pattern == result["mask_pattern"] == "channels"
-    assert result["sparsity"] == pytest.approx(masks.sparsity) == pytest.approx(0.6, abs=0.05)
-    kept = masks["stem/kernel"].any(axis=(0, 1, 2))
-    np.testing.assert_array_equal(masks["middle/kernel"].any(axis=(0, 1, 3)), kept)
