@@ -1,7 +1,9 @@
+import zipfile
+
 import pytest
 
 from tost_tf.errors import TostError
-from tost_tf.files import replaced_file, replaced_folder, require_writable, sweep_folder, write_text
+from tost_tf.files import read_arrays, replaced_file, replaced_folder, require_writable, sweep_folder, write_text
 
 
 def test_a_folder_that_may_be_written_is_not_made(tmp_path, monkeypatch):
@@ -59,3 +61,11 @@ def test_folder_whose_replacement_was_killed_half_way_is_replaced(tmp_path):
     sweep_folder(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "model"]
     assert (tmp_path / "model/name").read_text() == "new"
+
+
+def test_an_archive_of_other_things_than_arrays_is_not_read(tmp_path):
+    """NumPy gives bytes for them: a .keras file is such an archive."""
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    with pytest.raises(ValueError, match=r"other things than arrays, such as config\.json"):
+        read_arrays(tmp_path / "model.keras")

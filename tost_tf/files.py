@@ -126,7 +126,11 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
             if not zipfile.is_zipfile(file):
                 raise ValueError("it is not a complete .npz archive")
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
+        other = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+        if other:
+            raise ValueError(f"it is an archive of other things than arrays, such as {other[0]}")
+        return arrays
     except FileNotFoundError:
         raise
     except (OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
