@@ -29,6 +29,21 @@ def test_variance_preserving_by_hand():
     np.testing.assert_allclose(result, (OUTPUT + 0.75 * SKIP) / 1.25, atol=1e-5)
 
 
+def test_gradients_by_hand():
+    output, skip, alpha = tf.constant([2.0, -1.0]), tf.constant([0.5, 3.0]), tf.constant(0.75)
+    for name, share in (("scaled", 1.0), ("variance_preserving", 0.8)):
+        with tf.GradientTape() as tape:
+            tape.watch([output, skip, alpha])
+            result = GHOST_GATES[name](output, skip, alpha, None, True)
+            loss = tf.reduce_sum([4.0, -2.0] * result)
+        np.testing.assert_allclose(result, [share * 2.375, share * 1.25], rtol=1e-6)
+        of_output, of_skip, of_alpha = tape.gradient(loss, [output, skip, alpha])
+        np.testing.assert_allclose(of_output, [share * 4, share * -2], rtol=1e-6)
+        np.testing.assert_allclose(of_skip, [share * 3, share * -1.5], rtol=1e-6)
+        # Of the root too: (4 · 2.375 - 2 · 1.25) · -0.75 / 1.25³.
+        np.testing.assert_allclose(of_alpha, -4 if share == 1 else 0.8 * -4 - 7 * 0.75 * 0.512, rtol=1e-6)
+
+
 def test_stochastic_skip_is_there_as_often_as_alpha_says():
     skip = tost.GhostSkip("identity", gate="stochastic", alpha=0.3, seed=4)
     there = drawn(skip, 200)

@@ -17,7 +17,7 @@ Draw = Callable[[], "tf.Tensor"]
 def scaled(output: tf.Tensor, skip: tf.Tensor, alpha: tf.Tensor, draw: Draw, training: bool | tf.Tensor) -> tf.Tensor:
     """Output + α·skip (ToST, Section 2.2)."""
     del draw, training
-    return output + alpha * skip
+    return _sum_with(output, skip, alpha)
 
 
 def stochastic(
@@ -29,7 +29,7 @@ def stochastic(
     Depth", Section 3): the network without its skips is trained from early on.
     """
     is_there = tf.cast(draw() < tf.cast(alpha, tf.float32), alpha.dtype)
-    return output + tf.where(tf.cast(training, tf.bool), is_there, alpha) * skip
+    return _sum_with(output, skip, tf.where(tf.cast(training, tf.bool), is_there, alpha))
 
 
 def variance_preserving(
@@ -41,4 +41,21 @@ def variance_preserving(
     the Identity Function in Deep Networks").
     """
     del draw, training
-    return (output + alpha * skip) * tf.math.rsqrt(1 + alpha * alpha)
+    return _sum_with(output, skip, alpha) * tf.math.rsqrt(1 + alpha * alpha)
+
+
+def _sum_with(output: tf.Tensor, skip: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Output + weight·skip, to the last bit, as a difference.
+
+    If the sum with a block's shortcut follows, TensorFlow's graph optimizer would make one sum of both and compute it in
+    a temporary variable, which takes twice as long.
+    """
+
+    @tf.custom_gradient
+    def with_gradient(output, skip, weight):
+        def gradient(upstream):
+            return upstream, weight * upstream, tf.reduce_sum(upstream * skip)
+
+        return output - (-weight) * skip, gradient
+
+    return with_gradient(output, skip, weight)
