@@ -16,11 +16,12 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 import numpy as np
 import pytest
 
-from tests.memory import forget
+from tests.memory import forget, resident_gib
 from tost_tf.compat import keras, tf
 from tost_tf.data.images import ImageData, LabelledImages
 
 LARGEST_WORKER = 2.0  # GiB
+TIDY = 0.9  # GiB that a process of the suite may have before it looks for memory to give back
 # Few and long: begun first, so that no process of the suite is left alone with them at the end.
 LONG = tuple(f"tests/{name}" for name in ("experiment/stages", "experiment/commands", "colab", "convert", "test_appl"))
 
@@ -50,6 +51,8 @@ def pytest_collection_finish():
     """What was imported stays: the garbage collector need not look at its hundreds of thousands of objects."""
     gc.collect()
     gc.freeze()
+    # Nor is a graph in the making garbage: by default a tenth of the suite's time goes into looking for some in it.
+    gc.set_threshold(20_000, 20, 100)
 
 
 def pytest_configure(config):
@@ -93,9 +96,10 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture(scope="module", autouse=True)
 def _forgotten():
-    """What a file built does not stay in memory for the next."""
+    """What a file built does not stay in memory for many others."""
     yield
-    forget()
+    if resident_gib() > TIDY:
+        forget()
 
 
 @pytest.fixture(autouse=True)
