@@ -47,8 +47,8 @@ def variance_preserving(
 def _sum_with(output: tf.Tensor, skip: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """Output + weight·skip, to the last bit, as a difference.
 
-    If the sum with a block's shortcut follows, TensorFlow's graph optimizer would make one sum of both and compute it in
-    a temporary variable, which takes twice as long.
+    If the sum with a block's shortcut follows, TensorFlow's graph optimizer would make one sum of both and compute it
+    in a temporary variable, which takes twice as long.
     """
 
     @tf.custom_gradient
