@@ -16,12 +16,11 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 import numpy as np
 import pytest
 
-from tests.memory import forget, resident_gib
+from tests.memory import forget
 from tost_tf.compat import keras, tf
 from tost_tf.data.images import ImageData, LabelledImages
 
 LARGEST_WORKER = 2.0  # GiB
-TIDY = 0.9  # GiB that a process of the suite may have before it looks for memory to give back
 # Few and long: begun first, so that no process of the suite is left alone with them at the end.
 LONG = tuple(f"tests/{name}" for name in ("experiment/stages", "experiment/commands", "colab", "convert", "test_appl"))
 
@@ -96,10 +95,9 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture(scope="module", autouse=True)
 def _forgotten():
-    """What a file built does not stay in memory for many others."""
+    """What a file built does not stay in memory for the next."""
     yield
-    if resident_gib() > TIDY:
-        forget()
+    forget()
 
 
 @pytest.fixture(autouse=True)
