@@ -8,7 +8,7 @@ def test_shift_and_flip_by_hand():
     image = np.arange(1, 15 * 16 + 1).reshape(1, 15, 16, 1).astype(np.uint8)
     images = tf.constant(np.repeat(image, 3, axis=0))
     # The middle of the padded image; one row up and two columns left of it; the middle, flipped.
-    result = augment.apply(images, tf.constant([2, 1, 2]), tf.constant([2, 0, 2]), tf.constant([False, False, True]))
+    result = augment.apply(images, tf.constant([2, 1, 2]), tf.constant([2, 0, 2]), tf.constant([False, False, True]), 2)
     np.testing.assert_array_equal(result[0], image[0])
     moved = np.zeros_like(image[0])
     moved[1:, 2:] = image[0, :-1, :-2]
@@ -20,8 +20,8 @@ def test_shift_and_flip_by_hand():
 def test_flip_of_a_shifted_image_is_the_mirrored_crop():
     images = tf.constant(np.random.default_rng(0).integers(0, 255, (1, 16, 17, 2)), tf.uint8)
     top, left = tf.constant([3]), tf.constant([1])
-    plain = augment.apply(images, top, left, tf.constant([False]))
-    np.testing.assert_array_equal(augment.apply(images, top, left, tf.constant([True])), plain[:, :, ::-1])
+    plain = augment.apply(images, top, left, tf.constant([False]), 2)
+    np.testing.assert_array_equal(augment.apply(images, top, left, tf.constant([True]), 2), plain[:, :, ::-1])
 
 
 def test_drawn_values_are_in_range_and_decided_by_the_seed():

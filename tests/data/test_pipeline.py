@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tost_tf.data.images import ImageData, LabelledImages
 from tost_tf.data.pipeline import balanced_batches, evaluation_batches, normalise, steps_per_epoch, training_batches
 from tost_tf.errors import TostError
 
@@ -47,6 +48,26 @@ def test_epoch_resumes_at_any_step(small_data):
     for (images, labels), (images_again, labels_again) in zip(whole[5:], resumed, strict=True):
         np.testing.assert_array_equal(images, images_again)
         np.testing.assert_array_equal(labels, labels_again)
+
+
+def shifts(crop_padding):
+    """How far 40 images were shifted along rows and columns, and whether they were flipped."""
+    images = np.zeros((40, 9, 9, 1), np.uint8)
+    images[:, 4, 4], images[:, 4, 5] = 200, 100  # a bright pixel, a darker one to its right
+    part = LabelledImages(images, np.zeros(40, np.int32))
+    data = ImageData(part, part, part, 2, (0.0,), (1.0,))
+    ((batch, _),) = training_batches(data, 40, seed=3, epochs=1, crop_padding=crop_padding)
+    found = []
+    for image in batch.numpy()[..., 0]:
+        bright, darker = (np.argwhere(np.isclose(image, value / 255))[0] for value in (200, 100))
+        found.append((*(bright - 4).tolist(), bool(darker[1] < bright[1])))
+    return found
+
+
+def test_images_are_shifted_by_no_more_than_the_padding():
+    assert set(shifts(0)) == {(0, 0, False), (0, 0, True)}
+    assert {row for row, _, _ in shifts(2)} == {column for _, column, _ in shifts(2)} == {-2, -1, 0, 1, 2}
+    assert {row for row, _, _ in shifts(None)} == {-1, 0, 1}  # an eighth of 9
 
 
 def test_seed_decides_order_and_augmentation(small_data):

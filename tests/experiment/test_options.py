@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import pytest
 
@@ -63,6 +64,15 @@ def test_augmentation_is_off_for_characters():
     assert RunConfig.make(dataset="cifar10").data.augment
     assert not RunConfig.make(dataset="digits").data.augment
     assert RunConfig.make(dataset="digits", augment=True).data.augment
+
+
+def test_padding_of_crops_needs_augmentation():
+    assert RunConfig.make(crop_padding=0).data.crop_padding == 0
+    for options in ({"dataset": "digits"}, {"augment": False}):
+        with pytest.raises(TostError, match=re.escape("--crop_padding=2 has no effect with --augment=False: leave it")):
+            RunConfig.make(crop_padding=2, **options)
+    with pytest.raises(TostError, match="--crop_padding is -1, it must be at least 0"):
+        RunConfig.make(crop_padding=-1)
 
 
 def test_run_directory_is_named_after_the_run():

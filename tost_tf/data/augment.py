@@ -1,4 +1,4 @@
-"""The augmentation of the CIFAR papers: padding by an eighth, random crops, random horizontal flips."""
+"""The augmentation of the CIFAR papers: padding by an eighth, random crops, random horizontal flips; or less of it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ def draw(examples: int, seed: tf.Tensor, pixels: int) -> dict[str, tf.Tensor]:
     return {"top": corners[:, 0], "left": corners[:, 1], "flip": flip}
 
 
-def apply(images: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
+def apply(images: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, pixels: int) -> tf.Tensor:
     """Shifts and flips each image of a batch [examples, height, width, channels]; pixels from outside are black.
 
-    Two gathers, one along rows and one along columns, crop the whole batch instead of image by image.
+    Two gathers, one along rows and one along columns, crop the whole batch instead of image by image. The other
+    arguments are those and what is given by `draw`.
     """
     height, width = images.shape[1], images.shape[2]
-    around = [padding(height, width)] * 2
+    around = [pixels] * 2
     padded = tf.pad(images, [[0, 0], around, around, [0, 0]])
     rows = top[:, None] + tf.range(height)
     columns = tf.where(flip[:, None], tf.range(width - 1, -1, -1), tf.range(width)) + left[:, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tost_tf.options import option
+from tost_tf.options import one_of, option
 
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"
 
@@ -24,6 +24,13 @@ class DataConfig:
     augment: bool | None = option(
         None,
         "pad by an eighth (4 pixels at most), crop and flip at random (by default yes, but not images of characters)",
+    )
+    crop_padding: int | None = option(
+        None,
+        "with --augment, pad by that many pixels, which is how far images are shifted at most; 0 flips them only "
+        "(by default an eighth, 4 pixels at most)",
+        minimum=0,
+        only_with={"augment": one_of(True)},
     )
     normalize: str = option(
         "standard",

@@ -45,6 +45,7 @@ def training_batches(
     first_epoch: int = 0,
     augment: bool = True,
     first_step: int = 0,
+    crop_padding: int | None = None,
 ) -> tf.data.Dataset:
     """Batches of `(images, one-hot labels)` for the epochs `first_epoch` to `epochs - 1`, in order.
 
@@ -56,10 +57,14 @@ def training_batches(
       first_epoch: the first epoch, counted from 0: the number of epochs already done.
       augment: whether to shift and flip images; other data are never augmented.
       first_step: the first step of that epoch, counted from 0: the number of its steps already done.
+      crop_padding: by how many pixels images are padded before they are cropped, and so shifted at most; by default
+        `augment.padding`; 0 for flips only.
     """
     images, labels = tf.constant(data.train.images), tf.constant(data.train.labels)
     augment = augment and data.has_images
-    examples, pixels = len(data.train), augmentation.padding(*images.shape[1:3]) if augment else 0
+    examples, pixels = len(data.train), crop_padding
+    if augment and pixels is None:
+        pixels = augmentation.padding(*images.shape[1:3])
     order_seed, augment_seed = derive_seed(seed, "order"), derive_seed(seed, "augmentation")
 
     def plan(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -71,7 +76,7 @@ def training_batches(
     def make_batch(order: tf.Tensor, drawn: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         batch = tf.gather(images, order)
         if augment:
-            batch = augmentation.apply(batch, **drawn)
+            batch = augmentation.apply(batch, **drawn, pixels=pixels)
         return normalise(batch, data), tf.one_hot(tf.gather(labels, order), data.num_classes)
 
     epochs_left = tf.data.Dataset.range(first_epoch, epochs).flat_map(plan)

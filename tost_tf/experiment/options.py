@@ -75,6 +75,7 @@ class RunConfig:
             check_values(groups[group_name], "--")
         methods = tuple(groups.pop(name) for name in list(groups) if name not in GROUPS)
         config = cls(recipe_name=recipe_name, methods=methods, **groups)
+        config = dataclasses.replace(config, data=_augmented_or_not(config.data))
         _check_effects(config)
         config = _completed(config)
         check_together(config)
@@ -187,11 +188,15 @@ def _check_effects(config: RunConfig) -> None:
         check_effects(dataclasses.fields(group), values, defaults, needs)
 
 
+def _augmented_or_not(data: DataConfig) -> DataConfig:
+    if data.augment is not None:
+        return data
+    return dataclasses.replace(data, augment=base_name(data.dataset) not in NOT_AUGMENTED)
+
+
 def _completed(config: RunConfig) -> RunConfig:
     """Fills in the defaults that depend on other options."""
-    data, mask, training, recipe, machine = config.data, config.mask, config.training, config.recipe, config.machine
-    if data.augment is None:
-        data = dataclasses.replace(data, augment=base_name(data.dataset) not in NOT_AUGMENTED)
+    mask, training, recipe, machine = config.mask, config.training, config.recipe, config.machine
     if config.model.model.endswith(MODEL_SUFFIXES):
         model = dataclasses.replace(config.model, model=os.path.expanduser(config.model.model))
         config = dataclasses.replace(config, model=model)
@@ -218,10 +223,16 @@ def _completed(config: RunConfig) -> RunConfig:
             found += f"_{mask.mask_pattern}"
         mask_name = Path(mask.file).stem if mask.file else found
         completed = dataclasses.replace(config, training=training, recipe=recipe)
-        parts = (Path(config.model.model).stem, data.dataset, mask_name, completed.recipe_label, f"seed{training.seed}")
+        parts = (
+            Path(config.model.model).stem,
+            config.data.dataset,
+            mask_name,
+            completed.recipe_label,
+            f"seed{training.seed}",
+        )
         name = "_".join(re.sub(r"[^\w.=-]+", "_", part) for part in parts)
         machine = dataclasses.replace(machine, run_dir=f"runs/{name}")
-    return dataclasses.replace(config, data=data, mask=mask, training=training, recipe=recipe, machine=machine)
+    return dataclasses.replace(config, mask=mask, training=training, recipe=recipe, machine=machine)
 
 
 def set_by_model(model: str) -> dict[str, Any]:

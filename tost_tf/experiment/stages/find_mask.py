@@ -205,10 +205,12 @@ def _train_round(config: RunConfig, data: ImageData, sparse: keras.Model, first:
 
     The optimizer and its learning-rate schedule are those of the run. Returns the validation accuracy.
     """
-    training = config.training
+    training, images = config.training, config.data
     steps = steps_per_epoch(len(data.train), training.batch_size)
     sparse.compile(make_optimizer(training), cross_entropy(Recipe().label_smoothing), metrics=["accuracy"])
-    batches = training_batches(data, training.batch_size, training.seed, last, first, config.data.augment)
+    batches = training_batches(
+        data, training.batch_size, training.seed, last, first, images.augment, crop_padding=images.crop_padding
+    )
     callbacks = [rate_callback(training, epochs, default_drops(epochs), steps), StopOnNonFiniteLoss()]
     sparse.fit(batches, epochs=last, initial_epoch=first, steps_per_epoch=steps, callbacks=callbacks, verbose=0)
     return sparse.evaluate(evaluation_batches(data, data.validation), verbose=0, return_dict=True)["accuracy"]

@@ -165,6 +165,7 @@ class _Training:
             self.done,
             self.run.config.data.augment,
             first_step=self.progress.step if self.progress else 0,
+            crop_padding=self.run.config.data.crop_padding,
         )
 
     def _merging(self) -> list[keras.callbacks.Callback]:

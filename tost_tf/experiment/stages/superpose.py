@@ -119,5 +119,6 @@ def _accuracies(model: keras.Model, data: ImageData) -> dict[str, float]:
 def _training_images(config: RunConfig, data: ImageData):
     """One pass over the training images, augmented and batched as in training."""
     seed = derive_seed(config.training.seed, "recalibration")
-    batches = training_batches(data, config.training.batch_size, seed, 1, augment=config.data.augment)
+    size, images = config.training.batch_size, config.data
+    batches = training_batches(data, size, seed, 1, augment=images.augment, crop_padding=images.crop_padding)
     return batches.map(lambda images, labels: images)
