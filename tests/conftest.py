@@ -50,7 +50,7 @@ def pytest_collection_finish():
     """What was imported stays: the garbage collector need not look at its hundreds of thousands of objects."""
     gc.collect()
     gc.freeze()
-    # Nor is a graph in the making garbage: by default a tenth of the suite's time goes into looking for some in it.
+    # Nor is a graph in the making garbage, in which the collector would look for some at every 700 objects.
     gc.set_threshold(20_000, 20, 100)
 
 

@@ -9,7 +9,8 @@ from tost_tf.compat import keras
 def forget() -> None:
     """Drops what Keras keeps of models nobody has any more, and gives free memory back to the system.
 
-    What is left is kept by TensorFlow, for good: the garbage collector need not look at its millions of objects again.
+    The garbage collector does not look again at what is left, which is little else than caches. Should something of it
+    become garbage later, it stays in memory, as far as it refers to itself.
     """
     keras.backend.clear_session()
     gc.collect()

@@ -196,7 +196,7 @@ def _augmented_or_not(data: DataConfig) -> DataConfig:
 
 def _completed(config: RunConfig) -> RunConfig:
     """Fills in the defaults that depend on other options."""
-    mask, training, recipe, machine = config.mask, config.training, config.recipe, config.machine
+    data, mask, training, recipe, machine = config.data, config.mask, config.training, config.recipe, config.machine
     if config.model.model.endswith(MODEL_SUFFIXES):
         model = dataclasses.replace(config.model, model=os.path.expanduser(config.model.model))
         config = dataclasses.replace(config, model=model)
@@ -223,13 +223,7 @@ def _completed(config: RunConfig) -> RunConfig:
             found += f"_{mask.mask_pattern}"
         mask_name = Path(mask.file).stem if mask.file else found
         completed = dataclasses.replace(config, training=training, recipe=recipe)
-        parts = (
-            Path(config.model.model).stem,
-            config.data.dataset,
-            mask_name,
-            completed.recipe_label,
-            f"seed{training.seed}",
-        )
+        parts = (Path(config.model.model).stem, data.dataset, mask_name, completed.recipe_label, f"seed{training.seed}")
         name = "_".join(re.sub(r"[^\w.=-]+", "_", part) for part in parts)
         machine = dataclasses.replace(machine, run_dir=f"runs/{name}")
     return dataclasses.replace(config, mask=mask, training=training, recipe=recipe, machine=machine)
