@@ -42,6 +42,7 @@ KINDS = {
     "Assign": "sum of gradients",  # into a temporary variable, as Grappler sums three or more
     "TemporaryVariable": "sum of gradients",
     "Add": "addition",
+    "Sub": "addition",  # of ghost skips, see `tost_tf.ghost.gates`
     "Mul": "product",
 }
 
