@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm_process import WarmProcess
 from tost_tf.experiment.commands import mask, train
 from tost_tf.experiment.commands.command import run_command
 
@@ -28,6 +29,11 @@ def start(*arguments: object, **variables: str) -> subprocess.Popen:
         text=True,
         env=environment,
     )
+
+
+def start_warm(*arguments: object, **variables: str) -> WarmProcess:
+    """The same in a process that has imported TensorFlow already."""
+    return WarmProcess([*COMMAND, *map(str, arguments)], os.environ | {"PYTHONUNBUFFERED": "1"} | variables)
 
 
 @pytest.fixture

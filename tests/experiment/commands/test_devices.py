@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
-from tests.experiment.commands.conftest import start
+from tests.experiment.commands.conftest import start_warm
 from tost_tf.compat import keras
 from tost_tf.experiment.commands import train
 from tost_tf.experiment.commands.command import run_command
@@ -101,7 +101,7 @@ def two_workers(fifty_steps, tmp_path):
             variables = {"TF_CONFIG": config, "TMPDIR": str(tmp_path / f"scratch{len(started)}")}
             Path(variables["TMPDIR"]).mkdir()
             run_flags = ("--distribution=multi_worker", "--worker_timeout=60", f"--run_dir={run}")
-            started.append(start(*fifty_steps, *run_flags, *flags, **variables))
+            started.append(start_warm(*fifty_steps, *run_flags, *flags, **variables))
         return started[-2:]
 
     yield launch

@@ -13,7 +13,7 @@ import pytest
 
 import tost_tf as tost
 from tests.exhaustive import exhaustive
-from tests.experiment.commands.conftest import start
+from tests.experiment.commands.conftest import start, start_warm
 from tost_tf.compat import tf
 from tost_tf.experiment.flags import parse, read_flagfile
 from tost_tf.experiment.run.folder import METRICS, RunDirectory
@@ -133,7 +133,7 @@ def test_killed_and_resumed_equals_never_killed(flags, finished, tmp_path, epoch
     folder, _ = finished
     run = tmp_path / "run"
     for epoch in epochs:
-        process = start(*flags, f"--run_dir={run}")
+        process = start_warm(*flags, f"--run_dir={run}")
         while not reached(run, epoch):
             assert process.poll() is None
             time.sleep(0.01)
@@ -141,7 +141,7 @@ def test_killed_and_resumed_equals_never_killed(flags, finished, tmp_path, epoch
         process.communicate()
         assert not (run / "result.json").exists()
     # The last time by the flags that the first run wrote.
-    process = start(f"--flagfile={folder}/config.flags", f"--run_dir={run}")
+    process = start_warm(f"--flagfile={folder}/config.flags", f"--run_dir={run}")
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     # If it was killed after the last epoch, only the end was left.
