@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.exhaustive import quick
 from tost_tf.compat import tf
 
 SCRIPTS = {
@@ -18,7 +19,7 @@ SCRIPTS = {
 FOLDER = Path(__file__).parent.parent / "examples"
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", quick(SCRIPTS, ("segmentation_unet",)))
 def test_an_example_trains_strips_and_exports(name, tmp_path, monkeypatch, capsys):
     arguments, sparsity, taken, returned = SCRIPTS[name]
     script = str(FOLDER / f"{name}.py")

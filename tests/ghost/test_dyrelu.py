@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.neuron_layer import GhostNeuron
@@ -182,7 +183,7 @@ def test_a_class_of_the_user_is_registered_and_fades(small_images):
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("name", ["whole.keras", "whole.h5"])
+@pytest.mark.parametrize("name", ["whole.keras", exhaustive("whole.h5")])
 def test_files(name, small_images, tmp_path):
     ghosted = ghosted_of(twice(), dead_channels="relu")
     ghosted.compile("sgd", LOSS)

@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import prunable_weights
 
 
-@pytest.mark.parametrize("ghosted", [True, False])
+@pytest.mark.parametrize("ghosted", [True, exhaustive(False)])
 def test_exactly_masked_plain_model(small_model, small_images, ghosted):
     masks = tost.masks.random(small_model, sparsity=0.8)
     sparse = tost.sparsify(small_model, masks)

@@ -83,7 +83,7 @@ def test_s2_sam_climbs_along_all_weights_together():
     assert not S2SAM().ascent([tf.zeros(2)])[0].numpy().any()
 
 
-@pytest.mark.parametrize("tweak", [S2SAM(), SignIn(rescale_every=2)], ids=type)
+@pytest.mark.parametrize("tweak", [exhaustive(S2SAM()), SignIn(rescale_every=2)], ids=type)
 def test_what_keeps_a_state_with_a_scaled_loss(tiny_model, small_images, tweak):
     def trained(scaled):
         optimizer = CoupledSGD()
@@ -231,7 +231,7 @@ def test_pruned_weights_stay_zero_and_the_others_finite(name, kind, tiny_model, 
 
 # These two keep something between two steps.
 @pytest.mark.parametrize(
-    "tweak", [S2SAM(0.3), SignIn(rescale_every=3), exhaustive(HAM(20.0)), exhaustive(SparseOpt())], ids=type
+    "tweak", [exhaustive(S2SAM(0.3)), SignIn(rescale_every=3), exhaustive(HAM(20.0)), exhaustive(SparseOpt())], ids=type
 )
 def test_two_replicas_take_the_steps_of_one(two_replicas, small_images, tweak):
     def trained(strategy):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import prunable_weights
@@ -234,7 +235,7 @@ def test_a_loss_that_is_not_finite_after_the_step_stops_the_search_and_the_param
         np.testing.assert_array_equal(parameter, original)
 
 
-@pytest.mark.parametrize("with_ghosts", [False, True])
+@pytest.mark.parametrize("with_ghosts", [exhaustive(False), True])
 def test_dropout_is_off_and_batches_are_normalised_by_themselves(small_images, with_ghosts):
     """The scales are those of the same network without dropout, in which statistics have been set to nonsense."""
 
