@@ -1,6 +1,9 @@
 """What is printed at the end of a run."""
 
-from tost_tf.experiment.commands.summary import summary
+import pytest
+
+from tost_tf.data.options import DataConfig
+from tost_tf.experiment.commands.summary import summary, underfitting
 from tost_tf.experiment.run.folder import METRICS, RunDirectory
 
 RESULT = {
@@ -50,3 +53,21 @@ def test_network_that_is_cut_is_named(tmp_path):
     for depends, count in ((True, 0), (False, 1)):
         text = summary(RESULT | {"logits_depend_on_input": depends}, directory)
         assert text.count("disconnected   no path of kept weights leads from the input to the logits") == count
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "options", "count"),
+    [
+        (0.61, {"augment": True}, 1),
+        (0.61, {"augment": True, "crop_padding": 2}, 1),
+        (0.61, {"augment": True, "crop_padding": 0}, 0),
+        (0.61, {"augment": False}, 0),
+        (0.66, {"augment": True}, 0),
+    ],
+)
+def test_a_network_that_does_not_fit_cropped_images_may_do_better_without_crops(accuracy, options, count):
+    earlier, last = {"accuracy": 0.4, "val_accuracy": 0.5}, {"accuracy": accuracy, "val_accuracy": 0.643}
+    text = underfitting([earlier, last], DataConfig(**options))
+    sentence = "The training accuracy, 61.0%, is below that of validation, 64.3%"
+    assert text.count(sentence) == text.count("--crop_padding=0") == count == bool(text)
+    assert underfitting([], DataConfig(augment=True)) == ""

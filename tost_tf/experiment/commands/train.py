@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     config = flags.parse(arguments)
     print(f"run directory: {config.machine.run_dir}", flush=True)
 
-    from tost_tf.experiment.commands.summary import summary
+    from tost_tf.experiment.commands.summary import summary, underfitting
     from tost_tf.experiment.run.folder import RunDirectory
     from tost_tf.experiment.stages.launch import launch
 
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     start, was_finished = time.perf_counter(), directory.result.exists()
     result = launch(config)
     print(summary(result, directory, None if was_finished else time.perf_counter() - start))
+    print(underfitting(directory.read_metrics(), config.data), end="")
     _suggest(config, arguments)
 
 
