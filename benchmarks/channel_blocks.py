@@ -1,6 +1,6 @@
 """Time of a convolution by its number of channels: why time does not follow the multiplications.
 
-    python benchmarks/channel_blocks.py [--rounds 9]    # two minutes; results/channel_blocks.csv and .png
+    python benchmarks/channel_blocks.py [--rounds 9]    # a minute; results/channel_blocks.csv and a figure of docs/
 
 A 3x3 convolution with as many channels as it reads, on 64 images of 32x32 pixels, on one core: alone, and with both of
 its gradients, as in a training step. All numbers of channels take turns; the fastest of each is kept, since other work
@@ -24,7 +24,7 @@ from matplotlib.ticker import MultipleLocator
 from tost_tf.compat import tf
 from tost_tf.progress import progress
 
-RESULTS = Path("benchmarks/results/channel_blocks")
+RESULTS, FIGURE = Path("benchmarks/results/channel_blocks.csv"), Path("docs/figures/channel_blocks.png")
 CHANNELS = range(8, 81, 2), range(15, 80, 16)  # the even ones, and those one below a multiple of 16
 HEAD = ("channels", "inference, ms", "training, ms")
 
@@ -84,11 +84,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     times = measure(parser.parse_args().rounds)
-    with RESULTS.with_suffix(".csv").open("w", newline="") as file:
+    with RESULTS.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEAD)
         writer.writerows((channels, f"{one:.2f}", f"{other:.2f}") for channels, (one, other) in times.items())
-    draw(times, RESULTS.with_suffix(".png"))
+    draw(times, FIGURE)
 
 
 if __name__ == "__main__":

@@ -129,6 +129,21 @@ def latency() -> str:
     return table(["network", "mask", "MACs left", "threads", *formats], body)
 
 
+def channel_multiples() -> str:
+    """MACs and milliseconds of compacted networks whose masks keep channels in multiples."""
+    names = ["pattern", "MACs", "inference, ms", "training step, ms"]
+    return table(
+        ["network", *names],
+        (
+            [
+                f"{row['model']}, {float(row['sparsity']):.0%}",
+                *(f"{int(row[n]):,}" if n == "MACs" else row[n] for n in names),
+            ]
+            for row in rows("channel_multiples.csv")
+        ),
+    )
+
+
 def sparse_latency() -> str:
     """The time of sparse networks, not compacted, to that of dense ones, the median of all rows."""
     return f"{statistics.median(float(row['ratio']) for row in rows('latency.csv') if row['network'] == 'sparse'):.2f}"
@@ -240,6 +255,7 @@ MACROS = (
     tweaks,
     suptickets,
     compaction,
+    channel_multiples,
     latency,
     sparse_latency,
     search,

@@ -26,13 +26,23 @@ class ChannelSelection:
 
     Each kernel keeps at least its best channel.
 
+    With a `multiple`, channels that the same kernels write and read are ranked among themselves, and kept or removed in
+    that number: the best ones, the next, and so on; the last are fewer if their number is not a multiple. Such units
+    are compared by the mean of their channels.
+
     Args:
       uses: weight path -> its channels.
       kernels: weight path -> shape and sorted axes.
+      multiple: at least 1.
     """
 
-    def __init__(self, uses: Mapping[str, ChannelUse], kernels: Mapping[str, tuple[tuple[int, ...], Channels]]):
-        self.uses, self.kernels = dict(uses), dict(kernels)
+    def __init__(
+        self,
+        uses: Mapping[str, ChannelUse],
+        kernels: Mapping[str, tuple[tuple[int, ...], Channels]],
+        multiple: int = 1,
+    ):
+        self.uses, self.kernels, self.multiple = dict(uses), dict(kernels), multiple
         self.size = 1 + max(int(side.max(initial=-1)) for use in uses.values() for side in _sides(use))
         self._groups = self._grouped()
 
@@ -51,8 +61,7 @@ class ChannelSelection:
                 # Else some channel stays anyway, or none is left.
                 if free.size == side.size and keys[free].max() > -np.inf:
                     keys[free[np.argmax(keys[free])]] = np.inf
-        order = np.argsort(-keys, kind="stable")[: np.count_nonzero(alive)]
-        kept = self._nearest(order, np.count_nonzero(np.isposinf(keys)), quota.total)
+        kept = self._nearest(*self._ranked(keys, alive), quota.total)
         masks = {path: self._mask(path, kept) for path in scores}
         for path, mask in masks.items():
             if (mask[np.isneginf(scores[path])] > 0).any():
@@ -97,12 +106,24 @@ class ChannelSelection:
                 keys[best_first] = np.log(places) / np.log(max(density, LEAST)) if density < 1 else np.inf
         return keys
 
-    def _nearest(self, order: np.ndarray, least: int, count: int) -> np.ndarray:
-        """Whether channels are kept: the first of an order, `least` of them or more."""
+    def _ranked(self, keys: np.ndarray, alive: np.ndarray) -> tuple[list[np.ndarray], int]:
+        """Channels that are kept or removed together, the best first, and how many of these units must stay."""
+        units = []
+        for number in range(len(self._members)):
+            own = np.flatnonzero(alive & (self._groups == number))
+            best_first = own[np.argsort(-keys[own], kind="stable")]
+            units += [best_first[start : start + self.multiple] for start in range(0, own.size, self.multiple)]
+        means = np.array([keys[unit].mean() for unit in units])
+        order = np.lexsort(([unit[0] for unit in units], -means))
+        return [units[number] for number in order], np.count_nonzero(np.isposinf(means))
+
+    def _nearest(self, units: list[np.ndarray], least: int, count: int) -> np.ndarray:
+        """Whether channels are kept: those of the first units, `least` of these or more."""
+        ends, order = np.cumsum([0, *map(len, units)]), np.concatenate(units)
 
         def kept(number: int) -> np.ndarray:
             channels = np.zeros(self.size, bool)
-            channels[order[:number]] = True
+            channels[order[: ends[number]]] = True
             return channels
 
         def distance(number: int) -> int:
@@ -111,13 +132,18 @@ class ChannelSelection:
         fewest = self._count(kept(least))
         if fewest > 2 * count:  # a smaller excess is the nearest there is
             raise TostError(
-                f"{fewest} weights stay if each kernel keeps one channel: a mask of whole channels cannot keep {count}"
+                f"{fewest} weights stay if each kernel keeps {self._least_text}: a mask of whole channels cannot keep "
+                f"{count}"
             )
-        low, high = least, order.size
+        low, high = least, len(units)
         while low < high:  # the most channels that keep no more weights than the count
             middle = (low + high + 1) // 2
             low, high = (middle, high) if distance(middle) <= 0 else (low, middle - 1)
-        return kept(min((low, min(low + 1, order.size)), key=lambda number: abs(distance(number))))
+        return kept(min((low, min(low + 1, len(units))), key=lambda number: abs(distance(number))))
+
+    @property
+    def _least_text(self) -> str:
+        return "one channel" if self.multiple == 1 else f"{self.multiple} channels"
 
     def _on(self, path: str, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Whether the inputs and the outputs of a kernel are kept."""

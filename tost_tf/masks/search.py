@@ -94,8 +94,8 @@ class MaskSearch:
         zeros only (some are initialised so) does not.
       layer_sparsity: regular expression of layer paths -> sparsity set for these layers, the first that matches is
         used; `None` for none.
-      pattern: which weights are kept or removed together: "unstructured", "channels", "block:4x1", "2:4", "fan_in", or
-        another in `registry.MASK_PATTERNS`; read as a `Pattern`.
+      pattern: which weights are kept or removed together: "unstructured", "channels", "channels:16", "block:4x1",
+        "2:4", "fan_in", or another in `registry.MASK_PATTERNS`; read as a `Pattern`.
       names_left_dense: whether it logs which kernels no mask can reach and which layers have no weight left; a search
         that is a part of a longer one does not.
 

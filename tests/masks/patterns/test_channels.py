@@ -53,6 +53,29 @@ def test_by_hand(chain):
         parsed_pattern("channels").selection(chain).select(scores, Quota(together=2))
 
 
+def test_in_multiples(chain):
+    scores = scored(chain, a=[3, 1, 2], b=[1, 0.3, 2, 1.5])
+    # The scores of channels as above. In twos: a0 and a2, a1 alone; b2 and b3, b0 and b1. The first of each stay: 4 + 4
+    # + 4 weights. Then a1 with 6.8, before b0 and b1 with 3.95 in the mean: 6 + 6 + 4.
+    masks = tost.masks.from_scores(chain, scores, 0.7, pattern="channels:2")
+    assert masks["a/kernel"].tolist() == [[1, 0, 1]] * 2 and masks["logits/kernel"][:, 0].tolist() == [0, 0, 1, 1]
+    assert masks["b/kernel"].tolist() == [[0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 1, 1]]
+    assert tost.masks.from_scores(chain, scores, 1 - 15 / 26, pattern="channels:2").kept == 16
+    assert tost.masks.from_scores(chain, scores, 1 - 22 / 26, pattern="channels:2").kept == 26
+    with pytest.raises(TostError, match="12 weights stay if each kernel keeps 2 channels: .* cannot keep 5"):
+        parsed_pattern("channels:2").selection(chain).select(scores, Quota(together=5))
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_a_compacted_network_has_multiples(scope):
+    model = tost.models.build("resnet8", (8, 8, 3), 10, 2)  # 32, 64 and 128 channels
+    masks = tost.masks.random(model, sparsity=0.7, pattern="channels:8", scope=scope)
+    assert masks.sparsity == pytest.approx(0.7, abs=0.05) and masks.pattern == "channels"
+    small, _ = tost.compact(tost.strip(tost.sparsify(model, masks)))
+    channels = [layer.filters for layer in small.layers if isinstance(layer, layers.Conv2D)]
+    assert {number % 8 for number in channels} == {0} and len(set(channels)) > 2
+
+
 def test_layers_keep_the_same_fraction(chain):
     scores = scored(chain, a=[3, 1, 2], b=[1, 0.3, 2, 1.5])
     masks = tost.masks.from_scores(chain, scores, 0.55, pattern="channels", scope="layer")

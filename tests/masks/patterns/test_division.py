@@ -61,6 +61,8 @@ def test_an_output_of_a_depthwise_kernel_reads_one_input():
         ("0:4", "N must be at least 1"),
         ("block:4", "'block:4' is not block:AxB, such as block:4x1"),
         ("block:0x4", "is not block:AxB"),
+        ("channels:0", "'channels:0' is not channels:M, such as channels:16"),
+        ("channels:4x4", "is not channels:M"),
         ("filters", "unknown mask pattern 'filters': known ones are unstructured, fan_in, N:M, block:AxB, channels"),
         (7, "unknown mask pattern '7'"),
     ],

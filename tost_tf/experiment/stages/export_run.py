@@ -18,6 +18,8 @@ from tost_tf.export.latency import require_measurable
 from tost_tf.export.latency_of_networks import measure_networks
 from tost_tf.export.manifest import Exported, export_network, require_formats
 from tost_tf.export.without_zeros import without_zeros
+from tost_tf.masks.patterns.channels import Channels
+from tost_tf.masks.patterns.pattern import parsed_pattern
 from tost_tf.registry import FORMATS
 
 
@@ -69,7 +71,7 @@ def what_would_gain(config: RunConfig) -> str:
     others = "--mask_pattern=channels --sparsity=0.75, or --mask=synflow --sparsity=0.98"
     if config.mask.mask == NO_MASK:
         return f"no weights are pruned. A mask would gain that leaves whole channels dead: {others}"
-    if config.mask.mask_pattern == "channels":
+    if isinstance(parsed_pattern(config.mask.mask_pattern), Channels):
         return "the mask removes too few channels. A higher --sparsity would gain"
     return f"the mask ({config.mask_label}) leaves hardly any channels dead. One would gain that does: {others}"
 
