@@ -34,6 +34,7 @@ from tost_tf.masks.masks import Masks
 from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern, parsed_pattern, requested_sparsity
 from tost_tf.masks.quota import Quota
 from tost_tf.masks.select import Selection, require_finite, without_pruned
+from tost_tf.masks.starved import name_single_channels
 
 SCOPES = ("global", "layer")
 
@@ -213,7 +214,7 @@ class MaskSearch:
     def found(self, masks: Masks) -> FoundMask:
         """Completes the masks of ranked weights by ones for the others.
 
-        Logs kernels that no mask can reach, and layers that have no weight left.
+        Logs kernels that no mask can reach, and layers that have no weight or a single channel left.
         """
         if self.names_left_dense:
             self.name_left_dense()
@@ -221,6 +222,8 @@ class MaskSearch:
         found = Masks({path: masks.get(path, np.ones(tuple(w.shape))) for path, w in weights.items()})
         if self.names_left_dense:
             name_collapsed(found, self.model)
+            if self.scope == "global":
+                name_single_channels(found, self.model)
         return FoundMask(found)
 
     def name_left_dense(self) -> None:

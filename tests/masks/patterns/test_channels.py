@@ -66,6 +66,23 @@ def test_in_multiples(chain):
         parsed_pattern("channels:2").selection(chain).select(scores, Quota(together=5))
 
 
+def test_layers_with_a_single_channel_are_named(caplog):
+    image = keras.Input((3,))
+    x = layers.ReLU()(layers.Dense(8, name="wide")(image))
+    x = layers.ReLU()(layers.Dense(7, name="less")(x))
+    model = keras.Model(image, layers.Dense(20, name="logits")(x), name="narrowed")
+    scores = scored(model, wide=[9] + [1e-3] * 7, less=[9] + [1e-3] * 6)
+    # The first channels of each, 3 + 1 + 20 weights, have the scores 36 and 92; with another of the second it is 45.
+    masks = tost.masks.from_scores(model, scores, 0.85, pattern="channels")
+    kept = {path: int(masks[path].any(axis=0).sum()) for path in masks}
+    assert (kept["wide/kernel"], kept["less/kernel"]) == (1, 1)
+    # Of less than eight channels, one is not few.
+    assert "1 layer(s) of narrowed keep a single channel, through which little gets: wide/kernel. In the" in caplog.text
+    caplog.clear()
+    tost.masks.from_scores(model, scores, 0.85, pattern="channels", scope="layer")
+    assert "single channel" not in caplog.text
+
+
 @pytest.mark.parametrize("scope", ["global", "layer"])
 def test_a_compacted_network_has_multiples(scope):
     model = tost.models.build("resnet8", (8, 8, 3), 10, 2)  # 32, 64 and 128 channels

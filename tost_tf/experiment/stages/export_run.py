@@ -68,7 +68,7 @@ def _with_latency(
 
 def what_would_gain(config: RunConfig) -> str:
     """What makes a network faster, if compaction of this run's does not."""
-    others = "--mask_pattern=channels --sparsity=0.75, or --mask=synflow --sparsity=0.98"
+    others = "--mask_pattern=channels:16 --mask_scope=layer --sparsity=0.75, or --mask=synflow --sparsity=0.98"
     if config.mask.mask == NO_MASK:
         return f"no weights are pruned. A mask would gain that leaves whole channels dead: {others}"
     if isinstance(parsed_pattern(config.mask.mask_pattern), Channels):
