@@ -22,7 +22,7 @@ demo: install
 
 # In three parts, so that no process keeps all the memory that TensorFlow has once taken.
 RUNS := tests/experiment tests/colab tests/test_readme.py tests/test_wheel.py tests/convert tests/export
-LARGE := tests/graph tests/masks tests/models tests/training tests/test_applications.py
+LARGE := tests/analysis tests/compaction tests/graph tests/masks tests/models tests/training tests/test_applications.py
 OTHERS := tests $(RUNS:%=--ignore=%) $(LARGE:%=--ignore=%)
 
 test: install lint
