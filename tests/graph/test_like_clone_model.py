@@ -101,7 +101,7 @@ def test_own_steps_are_used_or_their_absence_is_said(caplog):
     sparse = tost.sparsify(model, masks)
     sparse.compile("sgd", "mse")
     assert sparse.train_on_batch(np.ones((2, 4)), np.zeros((2, 2)), return_dict=True)["mine"] == pytest.approx(0.3)
-    assert not caplog.records
+    assert "Mine overrides" not in caplog.text  # TensorFlow may warn of functions traced by other tests
     tost.GhostModel(sparse)
     assert "Mine overrides train_step, which is not used with ghosts" in caplog.text
     caplog.clear()
