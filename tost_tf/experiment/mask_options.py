@@ -91,7 +91,7 @@ class MaskConfig:
         "which weights are kept or removed together: unstructured, channels (whole filters with what reads them), "
         "channels:M (in multiples of M), block:AxB (of A input and B output channels), N:M (N of M consecutive input "
         "channels stay, such as 2:4, which sets --sparsity), fan_in (as many weights for each filter of a layer); a "
-        "mask that is given must have it",
+        "mask that is given must have it, of channels:M the whole channels",
         only_with={"mask": none_of(NO_MASK)},
     )
     dense_layers: str = option("", "regular expression of the names of layers that are left dense")

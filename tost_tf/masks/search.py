@@ -97,8 +97,8 @@ class MaskSearch:
         used; `None` for none.
       pattern: which weights are kept or removed together: "unstructured", "channels", "channels:16", "block:4x1",
         "2:4", "fan_in", or another in `registry.MASK_PATTERNS`; read as a `Pattern`.
-      names_left_dense: whether it logs which kernels no mask can reach and which layers have no weight left; a search
-        that is a part of a longer one does not.
+      names_left_dense: whether it logs which kernels no mask can reach and which layers have no weight or a single
+        channel left; a search that is a part of a longer one does not.
 
     Raises:
       TostError: a value is out of range.

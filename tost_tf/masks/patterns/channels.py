@@ -31,9 +31,10 @@ class Channels(Pattern):
     sqrt(1 - s) of its channels. The best channels are kept, as many as bring the number of kept weights nearest to the
     requested one.
 
-    Hardware computes channels in blocks, of 8 or 16 as a rule, and takes about as long for a part of one. "channels:16"
-    keeps multiples of 16 of the channels that the same layers write and read, or all of them. Masks found so have the
-    pattern "channels" as well, and that is what `masks.pattern` says.
+    Hardware computes channels in blocks, of 8 or 16 as a rule, and a part of one takes longer than its share.
+    "channels:16" keeps multiples of 16 of the channels that the same layers write and read, or all of them. Masks found
+    so have the pattern "channels" as well, and that is what `masks.pattern` says; of a mask that is given, only that is
+    checked.
 
     Attributes:
       multiple: M in "channels:M", at least 1.
