@@ -11,18 +11,20 @@ from tost_tf.compat import tf
 def pswish(x: tf.Tensor, beta: tf.Tensor | tf.Variable | float) -> tf.Tensor:
     """Parametric Swish, x·sigmoid(βx): Swish at β = 1, ReLU for β → ∞ (ToST, Section 2.2).
 
-    Stores only `x` for the backward pass, which needs four element-wise operations besides the sigmoid. No product
-    becomes NaN in float16, however large |x| and β are. β may be a trained variable; if its derivative is not used, a
-    graph does not compute it.
+    Stores only `x` for the backward pass, which needs four element-wise operations besides the sigmoid; in float16
+    five, as βx may be infinite there, and no product becomes NaN however large |x| and β are. β may be a trained
+    variable; if its derivative is not used, a graph does not compute it.
     """
 
     @tf.custom_gradient
     def with_gradient(x, beta):
         def gradient(upstream):
-            gate = tf.sigmoid(beta * x)
-            # SigmoidGrad is dy·y·(1 - y) in one operation.
+            scaled = beta * x
+            gate = tf.sigmoid(scaled)
+            # SigmoidGrad is dy·y·(1 - y) in one operation: NaN for an infinite dy.
             slope = tf.raw_ops.SigmoidGrad(y=gate, dy=x)
-            return upstream * (gate + beta * slope), tf.reduce_sum(upstream * x * slope)
+            steep = beta * slope if x.dtype == tf.float16 else tf.raw_ops.SigmoidGrad(y=gate, dy=scaled)
+            return upstream * (gate + steep), tf.reduce_sum(upstream * x * slope)
 
         return x * tf.sigmoid(beta * x), gradient
 
