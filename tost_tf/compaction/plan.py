@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from tost_tf.compaction.fill import filled
 from tost_tf.compaction.graph import Graph, Tensor
 from tost_tf.compaction.merge import Sum
 from tost_tf.compaction.rule import Constants, Rule
@@ -25,12 +26,13 @@ class Plan:
     Args:
       graph: the model.
       only_zeros: whether no constant but zero counts as one, so that no bias has to take in anything.
+      multiple: of channels that layers with a kernel keep where they can, see `filled`; at least 1.
 
     Attributes:
       rules: one for each call.
     """
 
-    def __init__(self, graph: Graph, only_zeros: bool = False):
+    def __init__(self, graph: Graph, only_zeros: bool = False, multiple: int = 1):
         self.graph, self._only_zeros = graph, only_zeros
         self.rules = rules_of(graph)
         self._constants = self._propagated()
@@ -39,6 +41,8 @@ class Plan:
         self._kept = self._needed_atoms()
         while self._sums_lose_terms():
             self._kept = self._needed_atoms()
+        rules = [(rule, self._constants_for(rule)) for rule in self.used_rules]
+        self._kept = filled(self._kept, self._classes(), rules, self._atoms, multiple)
 
     def kept(self, tensor: Tensor) -> np.ndarray:
         """Which channels of a tensor stay, booleans [channels]."""
@@ -47,6 +51,9 @@ class Plan:
     def constants(self, rule: Rule) -> list[Constants]:
         """The constants of the inputs of a call."""
         return [self._constants[tensor.key] for tensor in rule.inputs]
+
+    def _constants_for(self, rule: Rule) -> list[Constants]:
+        return [self.agreed_constants(rule)] if isinstance(rule, Weighted) else self.constants(rule)
 
     def agreed_constants(self, rule: Rule) -> Constants:
         """The constants of the first input that are the same in all calls of the layer: they share one bias."""

@@ -41,8 +41,8 @@ class Weighted(Rule):
     def _safe(self) -> np.ndarray:
         return safe_taps_of(self.layer, self.inputs[0])
 
-    def _stuck(self, constant: Constants) -> np.ndarray:
-        """Whether an output channel reads an input channel that a bias cannot replace, [in, out]."""
+    def stuck(self, constant: Constants) -> np.ndarray:
+        """Whether an output channel reads an input channel that a bias cannot replace, booleans [in, out]."""
         absorbed = (constant == 0)[:, None] | (~np.isnan(constant)[:, None] & ~self.reads_unsafely)
         return self.reads & ~absorbed
 
@@ -56,7 +56,7 @@ class Weighted(Rule):
         return self.layer.bias.numpy().astype(np.float64) if self.layer.use_bias else np.zeros(size)
 
     def constants(self, inputs: list[Constants]) -> list[Constants]:
-        known = ~self._stuck(inputs[0]).any(axis=0)
+        known = ~self.stuck(inputs[0]).any(axis=0)
         values = np.where(known, self._bias() + self._folded(inputs[0]), np.nan)
         if not is_pointwise(self.layer.activation):
             return [np.full(values.shape, np.nan)]
@@ -71,7 +71,7 @@ class Weighted(Rule):
 
     def needed(self, constant: Constants, kept: np.ndarray) -> np.ndarray:
         """Which input channels the kept output channels need."""
-        return self._stuck(constant)[:, kept].any(axis=1)
+        return self.stuck(constant)[:, kept].any(axis=1)
 
     def resized(
         self, constant: Constants, kept_in: list[np.ndarray], kept_out: np.ndarray
