@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MOST_SHOWN = 24  # names in a message
 MOST_CHARACTERS = 500  # of a message
@@ -45,6 +45,17 @@ def _shortened(message: str) -> str:
     left_out = " [...] "
     end = MOST_CHARACTERS // 3
     return message[: MOST_CHARACTERS - len(left_out) - end] + left_out + message[-end:]
+
+
+def first_of(names: Sequence[str], most: int = 10, separator: str = ", ") -> str:
+    """The names in one text; of more than `most` the first, and how many more there are.
+
+    Examples:
+      >>> first_of(["stem", "conv1", "conv2"], most=2)
+      'stem, conv1 and 1 more'
+    """
+    more = f"{separator.rstrip(', ')} and {len(names) - most} more" if names[most:] else ""
+    return separator.join(names[:most]) + more
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> TostError:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tost_tf.compat import keras, tf
+from tost_tf.errors import first_of
 from tost_tf.ghost.neuron_layer import GhostNeuron
 from tost_tf.ghost.skip import GhostSkip
 from tost_tf.graph.batch_norm import statistics_kept
@@ -25,21 +26,16 @@ from tost_tf.masks.starved import starved_layers
 # vary; and to the largest of the network, for layers in which there are rounding errors alone.
 OF_LAYER, OF_NETWORK = 1e-3, 1e-6
 
-MOST_SHOWN = 5
-
 
 def name_starved(model: keras.Model) -> None:
     """Logs the layers of a sparse model whose mask leaves at least half of the filters empty, for neurons to wake."""
     starved = starved_layers(model, current_masks(model))
     if not starved:
         return
-    shown = ", ".join(f"{path} ({share:.0%})" for path, share in [*starved.items()][:MOST_SHOWN])
-    more = f" and {len(starved) - MOST_SHOWN} more" if len(starved) > MOST_SHOWN else ""
     logging.warning(
-        "the mask is starved, most filters of %s%s have no weight: ghost neurons wake such dead channels, which can "
+        "the mask is starved, most filters of %s have no weight: ghost neurons wake such dead channels, which can "
         "undo the training; dead_channels=relu leaves them dead",
-        shown,
-        more,
+        first_of([f"{path} ({share:.0%})" for path, share in starved.items()], most=5),
     )
 
 

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 from tost_tf.compat import keras, tf
+from tost_tf.errors import first_of
 from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.graph.kernels import is_ranked, prunable_weights, walk
 
 # Weights with at least two axes that are not kernels.
 NO_KERNELS = ("bias", "gamma", "beta", "alpha")
-MOST_SHOWN = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +43,9 @@ class LeftDense:
         if not self.sizes:
             return ""
         largest = sorted(self.shares.items(), key=lambda item: -item[1])
-        named = ", ".join(f"{path[:60]} ({share:.1%})" for path, share in largest[:MOST_SHOWN])
-        more = f" and {len(largest) - MOST_SHOWN} more" if len(largest) > MOST_SHOWN else ""
+        named = first_of([f"{path[:60]} ({share:.1%})" for path, share in largest], most=4)
         share = sum(self.sizes.values()) / self.total
-        return f"left dense: {share:.1%} of the weights in kernels, which the sparsity does not count: {named}{more}"
+        return f"left dense: {share:.1%} of the weights in kernels, which the sparsity does not count: {named}"
 
 
 def left_dense(model: keras.Model, dense_layers: str = "") -> LeftDense:

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 import numpy as np
 
 from tost_tf.compat import keras, tf
-from tost_tf.errors import TostError
+from tost_tf.errors import TostError, first_of
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.synaptic_flow import SynapticFlow
 
 NO_PATH = "no path of kept weights leads from the input to the logits: they are the same for every input"
-MOST_SHOWN = 10
 EXAMPLES = 4
 ROUNDING = 1e-5  # outputs that differ less, relative to the largest, count as equal
 
@@ -56,10 +55,9 @@ def name_collapsed(masks: Masks, model: keras.Model) -> None:
     layers = masks.collapsed_layers
     if not layers:
         return
-    shown = ", ".join(layers[:MOST_SHOWN]) + (f" and {len(layers) - MOST_SHOWN} more" if layers[MOST_SHOWN:] else "")
     passes = "gradients pass there only through a shortcut, if there is one"
     effect = passes if depends_on_input(model, masks) else NO_PATH
-    logging.warning("no weight is left in %d layer(s) of %s, %s: %s", len(layers), model.name, shown, effect)
+    logging.warning("no weight is left in %d layer(s) of %s, %s: %s", len(layers), model.name, first_of(layers), effect)
 
 
 def _differ(model: keras.Model, masks: Mapping[str, np.ndarray]) -> bool:

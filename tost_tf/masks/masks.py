@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tost_tf.errors import TostError
+from tost_tf.errors import TostError, first_of
 from tost_tf.files import read_arrays, require_no_pickle, write_arrays
 from tost_tf.graph.kernels import is_ranked
 from tost_tf.graph.places import by_place
 from tost_tf.seeds import derive_seed
-
-MOST_SHOWN = 10
 
 
 class Masks(Mapping[str, np.ndarray]):
@@ -54,7 +52,7 @@ class Masks(Mapping[str, np.ndarray]):
             checked[path] = values.astype(np.uint8)
             checked[path].setflags(write=False)
         if wrong:
-            raise TostError(f"a mask may hold only 0 and 1: {_first(wrong)}")
+            raise TostError(f"a mask may hold only 0 and 1: {first_of(wrong, separator='; ')}")
         self._masks = checked
 
     def __getitem__(self, path: str) -> np.ndarray:
@@ -132,7 +130,7 @@ class Masks(Mapping[str, np.ndarray]):
                 some = " (layers left dense may be missing: name them with dense_layers)"
             elif all(" has shape " in difference for difference in wrong):
                 some = " (name layers that should be initialised and not pruned with new_layers)"
-            raise TostError(f"the mask does not fit {owner}: {_first(wrong)}{some}")
+            raise TostError(f"the mask does not fit {owner}: {first_of(wrong, separator='; ')}{some}")
 
     def for_weights(self, shapes: Mapping[str, tuple[int, ...]]) -> Masks:
         """These masks with the names of these weights, if they differ only in numbers that Keras gave to layers.
@@ -215,8 +213,3 @@ def read_mask_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise TostError(f"there is no mask file {str(path)!r}") from None
     except ValueError as error:
         raise TostError(f"{str(path)!r} cannot be read as a mask file (.npz or .safetensors): {error}") from None
-
-
-def _first(problems: list[str]) -> str:
-    shown = "; ".join(problems[:MOST_SHOWN])
-    return shown if len(problems) <= MOST_SHOWN else f"{shown}; and {len(problems) - MOST_SHOWN} more"

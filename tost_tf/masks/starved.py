@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from tost_tf.compat import keras
+from tost_tf.errors import first_of
 from tost_tf.graph.kernels import prunable_kernels
 
-MOST_SHOWN = 10
 MANY = 8  # channels of a layer of which a single one is few
 STARVED = 0.5  # the fraction of empty filters from which on a layer counts as starved
 
@@ -39,11 +39,10 @@ def name_single_channels(masks: Mapping[str, np.ndarray], model: keras.Model) ->
     """
     layers = [path for path, kept in _kept_filters(model, masks).items() if kept.sum() == 1 and kept.size >= MANY]
     if layers:
-        more = f" and {len(layers) - MOST_SHOWN} more" if layers[MOST_SHOWN:] else ""
         logging.warning(
             "%d layer(s) of %s keep a single channel, through which little gets: %s. In the scope layer, "
             "each keeps the same share",
-            *(len(layers), model.name, ", ".join(layers[:MOST_SHOWN]) + more),
+            *(len(layers), model.name, first_of(layers)),
         )
 
 

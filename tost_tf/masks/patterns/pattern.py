@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from tost_tf.compat import keras
-from tost_tf.errors import TostError
+from tost_tf.errors import TostError, first_of
 from tost_tf.graph.kernel_kinds.kind import Axes
 from tost_tf.graph.kernels import is_ranked, prunable_kernels
 from tost_tf.masks.allocate import require_sparsity
@@ -17,7 +17,6 @@ from tost_tf.masks.patterns.division import Division
 from tost_tf.masks.select import CellSelection, Selection
 from tost_tf.registry import MASK_PATTERNS
 
-MOST_SHOWN = 10
 UNSTRUCTURED = "unstructured"
 DEPTHWISE: Axes = ((-2,), (-2, -1))
 ORDINARY: Axes = ((-2,), (-1,))
@@ -107,10 +106,9 @@ class Pattern(abc.ABC):
     def require_none(self, paths: Sequence[str], kernels: Mapping[str, tuple[tuple[int, ...], Axes]]) -> None:
         """Raises `TostError`, naming these kernels, which the pattern does not fit, unless there are none."""
         if paths:
-            shown = ", ".join(f"{path} {list(kernels[path][0])}" for path in paths[:MOST_SHOWN])
-            more = f" and {len(paths) - MOST_SHOWN} more" if paths[MOST_SHOWN:] else ""
+            shown = first_of([f"{path} {list(kernels[path][0])}" for path in paths])
             raise TostError(
-                f"the pattern {self.text} needs {self.needs}, which {shown}{more} cannot give: leave these layers "
+                f"the pattern {self.text} needs {self.needs}, which {shown} cannot give: leave these layers "
                 "dense with dense_layers"
             )
 
