@@ -1,6 +1,6 @@
 """What masks and ghosts cost: times of training steps, side by side in one process, as ratios.
 
-    python benchmarks/overhead.py [--steps 20] [--out benchmarks/results/overhead.json]
+    python benchmarks/overhead.py [--steps 20] [--precision mixed_bfloat16] [--out benchmarks/results/overhead.json]
 
 ResNet-32 on images of CIFAR's size, batch 128, SGD with momentum. The models take turns, one step each, so that a
 machine whose speed drifts slows all of them; medians are compared. A first step includes tracing.
@@ -102,11 +102,13 @@ def ratios(times: dict[str, dict[str, float]]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--precision", default="float32", help="the policy of Keras")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/overhead.json"))
     arguments = parser.parse_args()
+    keras.mixed_precision.set_global_policy(arguments.precision)
     times = measure(arguments.steps)
     result = {
-        "command": f"python benchmarks/overhead.py --steps {arguments.steps}",
+        "command": f"python benchmarks/overhead.py --steps {arguments.steps} --precision {arguments.precision}",
         "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, TensorFlow {tf.__version__}",
         "ratios": {name: round(ratio, 3) for name, ratio in ratios(times).items()},
         "seconds": {name: {key: round(value, 4) for key, value in entry.items()} for name, entry in times.items()},

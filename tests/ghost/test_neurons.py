@@ -41,6 +41,21 @@ def test_values_and_derivatives(function, reference, beta):
     np.testing.assert_allclose(tape.gradient(y, x), derivatives, rtol=1e-11, atol=1e-13)
 
 
+def test_pswish_in_bfloat16_is_exact_but_for_the_last_rounding():
+    x, beta = tf.cast(X, tf.bfloat16), tf.Variable(1.75, dtype=tf.bfloat16)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = pswish(x, beta)
+    by_x, by_beta = tape.gradient(y, [x, beta])
+    assert y.dtype == by_x.dtype == by_beta.dtype == tf.bfloat16
+    given = x.numpy().astype(np.float64)
+    values, derivatives = pswish_numpy(given, 1.75)
+    for found, expected in ((y, values), (by_x, derivatives)):
+        np.testing.assert_allclose(tf.cast(found, tf.float64), expected, rtol=2**-8, atol=1e-6)
+    gate = sigmoid(1.75 * given)
+    assert float(by_beta) == pytest.approx(np.sum(given**2 * gate * (1 - gate)), rel=2**-7)
+
+
 @pytest.mark.parametrize(("function", "reference"), CASES)
 def test_second_derivatives(function, reference):
     x = tf.constant(X, tf.float64)
