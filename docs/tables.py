@@ -212,6 +212,21 @@ def confirmation() -> str:
     return table(head, body)
 
 
+def confirmation_on_validation() -> str:
+    """Every finished run of the confirmation, by seed, without its test accuracy."""
+    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in rows("confirm.csv"):
+        found.setdefault((row["network"], row["mask"], row["sparsity"], row["method"]), []).append(row)
+    columns = ("seed", "validation accuracy", "training accuracy")
+    return table(
+        ["network", "mask", "sparsity", "method", "seeds", "validation, %", "training, %"],
+        (
+            [*cell, *(", ".join(row[column] for row in sorted(own, key=lambda row: row["seed"])) for column in columns)]
+            for cell, own in found.items()
+        ),
+    )
+
+
 def span(name: str, column: str, digits: int = 2) -> str:
     """The smallest and the largest number of a column: "2.35 to 2.63"."""
     numbers = [float(row[column]) for row in rows(name)]
@@ -260,6 +275,7 @@ MACROS = (
     sparse_latency,
     search,
     confirmation,
+    confirmation_on_validation,
     span,
     macs_left,
     compact_training,
