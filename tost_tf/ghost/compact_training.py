@@ -12,7 +12,8 @@ class CompactTraining(keras.callbacks.Callback):
 
     Everything else goes on as if nothing had happened: the weights, the optimizer's state, checkpoints and what
     `strip` gives are those of the original architecture, and equal those of training with all channels up to rounding
-    (see `TrainingView`). Place it after the `GhostSchedule`. Whether masks have changed is checked before each epoch.
+    (see `TrainingView`). Some dead channels stay, since a CPU computes full blocks of channels faster. Place it after
+    the `GhostSchedule`. Whether masks have changed is checked before each epoch.
 
     Args:
       verbose: 1 to print one line that says what is left out, 0 for silence.
