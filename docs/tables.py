@@ -258,7 +258,7 @@ def gain(flags: str, beside: str, digits: int = 1) -> str:
 
 def channel_macs(model: str) -> str:
     """The share of the MACs that channels at 75% by magnitude leave."""
-    found = [row for row in rows("latency.csv") if row["model"] == model and row["mask"].startswith("channels")]
+    found = [row for row in rows("latency.csv") if row["model"] == model and row["mask"] == "channels 75%"]
     (share,) = {f"{int(row['macs']) / int(found[0]['macs']):.0%}" for row in found if row["network"] == "compacted"}
     return share
 
