@@ -35,7 +35,7 @@ def compact(
       A functional model without nested models, with the same inputs and outputs, and a report of what was removed.
 
     Raises:
-      TostError: `model` is of another kind, or still has masks or ghosts in it; `multiple` is not a positive number.
+      TostError: `model` is of another kind, or still has masks or ghosts in it; or `multiple` is no whole number.
 
     Examples:
       >>> sparse = tost.sparsify(model, tost.masks.synflow(model, sparsity=0.97))
@@ -44,8 +44,8 @@ def compact(
       True
     """
     require_stripped(model)
-    if multiple < 1:
-        raise TostError(f"multiple is {multiple}, it must be at least 1")
+    if not isinstance(multiple, int) or multiple < 1:
+        raise TostError(f"multiple is {multiple!r}, it must be a whole number, at least 1")
     graph = Graph(model)
     before, uncounted = layer_sizes(graph), uncounted_layers(graph)
     plan = Plan(graph, multiple=multiple)

@@ -1,8 +1,8 @@
 """Keeps some channels that could go, where a layer is computed faster with them than without.
 
-oneDNN, which computes TensorFlow's layers on CPUs, takes channels in blocks: a convolution of 63 channels is no faster
-than one of 64. And in training BatchNormalization takes up to ten times as long where the channels of a pixel do not
-fill its registers (`benchmarks/channel_blocks.py`).
+oneDNN, which computes TensorFlow's layers on CPUs, takes channels in blocks: a convolution of 63 channels is hardly
+faster than one of 64. And in training BatchNormalization takes several times as long where the channels of a pixel do
+not fill its registers (`benchmarks/channel_blocks.py`).
 """
 
 from __future__ import annotations

@@ -38,10 +38,10 @@ class LastingPlan:
     masks: dict[int, np.ndarray]
 
 
-def lasting_plan(model: keras.Model, multiple: int | None = None) -> LastingPlan:
+def lasting_plan(model: keras.Model) -> LastingPlan:
     """The plan for a model made by `sparsify`, as its weights are now; with other masks it is another one.
 
-    `multiple` is that of `Plan`, by default what is fastest: channels that fill a block stay although they could go.
+    Channels that fill up a block (see `block_of`) stay although they could go.
     """
     graph = Graph(rebuild(model, lambda layer: copy_layer(unwrapped_layer(layer))))
     layers = list(zip(walk(model), walk(graph.source), strict=True))
@@ -56,7 +56,7 @@ def lasting_plan(model: keras.Model, multiple: int | None = None) -> LastingPlan
         shifts = [getattr(copy, name, None) for name in SHIFTS]
         for weight in copy.weights:
             _forget(weight, masks.get(id(weights[id(weight)])), any(weight is shift for shift in shifts), copy, at_zero)
-    return LastingPlan(Plan(graph, only_zeros=True, multiple=multiple or block_of(model)), weights, masks)
+    return LastingPlan(Plan(graph, only_zeros=True, multiple=block_of(model)), weights, masks)
 
 
 def _forget(

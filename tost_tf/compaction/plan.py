@@ -41,8 +41,9 @@ class Plan:
         self._kept = self._needed_atoms()
         while self._sums_lose_terms():
             self._kept = self._needed_atoms()
-        rules = [(rule, self._constants_for(rule)) for rule in self.used_rules]
-        self._kept = filled(self._kept, self._classes(), rules, self._atoms, multiple)
+        if multiple > 1:
+            rules = [(rule, self._constants_for(rule)) for rule in self.used_rules]
+            self._kept = filled(self._kept, self._classes(), rules, self._atoms, multiple)
 
     def kept(self, tensor: Tensor) -> np.ndarray:
         """Which channels of a tensor stay, booleans [channels]."""

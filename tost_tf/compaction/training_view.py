@@ -30,8 +30,6 @@ class TrainingView:
 
     Args:
       model: a functional or Sequential model made by `sparsify`. Its masks must not change from then on.
-      multiple: of channels that layers keep where enough of them could go, at least 1; by default what is fastest, see
-        `block_of`.
 
     Attributes:
       report: what was removed.
@@ -40,7 +38,7 @@ class TrainingView:
       TostError: masks of the model are to change, or it has penalties on activations or layers that cannot be cut.
     """
 
-    def __init__(self, model: keras.Model, multiple: int | None = None):
+    def __init__(self, model: keras.Model):
         _require_fixed_masks(model)
         if len(model.losses) > len(losses_of_weights(model)):
             raise TostError(
@@ -48,7 +46,7 @@ class TrainingView:
                 "removed count: it cannot be trained without them"
             )
         self._model, self._masks = model, current_masks(model)
-        lasting = lasting_plan(model, multiple)
+        lasting = lasting_plan(model)
         self._small, layers = rebuilt_with_layers(lasting.plan)
         for rule, small in layers:
             kept_in = [lasting.plan.kept(tensor) for tensor in rule.inputs]
