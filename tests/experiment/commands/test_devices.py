@@ -17,13 +17,13 @@ from tost_tf.experiment.commands import train
 from tost_tf.experiment.commands.command import run_command
 from tost_tf.experiment.run.folder import RunDirectory
 
-EPOCHS = 4
+EPOCHS = 3
 BUILD_NOTES = Path(__file__).parents[3] / "BUILD.md"
 
 
 @pytest.fixture(scope="module")
-def fifty_steps(tmp_path_factory) -> tuple[str, ...]:
-    """Flags of a run of 4 epochs of 5 steps, the last of 21 images, which two devices cannot share evenly.
+def flags(tmp_path_factory) -> tuple[str, ...]:
+    """Flags of a run of 3 epochs of 5 steps, the last of 21 images, which two devices cannot share evenly.
 
     The network has no BatchNormalization, which sees other batches on two devices than on one.
     """
@@ -35,14 +35,14 @@ def fifty_steps(tmp_path_factory) -> tuple[str, ...]:
     path = tmp_path_factory.mktemp("model") / "plain.keras"
     model.save(path)
     data = ("--dataset=digits", "--train_examples=121", "--batch_size=25")
-    recipe = ("--ghost_skips=none", "--rescale_init", "--rescale_steps=2", f"--epochs={EPOCHS}", "--lr_drop_epochs=2,3")
+    recipe = ("--ghost_skips=none", "--rescale_init", "--rescale_steps=2", f"--epochs={EPOCHS}", "--lr_drop_epochs=1,2")
     return (*data, *recipe, f"--model={path}", "--mask=snip", "--mask_examples_per_class=2", "--sparsity=0.7")
 
 
 @pytest.fixture(scope="module")
-def on_one_device(fifty_steps, tmp_path_factory):
+def on_one_device(flags, tmp_path_factory):
     folder = tmp_path_factory.mktemp("one") / "run"
-    assert run_command("tost-train", train.main, [*fifty_steps, f"--run_dir={folder}"]) == 0
+    assert run_command("tost-train", train.main, [*flags, f"--run_dir={folder}"]) == 0
     return folder
 
 
@@ -73,8 +73,8 @@ def exported(run) -> list[np.ndarray]:
 
 # What two devices compute is compared with one in tests/experiment/run, in one process.
 @pytest.mark.exhaustive
-def test_run_on_two_virtual_devices_is_as_on_one(fifty_steps, on_one_device, tost_train, tmp_path):
-    code, output, errors = tost_train(*fifty_steps, "--virtual_devices=2", f"--run_dir={tmp_path}/run")
+def test_run_on_two_virtual_devices_is_as_on_one(flags, on_one_device, tost_train, tmp_path):
+    code, output, errors = tost_train(*flags, "--virtual_devices=2", f"--run_dir={tmp_path}/run")
     assert code == 0, errors
     assert "training on 2 devices" in output
     require_equal(tmp_path / "run", on_one_device)
@@ -86,13 +86,13 @@ def test_run_on_two_virtual_devices_is_as_on_one(fifty_steps, on_one_device, tos
 
 
 @pytest.fixture
-def two_workers(fifty_steps, tmp_path):
+def two_workers(flags, tmp_path):
     """Starts the two processes of the example in BUILD.md, on this machine: gives (chief, other worker)."""
     configs = re.findall(r"TF_CONFIG='(.*)'", BUILD_NOTES.read_text())
     assert len(configs) == 2
     started = []
 
-    def launch(run, *flags):
+    def launch(run):
         with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
             ports = [one.getsockname()[1], other.getsockname()[1]]
         for config in configs:
@@ -101,7 +101,7 @@ def two_workers(fifty_steps, tmp_path):
             variables = {"TF_CONFIG": config, "TMPDIR": str(tmp_path / f"scratch{len(started)}")}
             Path(variables["TMPDIR"]).mkdir()
             run_flags = ("--distribution=multi_worker", "--worker_timeout=60", f"--run_dir={run}")
-            started.append(start_warm(*fifty_steps, *run_flags, *flags, **variables))
+            started.append(start_warm(*flags, *run_flags, **variables))
         return started[-2:]
 
     yield launch

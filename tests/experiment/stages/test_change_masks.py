@@ -174,7 +174,9 @@ def test_granet_ends_at_the_sparsity_and_exports_nothing_denser(network, tmp_pat
     assert result["best_epoch"] >= 2
 
 
-@pytest.mark.parametrize("growth", ["none", exhaustive("random")])
+# Tickets whose mask stays are superposed in tests/dynamic/test_patterns.py, too.
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("growth", ["none", "random"])
 def test_a_fixed_mask_can_be_superposed(network, tmp_path, growth):
     options = {**SMALL, "epochs": 5, "recipe": "default", "superpose": "cima", "cycle_fraction": 0.4, "cycle_epochs": 1}
     config = tost.RunConfig.make(model=network, **options, cycle_growth=growth, run_dir=str(tmp_path / "run"))
@@ -189,14 +191,13 @@ def test_mirrored_keeps_the_counts_and_resumes_on_one_device(
 ):
     """No normalisation statistics are compared: each replica sees half of a batch."""
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda devices: two_replicas)
-    options = {**SMALL, **ALL, "epochs": 4, "cycle_epochs": 1, "cycle_fraction": 0.5}
+    options = {**SMALL, "epochs": 2, "recipe": "default", "dynamic": "rigl", "update_every": 3}
     options |= {"model": network, "run_dir": str(tmp_path / "run")}
     stopped_after(tost.RunConfig.make(**options, distribution="mirrored"), 5)
     assert read_json(tmp_path / "run/devices.json") == {"devices": 2}
-    result = tost.launch(tost.RunConfig.make(**options))
+    tost.launch(tost.RunConfig.make(**options))
     assert "the run was on 2 device(s) and resumes on 1" in caplog.text
-    assert [row["epoch"] for row in RunDirectory(tmp_path / "run").read_metrics()] == [1, 2, 3, 4]
-    assert len(result["tickets"]) == 3
+    assert [row["epoch"] for row in RunDirectory(tmp_path / "run").read_metrics()] == [1, 2]
     before, after = (tost.Masks.load(tmp_path / "run" / name) for name in ("mask.npz", "final_mask.npz"))
     assert before.kept == after.kept and before != after
 
