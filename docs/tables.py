@@ -202,14 +202,21 @@ def confirmation() -> str:
         base = methods.get("default", {})
         for method, own in methods.items():
             if method != "default" and len(own) == 3 and own.keys() == base.keys():
-                pairs = [own[seed] - base[seed] for seed in own]
-                error = statistics.stdev(pairs) / len(pairs) ** 0.5
                 means = [f"{statistics.mean(values.values()):.2f}" for values in (base, own)]
-                body.append([*cell, method, *means, f"{statistics.mean(pairs):+.2f} ± {error:.2f}"])
+                flips = {} if method == "default_flips" else methods.get("default_flips", {})
+                body.append([*cell, method, *means, paired(own, base), paired(own, flips)])
     if not body:
         return f"No cell of it is complete yet: {len(runs)} of its runs {'is' if len(runs) == 1 else 'are'} finished."
-    head = ["network", "mask", "sparsity", "method", "default, %", "method, %", "paired difference, points"]
-    return table(head, body)
+    cells = ["default, %", "method, %", "beside default", "beside default_flips"]
+    return table(["network", "mask", "sparsity", "method", *cells], body)
+
+
+def paired(own: dict[str, float], base: dict[str, float]) -> str:
+    """Mean and standard error of the differences by seed; nothing where a seed is missing."""
+    if own.keys() != base.keys():
+        return ""
+    pairs = [own[seed] - base[seed] for seed in own]
+    return f"{statistics.mean(pairs):+.2f} ± {statistics.stdev(pairs) / len(pairs) ** 0.5:.2f}"
 
 
 def confirmation_on_validation() -> str:

@@ -30,4 +30,14 @@ def test_only_complete_cells_of_the_confirmation_are_shown(confirmation):
     assert "5 of its runs are" in confirmation(*default, *runs("tost_plus", 70.5, 72.5))
     shown = confirmation(*runs("tost_plus", 70.5, 72.5, 74.5), *default, *runs("tost", 70.0))
     # Differences 0.5, 1.5 and 2.5: deviation 1, standard error 1/√3.
-    assert shown.splitlines()[2:] == ["| resnet20 | erk | 0.98 | tost_plus | 71.00 | 72.50 | +1.50 ± 0.58 |"]
+    assert shown.splitlines()[2:] == ["| resnet20 | erk | 0.98 | tost_plus | 71.00 | 72.50 | +1.50 ± 0.58 |  |"]
+
+
+def test_what_is_left_of_a_gain_where_images_are_only_flipped(confirmation):
+    others = *runs("default", 70.0, 71.0, 72.0), *runs("tost_plus", 70.5, 72.5, 74.5)
+    *_, plus, flips = confirmation(*others, *runs("default_flips", 71.0, 72.0, 73.0)).splitlines()
+    # Differences -0.5, 0.5 and 1.5.
+    assert plus.endswith("| tost_plus | 71.00 | 72.50 | +1.50 ± 0.58 | +0.50 ± 0.58 |")
+    assert flips.endswith("| default_flips | 71.00 | 72.00 | +1.00 ± 0.00 |  |")
+    *_, plus = confirmation(*others, *runs("default_flips", 71.0, 72.0)).splitlines()
+    assert plus.endswith("| +1.50 ± 0.58 |  |")
