@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tost_tf.errors import NoEffect, TostError, unknown_name
+from tost_tf.ranges import Range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +38,8 @@ def none_of(*values: Any) -> Condition:
 
 
 @dataclasses.dataclass(frozen=True)
-class Allowed:
+class Allowed(Range):
     """The values an option may have, and when it has an effect.
-
-    `minimum` and `maximum` are allowed values; `above` and `below` are not; `None` is no bound.
 
     Attributes:
       help: what the option is, for `--help`.
@@ -53,36 +52,12 @@ class Allowed:
     help: str
     names: Iterable[str] | None = None
     also: tuple[str, ...] = ()
-    minimum: float | None = None
-    above: float | None = None
-    maximum: float | None = None
-    below: float | None = None
     only_with: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
     only_with_one: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
 
     def known_names(self) -> tuple[str, ...]:
         """The names the option may have; empty if it takes any text or a number."""
         return (*self.also, *(self.names or ()))
-
-    def range_text(self) -> str:
-        """The range in words: "at least 0 and below 1"."""
-        bounds = (
-            ("at least", self.minimum),
-            ("above", self.above),
-            ("at most", self.maximum),
-            ("below", self.below),
-        )
-        return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
-
-    def contains(self, number: float) -> bool:
-        """Whether a number is finite and inside the range."""
-        return (
-            abs(number) < float("inf")
-            and (self.minimum is None or number >= self.minimum)
-            and (self.above is None or number > self.above)
-            and (self.maximum is None or number <= self.maximum)
-            and (self.below is None or number < self.below)
-        )
 
 
 def option(default: Any, help: str, **allowed: Any) -> Any:
@@ -107,6 +82,9 @@ def check_values(group: Any, prefix: str = "") -> None:
 
 
 def _check_value(name: str, value: Any, allowed: Allowed, kind: str) -> None:
+    wanted = _wanted(value, kind)
+    if wanted:
+        raise TostError(f"{name} is {repr(value)[:60]}, it must be {wanted}")
     if isinstance(value, str):
         if allowed.known_names() and value not in allowed.known_names():
             raise unknown_name(name, value, allowed.known_names())
@@ -118,6 +96,20 @@ def _check_value(name: str, value: Any, allowed: Allowed, kind: str) -> None:
                 raise TostError(f"{name} is {number:g}, it must be a whole number")
             if not allowed.contains(number):
                 raise TostError(f"{name} is {number:.6g}, it must be {allowed.range_text() or 'finite'}")
+
+
+def _wanted(value: Any, kind: str) -> str:
+    """What a value of another type than `kind` should be; nothing if it may have it."""
+    if value is None:
+        return "" if "None" in kind else "given"
+    if "tuple" in kind:
+        is_several = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+        return "" if is_several or isinstance(value, str) else "several numbers, such as (30, 60)"
+    if "bool" in kind:
+        return "" if value in (True, False) else "True or False"
+    if "str" in kind:
+        return "" if isinstance(value, str) else "a text"
+    return "a number" if isinstance(value, Iterable) and not isinstance(value, str) else ""
 
 
 def check_effects(

@@ -6,6 +6,7 @@ import dataclasses
 
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
+from tost_tf.ranges import require_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +43,13 @@ class StepCallback(keras.callbacks.Callback):
       steps_per_epoch: steps in an epoch; `None` for what `fit` knows of its data.
 
     Raises:
-      TostError: `steps_per_epoch` is below 1.
+      TostError: `steps_per_epoch` is not a whole number of at least 1.
     """
 
     def __init__(self, steps_per_epoch: int | None = None):
         super().__init__()
-        if steps_per_epoch is not None and steps_per_epoch < 1:
-            raise TostError(f"steps_per_epoch is {steps_per_epoch}, it must be at least 1")
+        if steps_per_epoch is not None:
+            require_number("steps_per_epoch", steps_per_epoch, whole=True, minimum=1)
         self.given_steps = self.steps_per_epoch = steps_per_epoch
         self._epoch = 0
 

@@ -6,6 +6,7 @@ import pytest
 import tost_tf as tost
 from tost_tf.analysis.hessian import MaskedHessian, top_eigenvalues
 from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
 
 
 @pytest.fixture(params=["plain", "pswish"])
@@ -119,3 +120,12 @@ def test_double_precision():
     # Images as they come from files, in single precision, will do as well.
     product = MaskedHessian(sparse, images.astype(np.float32), labels.astype(np.float32)).product(top)
     np.testing.assert_allclose(product, matrix @ top, rtol=0, atol=1e-6)
+
+
+def test_numbers_out_of_range(small_model, small_images):
+    with pytest.raises(TostError, match="micro_batch is -1, it must be at least 1"):
+        MaskedHessian(small_model, *small_images, micro_batch=-1)
+    hessian = MaskedHessian(small_model, *small_images)
+    for wrong in ({"count": 0}, {"iterations": 0}, {"iterations": 2.5}):
+        with pytest.raises(TostError, match=f"{next(iter(wrong))} is .*, it must be"):
+            top_eigenvalues(hessian, **wrong)

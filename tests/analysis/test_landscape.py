@@ -10,6 +10,7 @@ from tost_tf.analysis.landscape import (
     weight_landscape,
 )
 from tost_tf.compat import keras
+from tost_tf.errors import TostError
 
 
 @pytest.fixture
@@ -70,3 +71,26 @@ def test_planes_have_the_model_in_their_middle(sparse, small_images, landscape):
 
 def _kind(variable):
     return variable.name.split("/")[-1].removesuffix(":0")
+
+
+def test_a_direction_is_one_of_kept_weights(sparse, small_images):
+    weights = KeptWeights(sparse)
+    ones, kept = np.ones(weights.size), weights.flat([np.ones(mask.shape) for mask in weights.masks])
+    one, other = (
+        loss_along_direction(model, direction, np.array([0.4]), *small_images)
+        for model, direction in ((sparse, ones), (sparse, kept))
+    )
+    assert one == other
+    for direction, message in (
+        (np.zeros(weights.size), "has length 0 along the kept weights"),
+        (ones[1:], r"has shape \(\d+,\)"),
+    ):
+        with pytest.raises(TostError, match=message):
+            loss_along_direction(sparse, direction, np.array([0.4]), *small_images)
+
+
+@pytest.mark.parametrize("wrong", [{"points": 1}, {"points": 2.5}, {"reach": 0}, {"reach": float("nan")}])
+def test_grids_that_are_none(sparse, small_images, wrong):
+    for landscape in (weight_landscape, input_landscape):
+        with pytest.raises(TostError, match=f"{next(iter(wrong))} is .*, it must be"):
+            landscape(sparse, *small_images, **wrong)

@@ -129,3 +129,17 @@ def test_channels_of_transposed_and_einsum_kernels():
     assert (up["dead_outputs"], up["dead_inputs"]) == (pytest.approx(1 / 3), 0.5)
     assert (einsum["dead_outputs"], einsum["dead_inputs"]) == (0.25, 0)
     assert einsum["effective_density"] == pytest.approx(2 * 3 / 12)  # the input whose output is dead is not reached
+
+
+def test_masks_of_other_weights_are_refused(chain):
+    masks = {path: np.ones(mask.shape) for path, mask in tost.masks.random(chain, sparsity=0.5).items()}
+    path, mask = next(iter(masks.items()))
+    for wrong, message in (
+        ({"conv9/kernel": mask}, "conv9/kernel is not a prunable weight of"),
+        ({path: 0.5 * mask}, "a mask may hold only 0 and 1"),
+        ({path: mask[:1]}, "has shape"),
+    ):
+        for function in (mask_spectrum, tost.masks.depends_on_input):
+            with pytest.raises(TostError, match=message):
+                function(chain, wrong)
+    assert mask_overlap(masks, masks)[0]["overlap"] == 1.0

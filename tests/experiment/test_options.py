@@ -252,3 +252,24 @@ def test_what_a_model_file_sets_is_written_with_the_options(tmp_path):
         config = RunConfig.make(model=str(path), **options)
         (tmp_path / "config.flags").write_text(to_flagfile(config))
         assert read_config(tmp_path / "config.flags") == config
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr_drop_epochs": 5}, r"--lr_drop_epochs is 5, it must be several numbers, such as \(30, 60\)"),
+        ({"dataset": 3}, "--dataset is 3, it must be a text"),
+        ({"dataset": None}, "--dataset is None, it must be given"),
+        ({"epochs": [3]}, r"--epochs is \(3,\), it must be a number"),
+        ({"augment": "yes"}, "--augment is 'yes', it must be True or False"),
+    ],
+)
+def test_values_of_another_type(options, message):
+    with pytest.raises(TostError, match=message):
+        RunConfig.make(**options)
+
+
+def test_paths_and_dictionaries_are_taken(tmp_path):
+    config = RunConfig.make(dataset="digits", run_dir=tmp_path / "run", layer_sparsity={"stem": 0.3, "conv.*": 0.5})
+    assert config.machine.run_dir == str(tmp_path / "run")
+    assert config.mask.layer_sparsity == "stem=0.3,conv.*=0.5"

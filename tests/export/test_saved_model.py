@@ -83,6 +83,64 @@ def test_what_cannot_be_served_is_refused(final, tmp_path):
         tost.export.saved_model(final, tmp_path / "model", mean=MEAN)
 
 
+def test_nothing_but_a_saved_model_is_replaced(final, tmp_path, monkeypatch):
+    thesis = tmp_path / "work" / "thesis.txt"
+    thesis.parent.mkdir()
+    thesis.write_text("years")
+    monkeypatch.chdir(tmp_path)
+    for path, message in (
+        (tmp_path / "work", "work' holds something else than a SavedModel: choose another path"),
+        (thesis, r"thesis\.txt' is a file, or no name of a folder"),
+        ("", "the path '' is a file, or no name of a folder"),
+    ):
+        with pytest.raises(TostError, match=message):
+            tost.export.saved_model(final, path)
+    assert [file.name for file in tmp_path.rglob("*")] == ["work", "thesis.txt"] and thesis.read_text() == "years"
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):
+        tost.export.saved_model(final, tmp_path / "empty")
+    assert (tmp_path / "empty/saved_model.pb").exists()
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "message"),
+    [
+        ([0.3, 0.4, 0.2], [0.2], "mean has 3 numbers, it must have one for each of the 2 channels, or one"),
+        ([0.3], [0.0], "deviation is 0, it must be above 0"),
+        ([float("nan")], [0.2], "mean is nan, it must be finite"),
+        ([120.0, 125.0], [63.0, 62.0], "mean is 125, and is to be in units of pixel / 255: divide it by"),
+    ],
+)
+def test_mean_and_deviation_that_cannot_be_right(final, tmp_path, mean, deviation, message):
+    with pytest.raises(TostError, match=message):
+        tost.export.saved_model(final, tmp_path / "model", mean, deviation)
+
+
+@pytest.mark.parametrize(
+    ("export", "name"),
+    [(tost.export.saved_model, "out"), (tost.export.tflite, "out.tflite"), (tost.export.keras3, "out.keras")],
+)
+def test_unfinished_models_are_refused(export, name, small_model, tmp_path):
+    sparse = tost.sparsify(small_model, sparsity=0.3)
+    for model in (sparse, tost.GhostModel(sparse)):
+        with pytest.raises(TostError, match="still has its masks or ghosts: call `tost_tf.strip` first"):
+            export(model, tmp_path / name)
+    final = tost.strip(sparse)
+    final.get_layer("bn1").gamma.assign(np.float32([1, 2, np.nan, 1, 1]))
+    with pytest.raises(TostError, match="bn1/gamma of .* has values that are not finite"):
+        export(final, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_probability_of_one_logit_is_its_sigmoid(tmp_path):
+    model = keras.Sequential([keras.layers.Conv2D(1, 3, input_shape=(4, 4, 3))])
+    tost.export.saved_model(model, tmp_path / "model")
+    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    outputs = serve(image=tf.constant(np.random.default_rng(3).normal(size=(2, 4, 4, 3)), tf.float32))
+    logits = outputs["logits"].numpy().astype(np.float64)
+    np.testing.assert_allclose(outputs["probabilities"], 1 / (1 + np.exp(-logits)), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("export", "name"),
     [(tost.export.saved_model, "out"), (tost.export.tflite, "out.tflite"), (tost.export.keras3, "out.keras")],

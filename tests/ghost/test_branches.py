@@ -301,7 +301,7 @@ def test_bad_input(small_model, small_images):
     with pytest.raises(TostError, match="branches=2 needs a convolution or Dense .* bare has none: leave branches out"):
         tost.GhostModel(bare, branches=2)
     for wrong in (0, -1, 1.5, True, "2"):
-        with pytest.raises(TostError, match="branches is .*, it must be a whole number, at least 1"):
+        with pytest.raises(TostError, match="branches is .*, it must be (a whole number, )?at least 1"):
             tost.GhostModel(small_model, branches=wrong)
     ghosted = branched()
     with pytest.raises(TostError, match="are still in use"):

@@ -240,3 +240,10 @@ def test_on_two_replicas(two_replicas):
     for variable in compact[0].trainable_weights:
         first, second = (part.numpy() for part in variable.values)
         np.testing.assert_array_equal(first, second)
+
+
+def test_ghosts_that_never_end_are_named(caplog):
+    model = tost.GhostModel(sparse(network()), "pswish", "none")
+    model.compile(CoupledSGD(0.05), loss())
+    model.fit(*digits(), verbose=0, callbacks=[tost.GhostSchedule(end_epoch=3), tost.CompactTraining(0)])
+    assert "CompactTraining has left no channel out: the ghosts of little_with_ghosts" in caplog.text

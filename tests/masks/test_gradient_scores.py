@@ -181,3 +181,12 @@ def test_a_gradient_that_is_not_finite_is_named_where_it_starts(find, function, 
         TostError, match=rf"the score of second/kernel is not finite everywhere in batch 1 \({place}\):"
     ):
         find(network, [(tf.ones((4, 2)), tf.one_hot([0, 1, 2, 0], 3))], sparsity=0.3)
+
+
+def test_batches_that_cannot_be(small_model, small_images):
+    images, labels = small_images
+    for wrong, message in ((-1, "batches is -1, it must be at least 1"), (0, "batches is 0"), (1.5, "a whole number")):
+        with pytest.raises(TostError, match=message):
+            tost.masks.snip(small_model, small_images, sparsity=0.5, batches=wrong)
+    with pytest.raises(TostError, match="there are 20 inputs and 3 labels: give one label for each input"):
+        tost.masks.snip(small_model, (images, labels[:3]), sparsity=0.5)

@@ -86,7 +86,7 @@ def test_sparsities_are_not_given_as_the_sparsity(small_model):
 
 @pytest.mark.parametrize("value", [1.0, -0.1, float("nan")])
 def test_sparsity_out_of_range_is_refused(small_model, value):
-    with pytest.raises(TostError, match="'stem' has the sparsity .*, it must be at least 0 and below 1"):
+    with pytest.raises(TostError, match="the sparsity of 'stem' is .*, it must be at least 0 and below 1"):
         tost.masks.random(small_model, sparsity=0.7, layer_sparsity={"stem": value})
 
 
@@ -101,7 +101,15 @@ def test_text_of_a_flag():
         ("stem=much", "'stem' has the sparsity 'much', which is not a number"),
         ("stem=0.3,stem=0.5", "'stem' occurs twice"),
         ("(=0.3", r"'\(' is not a regular expression"),
-        ("stem=1", "'stem' has the sparsity 1, it must be"),
+        ("stem=1", "the sparsity of 'stem' is 1, it must be"),
     ):
         with pytest.raises(TostError, match=message):
             parsed_layer_sparsity(text)
+
+
+def test_text_in_python(small_model):
+    text, mapping = "stem=0.3,logits=50%", {"stem": 0.3, "logits": 0.5}
+    one, other = (tost.masks.random(small_model, sparsity=0.7, layer_sparsity=given) for given in (text, mapping))
+    assert one == other
+    with pytest.raises(TostError, match=r"dense_layers='\(' is not a regular expression"):
+        tost.masks.random(small_model, sparsity=0.7, dense_layers="(")

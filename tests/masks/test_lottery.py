@@ -121,7 +121,8 @@ def test_bad_plans_are_refused():
     for options, message in (
         ({"sparsity": 1.0}, "sparsity is 1"),
         ({"fraction": 0.0}, "fraction is 0"),
-        ({"rewind_epoch": 3}, "rewind_epoch is 3, it must be at least 0 and below epochs=3"),
+        ({"rewind_epoch": 3}, "rewind_epoch is 3, it must be below epochs=3"),
+        ({"epochs": 0}, "epochs is 0, it must be at least 1"),
         ({"mode": "rewinding"}, "unknown lottery mode 'rewinding': did you mean 'rewind'"),
     ):
         with pytest.raises(TostError, match=message):

@@ -132,3 +132,16 @@ def test_masks_of_some_layers_are_completed_if_the_others_are_left_dense():
     assert whole.completed(shapes, ".") is whole
     with pytest.raises(TostError, match=r"logits/kernel is missing \(layers left dense may be missing: name them with"):
         masks.completed(shapes, "stem").require_match(shapes, "the model")
+
+
+def test_what_is_no_mapping_of_arrays(masks):
+    assert Masks({path: masks[path] for path in reversed(list(masks))}) == masks
+    for wrong, message in (
+        ({"a": [[1, 0], [1]]}, "the mask a is not an array: its rows differ in length"),
+        ({"a": None}, "a holds None"),
+        ({1: np.ones(3)}, "the path of a weight as its name, got 1"),
+    ):
+        with pytest.raises(TostError, match=message):
+            Masks(wrong)
+    with pytest.raises(TostError, match=r"layers='\(' is not a regular expression"):
+        masks.without("(")

@@ -56,7 +56,10 @@ def test_wrong_types_are_told_what_is_accepted(small_model):
         (lambda: tost.sparsify(L.Dense(2), sparsity=0.3, mask="snip"), "one of erk, random, magnitude, got 'snip'"),
         (lambda: tost.sparsify(L.Dense(2), sparsity=1.3), "sparsity is 1.3"),
         (lambda: tost.sparsify(L.ReLU(), sparsity=0.3), "no prunable kernel"),
-        (lambda: tost.sparsify(small_model, sparsity="0.3"), "sparsity is a number in .*, got str '0.3'"),
+        (
+            lambda: tost.sparsify(small_model, sparsity="0.3"),
+            "sparsity is '0.3', it must be a number",
+        ),
         (lambda: tost.sparsify(L.Dense(2), sparsity=None, mask=3), "either masks or a sparsity"),
         (lambda: tost.Masks([1, 0]), "mapping of weight path to 0/1 array, got list"),
         (lambda: tost.GhostSchedule(end_epoch="10"), "whole number of epochs, or -1, got str '10'"),

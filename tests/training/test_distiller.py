@@ -59,10 +59,16 @@ def test_wrong_arguments_and_files(tmp_path):
     with pytest.raises(TostError, match="a teacher is a tf_keras model or a function .* got str"):
         tost.Distiller(make(), "teacher")
     for wrong in ({"weight": 1.3}, {"temperature": 0}):
-        with pytest.raises(TostError, match="weights are in"):
+        with pytest.raises(TostError, match=f"{next(iter(wrong))} is .*, it must be"):
             tost.Distiller(make(), make(), **wrong)
     distiller = tost.Distiller(make(), lambda images: tf.zeros((len(images), 4)))
     with pytest.raises(TostError, match="has a teacher, which is in no file"):
         distiller.save(tmp_path / "model.keras")
     distiller.save_weights(tmp_path / "weights.h5")
     distiller.load_weights(tmp_path / "weights.h5")
+
+
+def test_a_teacher_of_other_classes_is_refused(small_model):
+    other = keras.Sequential([keras.layers.Flatten(input_shape=(6, 6, 2)), keras.layers.Dense(7)])
+    with pytest.raises(TostError, match="the teacher .* has 7 classes, the student 4: they must have the same"):
+        tost.Distiller(tost.sparsify(small_model, sparsity=0.3), other)

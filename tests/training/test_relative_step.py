@@ -9,6 +9,7 @@ from tests.training.test_newton_schulz import iterated
 from tost_tf.compat import keras, tf
 from tost_tf.dynamic.growth import GRADIENT
 from tost_tf.dynamic.update import MaskUpdater
+from tost_tf.errors import TostError
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.sparsify import masked_kernels, sparsify, with_dense_gradients
 
@@ -157,6 +158,18 @@ def test_kernels_are_excluded_by_name(small_model):
         path for path, kernel in prunable_weights(small_model).items() if not optimizer.takes_relative_steps(kernel)
     ]
     assert set(by_sgd) == {"shortcut/kernel", "conv1/kernel"}
+
+
+def test_one_expression_is_not_taken_for_several(small_model):
+    optimizer = tost.OrthogonalSGD(exclude_layers="conv1")
+    optimizer.build(small_model.trainable_weights)
+    relative = {weight.name for weight in small_model.trainable_weights if optimizer.takes_relative_steps(weight)}
+    assert "conv1/kernel:0" not in relative and {"stem/kernel:0", "logits/kernel:0"} <= relative
+
+
+def test_an_expression_that_is_in_no_name_is_refused(small_model):
+    with pytest.raises(TostError, match="exclude_layers has 'head', which is in the name of no kernel: they are stem/"):
+        tost.OrthogonalSGD(exclude_layers=["conv1", "head"]).build(small_model.trainable_weights)
 
 
 @BOTH

@@ -188,6 +188,14 @@ def test_bad_requests_are_refused(small_model, small_images):
     dataset = tf.data.Dataset.from_tensor_slices(small_images).batch(10)
     with pytest.raises(TostError, match="steps is 0"):
         tost.rescale_init(small_model, dataset, steps=0)
+    before = small_model.get_weights()
+    for wrong in ({"eta": 0}, {"eta": -1}, {"gamma": -0.5}, {"learning_rate": float("nan")}):
+        with pytest.raises(TostError, match=f"{next(iter(wrong))} is .*, it must be"):
+            tost.rescale_init(small_model, dataset, steps=1, **wrong)
+    with pytest.raises(TostError, match="is not finite|gives loss"):
+        tost.rescale_init(small_model, dataset, steps=4, learning_rate=1e38)  # the first step is fine
+    for one, other in zip(small_model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
     with pytest.raises(TostError, match="is empty"):
         tost.rescale_init(small_model, [], steps=3)
     bad = tf.data.Dataset.from_tensor_slices((np.full_like(small_images[0], np.nan), small_images[1])).batch(10)

@@ -45,6 +45,17 @@ def test_average_by_hand():
     np.testing.assert_allclose(record.training[2:], [2 * 0.8**3, 2 * 0.8**4], rtol=1e-6)
 
 
+def test_weights_that_were_set_since_are_trained_on():
+    model, record, average = one_weight(), Record(), tost.WeightAverage(0.15)
+    model.compile(keras.optimizers.SGD(0.1), lambda labels, outputs: outputs**2)
+    one = np.ones((1, 1), np.float32)
+    model.fit(one, one, epochs=3, verbose=0, callbacks=[average])
+    model.set_weights([np.float32([[7.0]])])
+    model.fit(one, one, verbose=0, callbacks=[average, record])
+    np.testing.assert_allclose(record.training, [7 * 0.8], rtol=1e-6)
+    np.testing.assert_allclose(model.get_weights()[0], 0.1 * 7 + 0.9 * 7 * 0.8, rtol=1e-6)  # the averages start anew
+
+
 def test_averages_are_masked_as_weights_are_also_where_masks_change(small_model, small_images):
     model = tost.GhostModel(tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.6)))
     model.compile("sgd", LOSS)

@@ -17,6 +17,7 @@ from tost_tf.graph.batches import joined
 from tost_tf.graph.second_derivatives import twice_differentiable
 from tost_tf.graph.summed_loss import summed_loss
 from tost_tf.progress import progress
+from tost_tf.ranges import require_number
 
 MICRO_BATCH = 128
 EIGENVALUES = 5
@@ -32,8 +33,11 @@ class MaskedHessian:
       model: as for `KeptWeights`.
       images, labels: the examples: arrays, labels one-hot or integers; or data with both (a `tf.data.Dataset` of
         batches, a `keras.utils.Sequence`, a pair of arrays) as `images` alone.
-      micro_batch: the number of examples processed at a time.
+      micro_batch: the number of examples processed at a time, at least 1.
       loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
+
+    Raises:
+      TostError: a number is out of range, or there are not as many labels as examples.
 
     Examples:
       >>> hessian = tost.analysis.MaskedHessian(tost.sparsify(model, sparsity=0.9), images, labels)
@@ -50,6 +54,7 @@ class MaskedHessian:
         micro_batch: int = MICRO_BATCH,
         loss: str | Callable | None = None,
     ):
+        require_number("micro_batch", micro_batch, whole=True, minimum=1)
         self.weights = KeptWeights(model)
         self._loss = summed_loss(model, loss)
         images, labels = joined(images, labels)
@@ -88,13 +93,16 @@ def top_eigenvalues(
 
     Args:
       hessian: the Hessian.
-      count: how many eigenvalues; fewer are returned if fewer weights are kept.
-      iterations: maximum number of products; more give smaller residuals.
+      count: how many eigenvalues, at least 1; fewer are returned if fewer weights are kept.
+      iterations: maximum number of products, at least 1; more give smaller residuals.
       seed: of the first vector.
 
     Returns:
       Rows of `index` (from 1), `eigenvalue` and `residual` (‖H·v - λ·v‖, from one more product each), and the unit
       eigenvector of the largest eigenvalue.
+
+    Raises:
+      TostError: a number is out of range.
 
     Examples:
       >>> hessian = tost.analysis.MaskedHessian(model, images, labels)
@@ -102,6 +110,8 @@ def top_eigenvalues(
       >>> [row["index"] for row in rows]
       [1, 2]
     """
+    require_number("count", count, whole=True, minimum=1)
+    require_number("iterations", iterations, whole=True, minimum=1)
     weights = hessian.weights
     kept = weights.flat([np.ones(mask.shape) for mask in weights.masks])
     vector = np.random.default_rng(seed).normal(size=weights.size) * kept

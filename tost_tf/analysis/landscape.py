@@ -14,8 +14,10 @@ from tost_tf.analysis.kept_weights import KeptWeights, loss_and_accuracy
 from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras
 from tost_tf.drawing import save
+from tost_tf.errors import TostError
 from tost_tf.graph.batches import joined
 from tost_tf.progress import progress
+from tost_tf.ranges import require_number
 
 
 def loss_along_direction(
@@ -30,7 +32,8 @@ def loss_along_direction(
 
     Args:
       model: as for `KeptWeights`.
-      direction: a vector of kept weights, such as the top eigenvector of the Hessian; it is scaled to a unit vector.
+      direction: [weights], as `KeptWeights.flat` gives it, such as the top eigenvector of the Hessian; entries of
+        pruned weights are set to zero, and it is scaled to a unit vector.
       distances: the distances from the trained weights.
       images, labels: the examples: arrays, labels one-hot or integers; or data with both (a `tf.data.Dataset` of
         batches, a `keras.utils.Sequence`, a pair of arrays) as `images` alone.
@@ -39,6 +42,9 @@ def loss_along_direction(
     Returns:
       Rows of `distance`, `loss`, `accuracy` (NaN with a `loss`).
 
+    Raises:
+      TostError: the direction has another length, or is zero for all kept weights.
+
     Examples:
       >>> hessian = tost.analysis.MaskedHessian(model, images, labels)
       >>> _, eigenvector = tost.analysis.top_eigenvalues(hessian, count=1, iterations=3)
@@ -46,8 +52,16 @@ def loss_along_direction(
       >>> [row["distance"] for row in rows]
       [-1.0, 0.0, 1.0]
     """
-    unit = direction / np.linalg.norm(direction)
-    results = KeptWeights(model).losses_along([unit], np.asarray(distances)[:, None], *joined(images, labels), loss)
+    weights = KeptWeights(model)
+    direction = np.asarray(direction, np.float64)
+    if direction.shape != (weights.size,):
+        raise TostError(f"direction has shape {direction.shape}, it must be a vector of {weights.size} numbers")
+    kept = direction * np.concatenate([mask.ravel() for mask in weights.masks])
+    length = np.linalg.norm(kept)
+    if not 0 < length < np.inf:
+        raise TostError(f"direction has length {length:g} along the kept weights, it must be finite and above 0")
+    unit = kept / length
+    results = weights.losses_along([unit], np.asarray(distances)[:, None], *joined(images, labels), loss)
     return [
         {"distance": float(distance), "loss": value, "accuracy": accuracy}
         for distance, (value, accuracy) in zip(distances, results, strict=True)
@@ -88,13 +102,16 @@ def weight_landscape(
       model: as for `KeptWeights`.
       images, labels: the examples: arrays, labels one-hot or integers; or data with both (a `tf.data.Dataset` of
         batches, a `keras.utils.Sequence`, a pair of arrays) as `images` alone.
-      points: on each side of the grid.
-      reach: the grid goes from -reach to reach in both directions.
+      points: on each side of the grid, at least 2.
+      reach: the grid goes from -reach to reach in both directions, above 0.
       seed: of the directions.
       loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
 
     Returns:
       Rows of `x`, `y`, `loss`.
+
+    Raises:
+      TostError: a number is out of range.
 
     Examples:
       >>> rows = tost.analysis.weight_landscape(model, images, labels, points=3)
@@ -140,6 +157,8 @@ def input_landscape(
 
 
 def _grid(points: int, reach: float) -> np.ndarray:
+    require_number("points", points, whole=True, minimum=2)
+    require_number("reach", reach, above=0)
     line = np.linspace(-reach, reach, points)
     return np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
 

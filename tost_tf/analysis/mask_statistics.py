@@ -14,6 +14,7 @@ from tost_tf.compat import keras
 from tost_tf.drawing import BLUE, GREEN, ORANGE, save, titled_axes
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import prunable_kernels
+from tost_tf.masks.connection import require_masks_of
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.sparsify import strip
 from tost_tf.masks.synaptic_flow import SynapticFlow
@@ -27,21 +28,26 @@ def mask_spectrum(model: keras.Model, masks: Mapping[str, np.ndarray]) -> list[d
 
     Args:
       model: the dense network of the masks.
-      masks: weight path -> 0/1.
+      masks: weight path -> 0/1; weights without a mask are kept.
 
     Returns:
       Rows of `layer`, `weights`, `density`, `dead_outputs` and `dead_inputs` (fractions of channels without kept
       weights), `effective_density`, and `log10_paths`, the base-10 logarithm of the number of paths through the layer,
       -inf if there is none. A path is counted for each pixel at which it starts, and averaged where the network pools.
 
+    Raises:
+      TostError: a mask is not one of a weight of the model, or holds other values than 0 and 1.
+
     Examples:
       >>> rows = tost.analysis.mask_spectrum(model, tost.masks.erk(model, sparsity=0.9))
       >>> [row["layer"] for row in rows]
       ['conv1', 'conv2', 'logits']
     """
+    kernels = prunable_kernels(model)
+    masks = require_masks_of(model, masks)
     scores = SynapticFlow(model, paths_only=True).scores(masks)
     rows = []
-    for path, kernel in prunable_kernels(model).items():
+    for path, kernel in kernels.items():
         mask = np.asarray(masks[path]) if path in masks else np.ones(scores[path].shape)
         by_output = _any_along(kernel.axes[1], mask)
         # In a grouped kernel each group of outputs reads inputs of its own.
@@ -67,21 +73,25 @@ def _any_along(axes: tuple[int, ...], mask: np.ndarray) -> np.ndarray:
     return mask.any(others).ravel()
 
 
-def mask_overlap(one: Masks, other: Masks) -> list[dict]:
+def mask_overlap(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> list[dict]:
     """How similar two masks of the same network are, layer by layer.
+
+    Args:
+      one, other: weight path -> 0/1.
 
     Returns:
       Rows of `layer`, `overlap` (weights kept in both / kept in at least one; 1 if neither keeps any) and `by_chance`,
       the expected overlap of independent masks of the same densities.
 
     Raises:
-      TostError: the masks are of different networks.
+      TostError: the masks are of different networks, or hold other values than 0 and 1.
 
     Examples:
       >>> one, other = (tost.masks.random(model, sparsity=0.9, seed=seed) for seed in (0, 1))
       >>> [row["layer"] for row in tost.analysis.mask_overlap(one, other)]
       ['conv1', 'conv2', 'logits']
     """
+    one, other = Masks(one), Masks(other)
     other = other.for_weights({path: mask.shape for path, mask in one.items()})
     if {path: mask.shape for path, mask in one.items()} != {path: mask.shape for path, mask in other.items()}:
         raise TostError("the two masks are of different networks and cannot be compared layer by layer")

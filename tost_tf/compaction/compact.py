@@ -8,8 +8,8 @@ from tost_tf.compaction.plan import Plan
 from tost_tf.compaction.rebuild import rebuilt
 from tost_tf.compaction.report import CompactionReport, layer_sizes, uncounted_layers
 from tost_tf.compat import keras
-from tost_tf.errors import TostError
 from tost_tf.graph.stripped import require_stripped
+from tost_tf.ranges import require_number
 
 
 def compact(
@@ -44,8 +44,7 @@ def compact(
       True
     """
     require_stripped(model)
-    if not isinstance(multiple, int) or multiple < 1:
-        raise TostError(f"multiple is {multiple!r}, it must be a whole number, at least 1")
+    require_number("multiple", multiple, whole=True, minimum=1)
     graph = Graph(model)
     before, uncounted = layer_sizes(graph), uncounted_layers(graph)
     plan = Plan(graph, multiple=multiple)

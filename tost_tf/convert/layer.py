@@ -116,7 +116,7 @@ class Direction:
                 continue
             if new_key in known or new_key in UNSIGNED:
                 self._require_activation(layer, key, value)
-                value = self._translated(key, value)
+                value = self._translated(key, value, f"the layer {layer.name!r} ({kind})")
                 if value is not _DROPPED:
                     options[new_key] = value
             elif not _harmless(key, value) and value != defaults.get(key, value):
@@ -135,7 +135,7 @@ class Direction:
         if not known or getattr(layer, key, None) not in (None, self.source.activations.get(value)):
             raise self.no_counterpart(layer.name, f"{type(layer).__name__} with {key} {value!r}")
 
-    def _translated(self, key: str, value: Any) -> Any:
+    def _translated(self, key: str, value: Any, owner: str) -> Any:
         """The value of an option: initialisers, regularisers and constraints become those of the target."""
         part = next((part for part in PARTS if key.endswith(part)), None)
         if value == "silu" and not self.to_keras3:
@@ -145,7 +145,7 @@ class Direction:
         if not isinstance(value, dict):
             return value
         if part is None:
-            raise TostError(f"the option {key}={str(value)[:150]} of a layer cannot be converted to {self.target_name}")
+            raise TostError(f"{owner} has {key}={str(value)[:150]}, which cannot be converted to {self.target_name}")
         new_class = getattr(getattr(self.target, f"{part}s"), str(value.get("class_name")), None)
         if new_class is None:
             # The weights are copied from the layer, so their initialiser no longer matters.

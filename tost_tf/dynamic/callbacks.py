@@ -16,6 +16,7 @@ from tost_tf.graph.batches import Batches
 from tost_tf.masks.patterns.pattern import Pattern, found_pattern, parsed_pattern
 from tost_tf.masks.sparsify import masked_kernels, masks_of, with_dense_gradients
 from tost_tf.options import check_values
+from tost_tf.ranges import require_number
 from tost_tf.steps import StepCallback
 from tost_tf.training.masked_optimizer import MaskedOptimizer
 
@@ -131,6 +132,10 @@ class Dynamic(MaskCallback):
         super().__init__(dense_layers, seed, data, steps_per_epoch, pattern)
         self.config = DynamicConfig(method, update_every, drop_fraction, drop_schedule, end_fraction, initial_sparsity)
         check_values(self.config)
+        if sparsity and not self.config.prunes:
+            raise TostError(
+                f"sparsity={sparsity} has no effect with {method}, which keeps the sparsity of the model: leave it out"
+            )
         self.sparsity = sparsity
         self.updates: list[dict[str, float]] = []
         self._changes: DynamicSparsity | None = None
@@ -209,6 +214,5 @@ class GraNet(Dynamic):
     """
 
     def __init__(self, sparsity: float, update_every: int = 100, **options: Any):
-        if not 0 < sparsity < 1:
-            raise TostError(f"sparsity is {sparsity:g}, it must be above 0 and below 1")
+        require_number("sparsity", sparsity, above=0, below=1)
         super().__init__("granet", sparsity=sparsity, update_every=update_every, **options)

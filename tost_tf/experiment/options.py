@@ -70,7 +70,7 @@ class RunConfig:
         groups = {}
         for group_name, group in all_groups().items():
             given = {f.name: options[f.name] for f in dataclasses.fields(group) if f.name in options}
-            given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+            given = {name: _as_in_flags(value) for name, value in given.items()}
             groups[group_name] = dataclasses.replace(_of_recipe(group, recipe_name), **given)
             check_values(groups[group_name], "--")
         methods = tuple(groups.pop(name) for name in list(groups) if name not in GROUPS)
@@ -264,3 +264,12 @@ def _filled_in(path: str, sparsity: float) -> str:
 def _ghost_end(training: TrainingConfig, superpose: SuperposeConfig) -> int:
     """The default end of ghosts: the first drop of the learning rate, or half of the epochs if it never drops."""
     return min(training.lr_drop_epochs or (), default=max(1, superpose.ordinary_epochs(training.epochs) // 2))
+
+
+def _as_in_flags(value: Any) -> Any:
+    """A value as the command line gives it: no lists, paths and dictionaries, but tuples and texts."""
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={part}" for name, part in value.items())
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -12,6 +12,8 @@ from tost_tf.errors import TostError
 from tost_tf.export.format import Format, Preprocessing
 from tost_tf.export.kernels_in_file import by_name
 from tost_tf.files import replaced_file
+from tost_tf.graph.finite import require_finite_weights
+from tost_tf.graph.stripped import require_stripped
 
 
 def keras3(model: keras.Model, path: str | os.PathLike) -> None:
@@ -22,14 +24,17 @@ def keras3(model: keras.Model, path: str | os.PathLike) -> None:
       path: ends with `.keras`; an existing file is replaced only after the new one is complete.
 
     Raises:
-      TostError: the path has another suffix, or a layer has no counterpart in Keras 3.
+      TostError: the path has another suffix, the model has masks or ghosts in it, a weight is not finite, or a layer
+        has no counterpart in Keras 3.
 
     Examples:
       >>> tost.export.keras3(tost.strip(tost.sparsify(model, sparsity=0.9)), folder / "model.keras")
     """
     if Path(path).suffix != ".keras":
         raise TostError(f"the path {str(path)!r} must end with .keras: Keras 3 recognises the format by it")
+    require_stripped(model)
     converted = to_keras3(model)
+    require_finite_weights(model)
     with replaced_file(path) as temporary:
         converted.save(temporary)
 

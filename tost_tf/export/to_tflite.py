@@ -48,7 +48,8 @@ def tflite(
       Whether kernels are stored sparsely.
 
     Raises:
-      TostError: another suffix or precision is given, int8 without images, or TensorFlow Lite lacks an operation.
+      TostError: another suffix or precision is given, int8 without images, TensorFlow Lite lacks an operation, or as
+        for `saved_model`.
 
     Examples:
       >>> final = tost.strip(tost.sparsify(model, sparsity=0.9))
@@ -61,6 +62,8 @@ def tflite(
     if precision == "int8" and images is None:
         raise TostError("int8 needs images to measure the ranges of activations on")
     images = None if images is None else inputs_alone(images)
+    if images is not None and not len(images):
+        raise TostError("images has no image: some are needed, to measure the ranges of activations on")
     with tempfile.TemporaryDirectory() as scratch:
         saved_model(model, Path(scratch) / "saved_model", mean, deviation)
         taken = ExportedInput.of(model, unchanged=mean is None)

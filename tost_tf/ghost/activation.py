@@ -8,6 +8,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.neuron_layer import SOFT, GhostNeuron
+from tost_tf.ranges import require_number
 from tost_tf.registry import GHOST_NEURONS
 
 
@@ -17,7 +18,7 @@ class GhostActivation(GhostNeuron):
 
     Args:
       kind: "pswish", "mish", a registered kind, or a function (x, β) that is ReLU for β → ∞.
-      beta: the initial β.
+      beta: the initial β, at least 0.
       max_value: the maximum of a capped ReLU such as ReLU6; `None` for no cap.
       dead_channels: "soft" (the paper's) treats all channels alike; "relu" keeps ReLU where `varies` is 0, which
         `GhostModel.find_dead_channels` sets.
@@ -28,7 +29,8 @@ class GhostActivation(GhostNeuron):
       varies: with "relu", 1 for each channel that is soft, all at first, and 0 for those that do not vary.
 
     Raises:
-      TostError: there is no such kind, it is a layer, or it is not known how many channels there are.
+      TostError: there is no such kind, it is a layer, β is out of range, or it is not known how many channels there
+        are.
 
     Examples:
       >>> tost.GhostActivation("pswish", beta=1.5)(np.array([[-2.0, 2.0]])).numpy().round(3)
@@ -48,6 +50,7 @@ class GhostActivation(GhostNeuron):
         self.function = function_of(GHOST_NEURONS, kind)
         if is_layer(self.function):
             raise TostError(f"{kind!r} is a layer by itself: use {self.function.__name__} instead of GhostActivation")
+        require_number("beta", beta, minimum=0)
         self.kind = kind if isinstance(kind, str) else self.function
         self.initial_beta = float(beta)
         self.beta = self.add_number("beta", beta)

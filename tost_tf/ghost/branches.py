@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import numbers
-from typing import Any
-
 import numpy as np
 
 from tost_tf.compat import keras, serialized, tf
-from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.kernels import kernels_in
 from tost_tf.graph.lent import lent
@@ -174,12 +170,6 @@ class GhostBranches(keras.layers.Layer):
     def from_config(cls, config):
         parts = {name: keras.layers.deserialize(config[name]) for name in ("layer", "normalization")}
         return cls(**(config | parts))
-
-
-def require_number(branches: Any) -> None:
-    """Raises `TostError` if `branches` is no number of branches; 1 means none besides the layer itself."""
-    if isinstance(branches, bool) or not isinstance(branches, numbers.Integral) or branches < 1:
-        raise TostError(f"branches is {branches!r}, it must be a whole number, at least 1")
 
 
 def channel_axis(layer: keras.layers.Layer, rank: int) -> int:

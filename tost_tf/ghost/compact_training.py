@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from tost_tf.compat import keras
 from tost_tf.errors import TostError
 from tost_tf.ghost.model import GhostModel
@@ -42,6 +44,13 @@ class CompactTraining(keras.callbacks.Callback):
                 f"CompactTraining needs a GhostModel, which may have no ghosts, got {type(self.model).__name__}"
             )
         self._is_on = False
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        if self.model.ghosts_active:
+            logging.warning(
+                "CompactTraining has left no channel out: the ghosts of %s, which need all, were there until the end",
+                self.model.name,
+            )
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if self.model.ghosts_active:

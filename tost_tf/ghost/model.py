@@ -23,7 +23,7 @@ from tost_tf.compat import (
 )
 from tost_tf.errors import TostError
 from tost_tf.ghost import NO_GHOST
-from tost_tf.ghost.branches import GhostBranches, require_number
+from tost_tf.ghost.branches import GhostBranches
 from tost_tf.ghost.compact_steps import CompactSteps
 from tost_tf.ghost.dead_channels import find_dead_channels, name_starved
 from tost_tf.ghost.graph import Ghost, GhostGraph
@@ -35,6 +35,7 @@ from tost_tf.ghost.switch import Switch
 from tost_tf.graph.kernels import current_masks, masked
 from tost_tf.graph.left_dense import left_dense
 from tost_tf.graph.slots import set_to_first_values
+from tost_tf.ranges import require_number
 from tost_tf.registry import GHOST_NEURONS, GHOST_SKIPS
 
 
@@ -74,7 +75,7 @@ class GhostModel(keras.Model):
       neurons: "pswish", "mish", "dyrelu" (see `GhostDyReLU`), a registered kind, a function (x, β), or "none".
       skips: "projection", "identity", a registered kind, a function as those of `tost_tf.ghost.skips`, or "none".
       skip_initializer: of projection skips, "constant" (the authors'), "he_normal" or "dirac".
-      beta: the initial β of ghost neurons that have one.
+      beta: the initial β of ghost neurons that have one, at least 0.
       skip_gate: how α joins a skip to its block: "scaled" (the paper's), "stochastic", "variance_preserving" or a
         registered one.
       seed: of the draws of stochastic gates, and of the weights of new branches.
@@ -93,7 +94,8 @@ class GhostModel(keras.Model):
     If the class of `sparse` overrides `train_step` or similar methods, these are not used, and a warning is logged.
 
     Raises:
-      TostError: `sparse` is a subclassed or Keras 3 model, a kind is unknown, or no layer can have branches.
+      TostError: `sparse` is a subclassed or Keras 3 model, a kind is unknown, a number is out of range, or no layer can
+        have branches.
 
     Examples:
       >>> ghosted = tost.GhostModel(tost.sparsify(model, sparsity=0.9), neurons="pswish", skips="identity")
@@ -118,7 +120,8 @@ class GhostModel(keras.Model):
         **kwargs: Any,
     ):
         require_graph_model(sparse)
-        require_number(branches)
+        require_number("branches", branches, whole=True, minimum=1)
+        require_number("beta", beta, minimum=0)
         neurons, skips = (
             kind if isinstance(kind, str) and (kind == NO_GHOST or registry[kind]) else function_of(registry, kind)
             for registry, kind in ((GHOST_NEURONS, neurons), (GHOST_SKIPS, skips))

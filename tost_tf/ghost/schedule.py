@@ -13,6 +13,7 @@ from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.neuron_layer import GhostNeuron
 from tost_tf.ghost.skip import GhostSkip
+from tost_tf.ranges import require_number
 from tost_tf.registry import BETA_SCHEDULES, GHOST_SCHEDULES
 from tost_tf.steps import StepCallback
 
@@ -32,8 +33,8 @@ class GhostSchedule(StepCallback):
       steps_per_epoch: steps in an epoch; by default what `fit` knows of its data.
       schedule: "linear", "delayed", "cosine", "exponential", "constant", a registered one, or a function from the
         progress in [0, 1] to the fraction that is left.
-      beta_start: the initial β.
-      beta_end: β when the ghosts are removed.
+      beta_start: the initial β, at least 0.
+      beta_end: β when the ghosts are removed, above 0.
       beta_schedule: "linear", "inverse", "logarithmic" or a registered one: how β follows the fraction of the ghosts.
 
     Raises:
@@ -62,6 +63,8 @@ class GhostSchedule(StepCallback):
             )
         if end_epoch < 1 and end_epoch != -1:
             raise TostError(f"end_epoch is {end_epoch}, it must be at least 1, or -1 to keep the ghosts")
+        require_number("beta_start", beta_start, minimum=0)
+        require_number("beta_end", beta_end, above=0)
         if beta_schedule != "linear" and min(beta_start, beta_end) <= 0:
             raise TostError(f"beta_schedule={beta_schedule!r} needs beta_start and beta_end above 0")
         self.fraction_left, self.beta_at = function_of(GHOST_SCHEDULES, schedule), BETA_SCHEDULES[beta_schedule]
@@ -89,6 +92,10 @@ class GhostSchedule(StepCallback):
         if progress == 1:
             return 0.0, self.beta_end
         fraction = self.fraction_left(progress)
+        if not 0 <= fraction <= 1:
+            raise TostError(
+                f"the schedule of the ghosts gives {fraction} at progress {progress:.3g}, it must be in [0, 1]"
+            )
         return fraction, self.beta_at(self.beta_start, self.beta_end, fraction)
 
     fades_ghosts = True  # for `GhostModel.fit`

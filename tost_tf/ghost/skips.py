@@ -10,6 +10,7 @@ If the layers return another number of channels, `GhostSkip` adds zero channels 
 from __future__ import annotations
 
 from tost_tf.compat import keras
+from tost_tf.errors import unknown_name
 from tost_tf.ghost import dirac  # noqa: F401, registers the initializer
 from tost_tf.models.layers import BATCH_NORMALIZATION
 
@@ -30,6 +31,8 @@ POOLINGS = {1: keras.layers.AveragePooling1D, 2: keras.layers.AveragePooling2D, 
 
 def projection(channels: int, strides: tuple[int, ...], kernel_initializer: str) -> list[keras.layers.Layer]:
     """A 1x1 convolution with the block's stride, then BatchNormalization, as in the authors' released code."""
+    if kernel_initializer not in INITIALIZERS:
+        raise unknown_name("skip initializer", kernel_initializer, INITIALIZERS)
     initializer = keras.initializers.get(INITIALIZERS[kernel_initializer])
     convolution = CONVOLUTIONS[len(strides)]
     return [

@@ -41,6 +41,9 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         if self.is_arrays:
+            inputs, labels = (len(tf.nest.flatten(part)[0]) for part in self.source)
+            if inputs != labels:
+                raise TostError(f"there are {inputs} inputs and {labels} labels: give one label for each input")
             yield from in_batches(self.source)
             return
         for batch in self.source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tost_tf.compat import is_graph_model, keras, tf
+from tost_tf.errors import NotFinite
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.parameter_paths import parameter_paths
 from tost_tf.graph.replaced_calls import Call, calls_replaced
@@ -39,6 +40,13 @@ def first_not_finite(model: keras.Model, images: tf.Tensor) -> str:
     with statistics_kept(model), calls_replaced(layers, watched):
         model(images, training=True)
     return found[0] if found else ""
+
+
+def require_finite_weights(model: keras.Model) -> None:
+    """Raises `NotFinite`, naming it, if a weight of `model` is NaN or infinite."""
+    for weight in model.weights:
+        if not _all_finite(weight):
+            raise NotFinite(f"{weight.name.split(':')[0]} of {model.name} has values that are not finite")
 
 
 def _all_finite(values: tf.Tensor | list[tf.Tensor]) -> bool:

@@ -11,6 +11,7 @@ from tost_tf.compat import is_pruning_wrapper, keras, require_graph_model, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import graph_model_in, unwrapped_layer
 from tost_tf.graph.kernel_kinds.kind import Kernel, KernelKind
+from tost_tf.ranges import require_expression
 from tost_tf.registry import KERNEL_KINDS
 
 
@@ -89,7 +90,10 @@ def prunable_weights(model: keras.Model) -> dict[str, tf.Variable]:
 
 def is_ranked(layer_path: str, dense_layers: str) -> bool:
     """Whether a layer's weights are ranked and count for the sparsity: its path does not match `dense_layers`."""
-    return not (dense_layers and re.search(dense_layers, layer_path))
+    if not dense_layers:
+        return True
+    require_expression("dense_layers", dense_layers)
+    return not re.search(dense_layers, layer_path)
 
 
 def ranked_weights(model: keras.Model, dense_layers: str) -> dict[str, tf.Variable]:

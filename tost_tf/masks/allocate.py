@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping
 
 import numpy as np
 
 from tost_tf.errors import TostError
+from tost_tf.ranges import require_number
 
 
 def kept_count(size: int, sparsity: float) -> int:
@@ -17,10 +17,7 @@ def kept_count(size: int, sparsity: float) -> int:
 
 def require_sparsity(sparsity: object) -> None:
     """Raises `TostError` unless `sparsity` is a number in [0, 1)."""
-    if isinstance(sparsity, bool) or not isinstance(sparsity, numbers.Real):
-        raise TostError(f"sparsity is a number in [0, 1), got {type(sparsity).__name__} {str(sparsity)[:60]!r}")
-    if not 0 <= sparsity < 1:
-        raise TostError(f"sparsity is {sparsity:g}, it must be at least 0 and below 1")
+    require_number("sparsity", sparsity, minimum=0, below=1)
 
 
 def require_room(sizes: Mapping[str, int], sparsity: float, scope: str) -> None:

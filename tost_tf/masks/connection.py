@@ -32,6 +32,9 @@ def depends_on_input(model: keras.Model, masks: Mapping[str, np.ndarray]) -> boo
     Returns:
       `True` also for a network whose inputs have no fixed size or are not numbers: it is not checked.
 
+    Raises:
+      TostError: a mask is not one of a weight of the model, or holds other values than 0 and 1.
+
     Examples:
       >>> masks = tost.masks.erk(model, sparsity=0.9)
       >>> tost.masks.depends_on_input(model, masks)
@@ -39,6 +42,7 @@ def depends_on_input(model: keras.Model, masks: Mapping[str, np.ndarray]) -> boo
       >>> tost.masks.depends_on_input(model, dict(masks) | {"conv2/kernel": np.zeros((3, 3, 8, 16))})
       False
     """
+    masks = require_masks_of(model, masks)
     for tensor in model.inputs:
         if not (tensor.shape[1:].is_fully_defined() and (tensor.dtype.is_floating or tensor.dtype.is_integer)):
             return True
@@ -48,6 +52,20 @@ def depends_on_input(model: keras.Model, masks: Mapping[str, np.ndarray]) -> boo
         return SynapticFlow(model, paths_only=True).has_path(masks)
     except TostError:  # paths through gates and softmaxes cannot be counted: it may depend on the input
         return True
+
+
+def require_masks_of(model: keras.Model, masks: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Masks of some weights of `model`, or of none.
+
+    Raises:
+      TostError: one is not a mask of a weight of the model, or holds other values than 0 and 1.
+    """
+    if not masks:
+        return {}
+    shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
+    given = Masks(masks).for_weights(shapes)
+    given.require_match({path: shape for path, shape in shapes.items() if path in given}, model.name)
+    return given
 
 
 def name_collapsed(masks: Masks, model: keras.Model) -> None:

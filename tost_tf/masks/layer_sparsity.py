@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from tost_tf.errors import TostError
 from tost_tf.masks.allocate import kept_count
+from tost_tf.ranges import require_expression, require_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +62,8 @@ def parsed_layer_sparsity(text: str) -> dict[str, float]:
 def require_sparsities(layer_sparsity: Mapping[str, float]) -> None:
     """Raises `TostError` for a wrong regular expression, and for a sparsity out of range."""
     for pattern, sparsity in layer_sparsity.items():
-        if not 0 <= sparsity < 1:
-            raise TostError(f"{pattern!r} has the sparsity {sparsity:g}, it must be at least 0 and below 1")
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise TostError(f"{pattern!r} is not a regular expression: {error}") from None
+        require_expression("layer_sparsity", pattern)
+        require_number(f"the sparsity of {pattern!r}", sparsity, minimum=0, below=1)
 
 
 def shares(sizes: Mapping[str, int], sparsity: float, layer_sparsity: Mapping[str, float]) -> Shares:

@@ -18,7 +18,7 @@ from tost_tf.graph.batches import Batches, Data
 from tost_tf.graph.kernels import ranked_weights
 from tost_tf.graph.logits import classes_of
 from tost_tf.graph.weights import load_weights, save_weights
-from tost_tf.masks.allocate import require_room
+from tost_tf.masks.allocate import require_room, require_sparsity
 from tost_tf.masks.magnitude import find as by_magnitude
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern, parsed_pattern, requested_sparsity
@@ -27,6 +27,7 @@ from tost_tf.masks.random import find as at_random
 from tost_tf.masks.search import FoundMask, MaskMethod, MaskSearch
 from tost_tf.masks.sparsify import sparsify, strip
 from tost_tf.options import option
+from tost_tf.ranges import require_number
 
 MODES = ("rewind", "lr_rewind")
 
@@ -77,14 +78,12 @@ class LotteryPlan:
     pattern: Pattern = dataclasses.field(default_factory=Unstructured)
 
     def __post_init__(self):
-        if not 0 <= self.sparsity < 1:
-            raise TostError(f"sparsity is {self.sparsity:g}, it must be at least 0 and below 1")
-        if not 0 < self.fraction < 1:
-            raise TostError(f"fraction is {self.fraction:g}, it must be above 0 and below 1")
-        if not 0 <= self.rewind_epoch < self.epochs:
-            raise TostError(
-                f"rewind_epoch is {self.rewind_epoch}, it must be at least 0 and below epochs={self.epochs}"
-            )
+        require_sparsity(self.sparsity)
+        require_number("epochs", self.epochs, whole=True, minimum=1)
+        require_number("fraction", self.fraction, above=0, below=1)
+        require_number("rewind_epoch", self.rewind_epoch, whole=True, minimum=0)
+        if self.rewind_epoch >= self.epochs:
+            raise TostError(f"rewind_epoch is {self.rewind_epoch}, it must be below epochs={self.epochs}")
         if self.mode not in MODES:
             raise unknown_name("lottery mode", self.mode, MODES)
 

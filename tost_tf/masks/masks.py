@@ -11,6 +11,7 @@ from tost_tf.errors import TostError, first_of
 from tost_tf.files import read_arrays, require_no_pickle, write_arrays
 from tost_tf.graph.kernels import is_ranked
 from tost_tf.graph.places import by_place
+from tost_tf.ranges import require_expression
 from tost_tf.seeds import derive_seed
 
 
@@ -23,7 +24,7 @@ class Masks(Mapping[str, np.ndarray]):
       masks: weight path -> array of zeros and ones of any numeric or boolean type.
 
     Raises:
-      TostError: there are no masks, or some have other values than 0 and 1; the message names all of them.
+      TostError: there are no masks, or some have other values than 0 and 1; the message names up to ten of them.
 
     Examples:
       >>> masks = tost.Masks({"conv1/kernel": np.array([[1, 0, 0], [0, 1, 0]])})
@@ -41,13 +42,18 @@ class Masks(Mapping[str, np.ndarray]):
             raise TostError("a mask needs at least one weight, got none")
         checked, wrong = {}, []
         for path, mask in masks.items():
-            values = np.asarray(mask)
+            if not isinstance(path, str):
+                raise TostError(f"a mask has the path of a weight as its name, got {path!r}")
+            try:
+                values = np.asarray(mask)
+            except ValueError:
+                raise TostError(f"the mask {path} is not an array: its rows differ in length") from None
             if values.dtype.kind == "V" and values.dtype.type.__module__ != "numpy":
                 values = values.astype(np.float32)  # bfloat16 and the like
             is_number = values.dtype.kind in "buif"
             others = values[(values != 0) & (values != 1)] if is_number else values.ravel()
             if others.size or not values.size:
-                wrong.append(f"{path} holds {others[0].item()!r}" if others.size else f"{path} is empty")
+                wrong.append(f"{path} holds {others.tolist()[0]!r}" if others.size else f"{path} is empty")
                 continue
             checked[path] = values.astype(np.uint8)
             checked[path].setflags(write=False)
@@ -67,7 +73,7 @@ class Masks(Mapping[str, np.ndarray]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Masks):
             return NotImplemented
-        return list(self) == list(other) and all(np.array_equal(self[path], other[path]) for path in self)
+        return set(self) == set(other) and all(np.array_equal(self[path], other[path]) for path in self)
 
     __hash__ = None  # type: ignore[assignment]  # as Python's own lists and dictionaries
 
@@ -150,6 +156,7 @@ class Masks(Mapping[str, np.ndarray]):
 
     def without(self, layers: str) -> Masks:
         """These masks without those of layers whose paths match the regular expression `layers`; all for ""."""
+        require_expression("layers", layers)
         kept = {path: mask for path, mask in self.items() if is_ranked(path.rpartition("/")[0], layers)}
         return self if len(kept) == len(self) else Masks(kept)
 

@@ -29,12 +29,13 @@ from tost_tf.graph.left_dense import left_dense
 from tost_tf.graph.logits import classes_of
 from tost_tf.masks.allocate import kept_count, require_room, uniform
 from tost_tf.masks.connection import name_collapsed
-from tost_tf.masks.layer_sparsity import Shares, require_sparsities, shares
+from tost_tf.masks.layer_sparsity import Shares, parsed_layer_sparsity, require_sparsities, shares
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern, parsed_pattern, requested_sparsity
 from tost_tf.masks.quota import Quota
 from tost_tf.masks.select import Selection, require_finite, without_pruned
 from tost_tf.masks.starved import name_single_channels
+from tost_tf.ranges import require_number
 
 SCOPES = ("global", "layer")
 
@@ -94,7 +95,7 @@ class MaskSearch:
       keep_zeros: whether weights that are zero count as already pruned, like those a pruning wrapper masks; a kernel of
         zeros only (some are initialised so) does not.
       layer_sparsity: regular expression of layer paths -> sparsity set for these layers, the first that matches is
-        used; `None` for none.
+        used; or the same as a text, "stem=0,stage3.*=0.99"; `None` for none.
       pattern: which weights are kept or removed together: "unstructured", "channels", "channels:16", "block:4x1",
         "2:4", "fan_in", or another in `registry.MASK_PATTERNS`; read as a `Pattern`.
       names_left_dense: whether it logs which kernels no mask can reach and which layers have no weight or a single
@@ -113,7 +114,7 @@ class MaskSearch:
     train: Trainer | None = None
     folder: Path | None = None
     keep_zeros: bool = False
-    layer_sparsity: Mapping[str, float] | None = None
+    layer_sparsity: Mapping[str, float] | str | None = None
     names_left_dense: bool = True
     pattern: str | Pattern = UNSTRUCTURED
 
@@ -130,6 +131,8 @@ class MaskSearch:
             raise TostError(f"layer_sparsity cannot be kept with the pattern {pattern.text}: leave one out")
         if self.scope not in SCOPES:
             raise unknown_name("mask scope", self.scope, SCOPES)
+        if isinstance(self.layer_sparsity, str):
+            object.__setattr__(self, "layer_sparsity", parsed_layer_sparsity(self.layer_sparsity))
         require_sparsities(self.layer_sparsity or {})
 
     def weights(self) -> dict[str, tf.Variable]:
@@ -276,9 +279,10 @@ def first_batches(dataset: Data, count: int | None) -> Callable[[int], list[Batc
     """The first batches of a dataset, by default all, as `MaskSearch.examples`.
 
     Raises:
-      TostError: raised by the returned function if there are fewer batches.
+      TostError: `count` is not a whole number of at least 1; by the returned function, if there are fewer batches.
     """
-
+    if count is not None:
+        require_number("batches", count, whole=True, minimum=1)
     source = Batches(dataset)
 
     def take(_: int) -> list[Batch]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tost_tf.compat import keras, tf
-from tost_tf.errors import TostError
 from tost_tf.masks.allocate import kept_count
 from tost_tf.masks.masks import Masks
 from tost_tf.masks.patterns.pattern import UNSTRUCTURED, Pattern
@@ -18,6 +17,7 @@ from tost_tf.masks.select import require_finite, require_left, without_pruned
 from tost_tf.masks.synaptic_flow import SynapticFlow
 from tost_tf.options import option
 from tost_tf.progress import progress
+from tost_tf.ranges import require_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +48,7 @@ def synflow(
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)
     """
     del dataset
-    if iterations < 1:
-        raise TostError(f"iterations is {iterations}, it must be at least 1")
+    require_number("iterations", iterations, whole=True, minimum=1)
     search = MaskSearch(model, sparsity, scope, dense_layers, layer_sparsity=layer_sparsity, pattern=pattern)
     return find(search, SynFlowOptions(iterations)).masks
 

@@ -10,7 +10,8 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.kinds import Kind
 from tost_tf.ghost.model import GhostModel
-from tost_tf.graph.logits import to_logits
+from tost_tf.graph.logits import classes_of, to_logits
+from tost_tf.ranges import require_number
 
 Teacher = Callable[[Any], tf.Tensor]
 
@@ -31,7 +32,7 @@ class Distiller(GhostModel):
       **kwargs: as for `GhostModel`.
 
     Raises:
-      TostError: a value is out of range, or the teacher is no function.
+      TostError: a value is out of range, the teacher is no function, or it has other classes.
 
     Examples:
       >>> teacher = keras.models.clone_model(model)  # a trained one, in earnest
@@ -56,8 +57,8 @@ class Distiller(GhostModel):
             raise TostError(
                 f"a teacher is a tf_keras model or a function from inputs to logits, got {type(teacher).__name__}"
             )
-        if not 0 <= weight <= 1 or not temperature > 0:
-            raise TostError(f"weight is {weight:g} and temperature {temperature:g}: weights are in [0, 1], T above 0")
+        require_number("weight", weight, minimum=0, maximum=1)
+        require_number("temperature", temperature, above=0)
         ghosted = isinstance(model, GhostModel)
         options = model.arguments() if ghosted else {"neurons": neurons, "skips": skips}
         super().__init__(model.plain if ghosted else model, **(options | kwargs))
@@ -67,6 +68,9 @@ class Distiller(GhostModel):
         is_model = isinstance(teacher, keras.Model)
         as_logits = to_logits(teacher) if is_model else tf.identity
         model_or_function: Any = teacher
+        if is_model and classes_of(teacher) != classes_of(self.plain):
+            counts = f"{classes_of(teacher)} classes, the student {classes_of(self.plain)}"
+            raise TostError(f"the teacher {teacher.name} has {counts}: they must have the same")
         call = functools.partial(model_or_function, training=False) if is_model else model_or_function
         self._teacher = lambda inputs: as_logits(call(inputs))
         self._student_logits = to_logits(self.plain)

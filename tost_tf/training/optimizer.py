@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numbers
+from typing import Any
+
 from tost_tf.compat import keras, tf, variable_index
+from tost_tf.ranges import require_number
 from tost_tf.training.masked_optimizer import MaskedOptimizer
 
 
@@ -17,11 +21,14 @@ class CoupledSGD(MaskedOptimizer):
         gradient += weight_decay * weight;  m = momentum * m + gradient;  weight -= learning_rate * m
 
     Args:
-      learning_rate: a number or a schedule.
+      learning_rate: a number, at least 0, or a schedule.
       momentum: in [0, 1).
       weight_decay: the L2 factor, at least 0.
       name: of the optimizer.
       **kwargs: as for any Keras optimizer.
+
+    Raises:
+      TostError: a number is out of range.
     """
 
     trains_factors = True
@@ -35,6 +42,9 @@ class CoupledSGD(MaskedOptimizer):
         jit_compile: bool = False,
         **kwargs,
     ):
+        require_rate(learning_rate)
+        require_number("momentum", momentum, minimum=0, below=1)
+        require_number("weight_decay", weight_decay, minimum=0)
         # The weight_decay of Keras is decoupled: it stays off.
         super().__init__(name=name, jit_compile=jit_compile, **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
@@ -88,3 +98,9 @@ class CoupledSGD(MaskedOptimizer):
             "momentum": self.momentum,
             "weight_decay": self.coupled_weight_decay,
         }
+
+
+def require_rate(learning_rate: Any) -> None:
+    """Raises `TostError` for a learning rate that is a number, and negative or not finite."""
+    if isinstance(learning_rate, numbers.Real):
+        require_number("learning_rate", learning_rate, minimum=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tost_tf.compat import keras, tf
+from tost_tf.ranges import require_number
 from tost_tf.training.newton_schulz import orthogonalised
 from tost_tf.training.relative_step import RelativeStepSGD
 
@@ -38,6 +39,9 @@ class OrthogonalSGD(RelativeStepSGD):
         `RelativeStepSGD`.
       ns_steps: number of Newton-Schulz iterations, at least 1.
 
+    Raises:
+      TostError: as for `RelativeStepSGD`.
+
     Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.9)
       >>> sparse.compile(tost.OrthogonalSGD(keras.optimizers.schedules.CosineDecay(0.025, 10)), loss)
@@ -53,7 +57,7 @@ class OrthogonalSGD(RelativeStepSGD):
         nesterov: bool = False,
         weight_decay: float = 0.0,
         ns_steps: int = 5,
-        exclude_layers: Iterable[str] | None = None,
+        exclude_layers: str | Iterable[str] | None = None,
         sgd_learning_rate_ratio: float = 2.0,
         name: str = "OrthogonalSGD",
         **kwargs,
@@ -61,6 +65,7 @@ class OrthogonalSGD(RelativeStepSGD):
         super().__init__(
             learning_rate, momentum, nesterov, weight_decay, exclude_layers, sgd_learning_rate_ratio, name, **kwargs
         )
+        require_number("ns_steps", ns_steps, whole=True, minimum=1)
         self.ns_steps = ns_steps
 
     def penalised(self, gradient, variable):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 
 from tost_tf.compat import tf, variable_key
+from tost_tf.errors import TostError, first_of
+from tost_tf.ranges import require_expression, require_number
 from tost_tf.training.optimizer import CoupledSGD
 
 KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
@@ -33,12 +35,15 @@ class RelativeStepSGD(CoupledSGD):
       momentum: in [0, 1).
       nesterov: whether the direction is that of gradient + momentum · m (Nesterov momentum).
       weight_decay: the L2 factor, at least 0.
-      exclude_layers: regular expressions; a kernel is trained as by `CoupledSGD` if one of them is found in its name
-        ("fixed_mask_logits/kernel:0"). By default the last kernel with two axes is excluded, the classifier's, or the
-        last of all where no kernel has two axes.
+      exclude_layers: a regular expression or several; a kernel is trained as by `CoupledSGD` if one of them is found in
+        its name ("fixed_mask_logits/kernel:0"). By default the last kernel with two axes is excluded, the classifier's,
+        or the last of all where no kernel has two axes.
       sgd_learning_rate_ratio: the factor of the learning rate for weights trained as by `CoupledSGD`, above 0.
       name: of the optimizer.
       **kwargs: as for any Keras optimizer.
+
+    Raises:
+      TostError: a number is out of range; when the first step is taken, an expression is in the name of no kernel.
     """
 
     trains_factors = False  # the length of a step is that of the kernel
@@ -50,14 +55,20 @@ class RelativeStepSGD(CoupledSGD):
         momentum: float = 0.9,
         nesterov: bool = False,
         weight_decay: float = 0.0,
-        exclude_layers: Iterable[str] | None = None,
+        exclude_layers: str | Iterable[str] | None = None,
         sgd_learning_rate_ratio: float = 2.0,
         name: str = "RelativeStepSGD",
         **kwargs,
     ):
         super().__init__(learning_rate, momentum, weight_decay, name, **kwargs)
+        if not isinstance(nesterov, bool):
+            raise TostError(f"nesterov is {nesterov!r}, it must be True or False")
+        require_number("sgd_learning_rate_ratio", sgd_learning_rate_ratio, above=0)
         self.nesterov = nesterov
-        self.exclude_layers = None if exclude_layers is None else tuple(exclude_layers)
+        given = (exclude_layers,) if isinstance(exclude_layers, str) else exclude_layers
+        self.exclude_layers = None if given is None else tuple(given)
+        for expression in self.exclude_layers or ():
+            require_expression("exclude_layers", expression)
         self.sgd_learning_rate_ratio = sgd_learning_rate_ratio
         self._excluded: frozenset[int] | None = None  # indices in the list of variables
 
@@ -77,6 +88,10 @@ class RelativeStepSGD(CoupledSGD):
             matrices = [place for place, variable in kernels.items() if variable.shape.rank == 2]
             return frozenset((matrices or list(kernels))[-1:])
         names = {place: variable.name for place, variable in kernels.items()}
+        for pattern in self.exclude_layers:
+            if not any(re.search(pattern, name) for name in names.values()):
+                known = first_of(list(names.values()))
+                raise TostError(f"exclude_layers has {pattern!r}, which is in the name of no kernel: they are {known}")
         return frozenset(
             place for place, name in names.items() if any(re.search(pattern, name) for pattern in self.exclude_layers)
         )

@@ -24,6 +24,7 @@ from tost_tf.graph.one_view import one_view
 from tost_tf.graph.parameter_paths import parameter_paths
 from tost_tf.graph.second_derivatives import twice_differentiable
 from tost_tf.progress import progress
+from tost_tf.ranges import require_number
 from tost_tf.training.rescale_adam import ScaleAdam
 
 WEIGHT_BOUND, BIAS_BOUND = 0.01, 0.0
@@ -53,14 +54,17 @@ class GradInit:
     Args:
       model: a model made by `sparsify`, a `GhostModel`, or a dense functional model.
       loss: of labels and outputs, a scalar.
-      eta: size of the first step.
-      gamma: if the gradient norm is larger than this, an iteration lowers the norm instead of the loss.
+      eta: size of the first step, above 0.
+      gamma: if the gradient norm is larger than this, an iteration lowers the norm instead of the loss; at least 0.
       normalise: whether the first step has length `eta`; if not, it is `eta` times the gradient.
-      learning_rate, clip: of Adam on the scales.
+      learning_rate, clip: of Adam on the scales, above 0.
 
     Attributes:
       names: the paths of the scaled tensors, from `parameter_paths`.
       scales: their scales, all 1 at the start.
+
+    Raises:
+      TostError: a number is out of range, or the model has branches.
     """
 
     def __init__(
@@ -73,6 +77,10 @@ class GradInit:
         learning_rate: float = 1e-2,
         clip: float = 1.0,
     ):
+        require_number("eta", eta, above=0)
+        require_number("gamma", gamma, minimum=0)
+        require_number("learning_rate", learning_rate, above=0)
+        require_number("clip", clip, above=0)
         self.model, self.loss, self.eta, self.gamma, self.normalise = model, loss, eta, gamma, normalise
         if isinstance(model, GhostModel) and model.unmerged_branches():
             raise TostError(
@@ -94,6 +102,11 @@ class GradInit:
     @property
     def scales(self) -> np.ndarray:
         return np.where(self._movable, self._adam.scales, 1.0)
+
+    def put_back(self) -> None:
+        """Gives the model its weights as they were before the search."""
+        for parameter, original in zip(self.parameters, self._original, strict=True):
+            parameter.assign(original)
 
     def iterate(self, first: Half, second: Half, fresh: Half) -> RescaleStep:
         """One iteration: the gradient is from `first` and `second`, the loss after a step from `first` and `fresh`.
@@ -188,8 +201,8 @@ def rescale_init(
       Path ("stage1_block1_conv1/kernel", as in masks; "stage1_block1_bn1/gamma") -> scale, of each parameter tensor.
 
     Raises:
-      TostError: the dataset is empty or `steps` below 1, the loss or a gradient is no longer finite (the message names
-        the cause), or the network has no second derivative.
+      TostError: the dataset is empty, a number is out of range, the loss or a gradient is no longer finite (the message
+        names the cause), or the network has no second derivative. The weights are then as they were.
 
     Examples:
       >>> sparse = tost.sparsify(model, sparsity=0.9)
@@ -197,8 +210,7 @@ def rescale_init(
       >>> sorted(factors)[:3]
       ['bn1/beta', 'bn1/gamma', 'bn2/beta']
     """
-    if steps < 1:
-        raise TostError(f"steps is {steps}, it must be at least 1")
+    require_number("steps", steps, whole=True, minimum=1)
     given = Batches(dataset)
     batches: Iterable[Half] = given
     if loss is None:
@@ -209,8 +221,12 @@ def rescale_init(
     if next(iter(given), None) is None:
         raise TostError("the dataset for rescaling the initialisation is empty")
     with statistics_kept(model):
-        for _ in progress(range(steps), "rescaling the initialisation"):
-            search.iterate(next(halves), next(halves), next(halves))
+        try:
+            for _ in progress(range(steps), "rescaling the initialisation"):
+                search.iterate(next(halves), next(halves), next(halves))
+        except BaseException:
+            search.put_back()
+            raise
     return dict(zip(search.names, search.scales.tolist(), strict=True))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tost_tf.compat import tf
-from tost_tf.errors import TostError
+from tost_tf.ranges import require_number
 from tost_tf.training.optimizer_tweak import OptimizerTweak
 
 if TYPE_CHECKING:
@@ -43,10 +43,8 @@ class SignIn(OptimizerTweak):
     trains_factors = True
 
     def __init__(self, balance: float = 1.0, rescale_every: int = 500):
-        if not balance > 0:
-            raise TostError(f"balance is {balance:g}, it must be above 0")
-        if rescale_every < 1:
-            raise TostError(f"rescale_every is {rescale_every}, it must be at least 1")
+        require_number("balance", balance, above=0)
+        require_number("rescale_every", rescale_every, whole=True, minimum=1)
         self.balance, self.rescale_every = balance, rescale_every
 
     def split(self, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

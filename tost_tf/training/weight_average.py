@@ -1,13 +1,14 @@
-"""An exponential average of the weights, which is what is validated and kept."""
+"""An exponential average of the weights, which is what is validated, and what training ends with."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 
 from tost_tf.compat import keras, tf
-from tost_tf.errors import TostError
 from tost_tf.masks.wrapper import mask_of
+from tost_tf.ranges import require_number
 
 STATISTICS = ("moving_mean", "moving_variance")
 
@@ -18,8 +19,9 @@ class WeightAverage(keras.callbacks.Callback):
     After n steps d is at most (1 + n) / (10 + n), as in TensorFlow's `ExponentialMovingAverage`, so that the first
     weights are soon forgotten. The statistics of BatchNormalization are averaged too. An average is masked as its
     weight is, also where the mask has changed. During validation, and when training has ended, the model has the
-    averages; training goes on from the weights themselves. Where a `GhostModel` merges its branches into other weights,
-    the averages start again.
+    averages; training goes on from the weights themselves, unless others were set since. `ModelCheckpoint` saves the
+    weights themselves, also where it chooses the epoch by the validation of the averages. Where a `GhostModel` merges
+    its branches into other weights, the averages start again.
 
     Args:
       decay: d, at least 0 and below 1.
@@ -34,11 +36,11 @@ class WeightAverage(keras.callbacks.Callback):
 
     def __init__(self, decay: float = 0.999):
         super().__init__()
-        if not 0 <= decay < 1:
-            raise TostError(f"decay is {decay}, it must be at least 0 and below 1")
+        require_number("decay", decay, minimum=0, below=1)
         self.decay = float(decay)
         self.state = tf.Module(name="weight_average")  # for checkpoints
         self._is_in_use = False
+        self._left: bytes | None = None  # what the model was left with when training ended
         self._of: keras.Model | None = None
 
     def get_config(self) -> dict:
@@ -102,7 +104,13 @@ class WeightAverage(keras.callbacks.Callback):
             self.put_back()
 
     def on_train_begin(self, logs=None):
+        if self._is_in_use and self._left not in (None, self._digest()):
+            # Others were set since: neither the averages nor what they were made of is what training starts from.
+            self._is_in_use = False
+            self._restart()
+            self.state.steps.assign(0)
         self.put_back()
+        self._left = None
 
     def on_train_batch_end(self, batch, logs=None):
         merges = getattr(self.model, "merges", 0)
@@ -120,6 +128,14 @@ class WeightAverage(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.use()
+        self._left = self._digest()
+
+    def _digest(self) -> bytes:
+        """One number that is another for any other weights."""
+        found = hashlib.blake2b()
+        for weight in self._weights:
+            found.update(weight.numpy().tobytes())
+        return found.digest()
 
 
 def averaged_weights(model: keras.Model) -> list[tf.Variable]:
