@@ -68,7 +68,7 @@ class Distiller(GhostModel):
         is_model = isinstance(teacher, keras.Model)
         as_logits = to_logits(teacher) if is_model else tf.identity
         model_or_function: Any = teacher
-        if is_model and classes_of(teacher) != classes_of(self.plain):
+        if isinstance(teacher, keras.Model) and classes_of(teacher) != classes_of(self.plain):
             counts = f"{classes_of(teacher)} classes, the student {classes_of(self.plain)}"
             raise TostError(f"the teacher {teacher.name} has {counts}: they must have the same")
         call = functools.partial(model_or_function, training=False) if is_model else model_or_function
