@@ -19,6 +19,7 @@ from tost_tf.ghost.neuron_layer import GhostNeuron
 from tost_tf.graph.batches import inputs_alone
 from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.progress import progress
+from tost_tf.ranges import require_number
 
 BATCH = 250
 
@@ -30,15 +31,19 @@ def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) 
       model: a functional or Sequential tf_keras model. Layers of nested models are counted too, and a layer that is
         called several times is counted over all its calls.
       images: preprocessed as the model expects, [images, ...]; or data with images and labels, as `Batches` takes it.
-      epsilon: outputs with a smaller absolute value than this count as near zero.
+      epsilon: outputs with a smaller absolute value than this count as near zero; above 0.
 
     Returns:
       Rows of `layer`, `stage`, `zero` and `near_zero` (fractions in [0, 1]) and `outputs` (the number of outputs).
+
+    Raises:
+      TostError: `epsilon` is out of range.
 
     Examples:
       >>> [row["layer"] for row in tost.analysis.activation_sparsity(model, images)]
       ['relu1', 'relu2']
     """
+    require_number("epsilon", epsilon, above=0)
     images = inputs_alone(images)
     counts: dict[str, np.ndarray] = {}
 
@@ -64,6 +69,12 @@ def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) 
 
 def by_stage(rows: list[dict]) -> list[dict]:
     """The rows of `activation_sparsity` averaged by stage, weighted by the number of outputs.
+
+    Args:
+      rows: as `activation_sparsity` gives them.
+
+    Returns:
+      Rows of `stage`, `zero` and `near_zero` (fractions in [0, 1]) and `outputs`, in the order of the network.
 
     Examples:
       >>> rows = tost.analysis.activation_sparsity(tost.models.build("resnet8", (8, 8, 1), 10, 0.25), images)

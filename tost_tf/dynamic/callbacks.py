@@ -99,11 +99,11 @@ class Dynamic(MaskCallback):
 
     Args:
       method: the name.
-      update_every: steps between updates of the masks.
-      drop_fraction: fraction of each layer's kept weights that an update drops, at the start of training.
+      update_every: steps between updates of the masks, at least 1.
+      drop_fraction: fraction of each layer's kept weights that an update drops, at the start of training, in (0, 1].
       drop_schedule: "cosine" or "constant".
-      end_fraction: fraction of all epochs after which the masks stay fixed.
-      sparsity, initial_sparsity: where a method that prunes ends and starts.
+      end_fraction: fraction of all epochs after which the masks stay fixed, in (0, 1].
+      sparsity, initial_sparsity: where a method that prunes ends and starts, in [0, 1); for others `sparsity` is 0.
       dense_layers, seed, data, steps_per_epoch, pattern: as for `MaskCallback`.
 
     Attributes:

@@ -34,9 +34,9 @@ class SupTickets(MaskCallback):
 
     Args:
       variant: "caa", the mean of all tickets, or "cima", a moving average.
-      cycle_epochs: epochs of a cycle.
-      cycle_fraction: fraction of the epochs used for cycles.
-      drop_fraction: fraction of each layer's kept weights that is dropped at the start of a cycle.
+      cycle_epochs: epochs of a cycle, at least 1.
+      cycle_fraction: fraction of the epochs used for cycles, in [0, 1).
+      drop_fraction: fraction of each layer's kept weights that is dropped at the start of a cycle, in (0, 1].
       growth: "gradient", "random", a registered one, or "none", which keeps the masks.
       low_learning_rate, high_learning_rate: at both ends of a cycle, and in its middle.
       cima_factor: coefficient of the newest ticket in the moving average of "cima".

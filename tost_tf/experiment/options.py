@@ -32,7 +32,18 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """All options of a run, complete and checked. Created by `RunConfig.make`.
+    """All options of a run, complete and checked.
+
+    Created by `RunConfig.make`, whose arguments are the flags of `tost-train`.
+
+    Attributes:
+      recipe_name: the name that `recipe` was given.
+      data, model, mask, recipe, training, dynamic, superpose, record, machine: the options, in groups.
+      methods: the options of the methods that find masks, a dataclass of each.
+
+    Raises:
+      TostError: by `make`: an option is unknown, a value is of another type or not allowed, or two contradict each
+        other.
 
     Examples:
       >>> config = tost.RunConfig.make(dataset="digits", model="resnet8", mask="snip", sparsity=0.95)

@@ -24,6 +24,18 @@ def erk(
 ) -> Masks:
     """Random pruning with the Erdős-Rényi-Kernel density of each layer (Evci et al. 2020).
 
+    Args:
+      model: whose weights are masked.
+      dataset: not used.
+      sparsity: fraction of the weights that will be zero, in [0, 1); not needed with a pattern such as "2:4".
+      seed: of the random numbers.
+      dense_layers: regular expression of the paths of layers that keep all their weights.
+      layer_sparsity: sparsities of some layers by hand.
+      pattern: which weights are kept or removed together, as for `MaskSearch`.
+
+    Raises:
+      TostError: a value is out of range, the pattern does not fit a layer, or a layer would keep no weight.
+
     Examples:
       >>> tost.masks.erk(model, sparsity=0.9)
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)

@@ -24,7 +24,17 @@ def magnitude(
 ) -> Masks:
     """Magnitude pruning: keeps the largest of the model's current |weights|.
 
-    Options are those of `MaskSearch`; a `pattern` such as "2:4" sets the sparsity.
+    Args:
+      model: whose weights are masked.
+      dataset: not used.
+      sparsity: fraction of the weights that will be zero, in [0, 1); not needed with a pattern such as "2:4".
+      scope: "global" ranks all weights together, "layer" each kernel alone.
+      dense_layers: regular expression of the paths of layers that keep all their weights.
+      layer_sparsity: sparsities of some layers by hand.
+      pattern: which weights are kept or removed together, as for `MaskSearch`.
+
+    Raises:
+      TostError: a value is out of range, the pattern does not fit a layer, or a layer would keep no weight.
 
     Examples:
       >>> tost.masks.magnitude(model, sparsity=0.5, scope="layer").layer_sparsity

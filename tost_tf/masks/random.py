@@ -28,6 +28,19 @@ def random(
 ) -> Masks:
     """Random pruning: keeps a random fraction of all weights together ("global") or of each layer ("layer").
 
+    Args:
+      model: whose weights are masked.
+      dataset: not used.
+      sparsity: fraction of the weights that will be zero, in [0, 1); not needed with a pattern such as "2:4".
+      scope: "global" prunes all weights together, "layer" each kernel alone.
+      seed: of the random numbers.
+      dense_layers: regular expression of the paths of layers that keep all their weights.
+      layer_sparsity: sparsities of some layers by hand.
+      pattern: which weights are kept or removed together, as for `MaskSearch`.
+
+    Raises:
+      TostError: a value is out of range, the pattern does not fit a layer, or a layer would keep no weight.
+
     Examples:
       >>> tost.masks.random(model, sparsity=0.9, seed=3)
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)

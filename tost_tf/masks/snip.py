@@ -37,8 +37,12 @@ def snip(
       dense_layers: regular expression of the paths of layers that keep all their weights.
       layer_sparsity: sparsities of some layers by hand.
       pattern: which weights are kept or removed together, as for `MaskSearch`.
-      batches: how many are looked at.
+      batches: how many are looked at, at least 1.
       loss: any loss of Keras, of labels and outputs as they are; by default the cross-entropy of a classifier.
+
+    Raises:
+      TostError: a value is out of range, there are fewer batches, labels do not fit the model, a gradient is not
+        finite, the pattern does not fit a layer, or a layer would keep no weight.
 
     Examples:
       >>> tost.masks.snip(model, (images, labels), sparsity=0.9)

@@ -43,6 +43,19 @@ def synflow(
     The density starts at that of the current masks: with scope "global" of all layers together, with scope "layer" of
     each layer.
 
+    Args:
+      model: whose weights are masked.
+      dataset: not used.
+      sparsity: fraction of the weights that will be zero, in [0, 1); not needed with a pattern such as "2:4".
+      scope: "global" ranks all weights together, "layer" each kernel alone.
+      dense_layers: regular expression of the paths of layers that keep all their weights.
+      layer_sparsity: sparsities of some layers by hand.
+      pattern: which weights are kept or removed together, as for `MaskSearch`.
+      iterations: number of steps, at least 1.
+
+    Raises:
+      TostError: a value is out of range, the pattern does not fit a layer, or a layer would keep no weight.
+
     Examples:
       >>> tost.masks.synflow(model, sparsity=0.9, iterations=20)
       Masks(3 layers, 138 of 1384 weights kept, sparsity 0.9003)

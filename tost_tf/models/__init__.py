@@ -87,6 +87,17 @@ def _from_file(path: str, input_shape: tuple, num_classes: int, width_multiplier
 def register(name: str, function: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
     """Registers `function(input_shape, num_classes, width_multiplier)` as the model `name`.
 
+    Args:
+      name: by which `build` and `--model` know it.
+      function: (shape of an image [height, width, channels], number of classes, factor of all widths) -> a functional
+        or Sequential tf_keras model from images [batch, height, width, channels] to logits [batch, classes].
+
+    Returns:
+      `function`.
+
+    Raises:
+      TostError: there is another model of this name.
+
     Examples:
       >>> def linear(input_shape, num_classes, width_multiplier):
       ...     inputs = keras.Input(input_shape)
