@@ -1,49 +1,64 @@
-"""Collects the finished runs of the long search (flags/sweeps/search_long.flags), a row for each.
+"""Collects the finished runs of the search (flags/sweeps/search_long.flags, search_length.flags), a row for each.
 
-    python benchmarks/search.py [RUNS]    # by default runs/search_long
+    python benchmarks/search.py [RUNS...]    # by default runs/search_long runs/search_length
 
-Adds to benchmarks/results/search.csv what is not in it yet: the accuracies after the last epoch, on validation and in
-training, and the seconds. Nothing is read of the test part.
+Adds to benchmarks/results/search.csv what is not in it yet: the flags beside those of flags/search/base.flags, the
+accuracies after the last epoch, on validation and in training, and the seconds. Nothing is read of the test part.
 """
 
 import argparse
 import csv
 import io
-import re
 from pathlib import Path
 
+from tost_tf.experiment.flags import parse, read_flagfile
 from tost_tf.files import write_text
 
-RESULTS, SWEEP = Path("benchmarks/results/search.csv"), Path("flags/sweeps/search_long.flags")
-FOLDER = re.compile(r"sparsity(?P<sparsity>0\.\d+)_(?P<images>flips|crops)_(?P<method>\w+)_seed(?P<seed>\d+)")
-SHARED = "--train_examples=0 --epochs=40", "--mixed_precision=bfloat16"
+RESULTS, BASE = Path("benchmarks/results/search.csv"), "flags/search/base.flags"
+# In the order in which they are written; the mask, the network and the data are those of the base.
+SHOWN = (
+    *("schedule", "learning_rate", "weight_decay", "batch_size", "teacher", "distill_weight", "ghost_neurons"),
+    *("crop_padding", "train_examples", "epochs", "sparsity", "mixed_precision"),
+)
+OF_EACH_RUN = ("run_dir", "seed", "lr_drop_epochs", "ghost_end_epoch")  # the last two follow from the others
 
 
-def cases() -> dict[str, str]:
-    """The flags of each named choice of the sweep."""
-    found = re.findall(r"^--case=\w+/(\w+):[ ]?(.*)$", SWEEP.read_text(), re.MULTILINE)
-    return {name: flags.replace("--teacher=runs/search_long_dense", "--teacher=DENSE") for name, flags in found}
+def flags_of(folder: Path) -> str:
+    """The flags by which a run differs from the base with the same recipe."""
+    config = read_flagfile(folder / "config.flags")
+    base = parse([f"--flagfile={BASE}", f"--recipe={config.recipe_name}", *_teacher(config)])
+    expected = base.options()
+    changed = {name: value for name, value in config.options().items() if value != expected[name]}
+    changed["learning_rate"] = config.training.learning_rate  # also where it is the default
+    changed |= {"teacher": "DENSE"} if config.recipe.teacher else {}
+    other = changed.keys() - {*SHOWN, *OF_EACH_RUN}
+    if other:
+        raise SystemExit(f"{folder} differs from {BASE} in {', '.join(sorted(other))}, for which there is no column")
+    named = (f"--{name}={changed[name]}" for name in SHOWN if name in changed)
+    return " ".join([f"--recipe={config.recipe_name}", *named])
+
+
+def _teacher(config) -> list[str]:
+    return [f"--teacher={config.recipe.teacher}"] if config.recipe.teacher else []
 
 
 def row_of(folder: Path) -> list[str]:
-    """The row of a finished run: its flags beside those of flags/search/base.flags, seed, and numbers."""
-    named = FOLDER.fullmatch(folder.name)
-    sparsity = "" if named["sparsity"] == "0.95" else f"--sparsity={named['sparsity']}"
-    flags = (cases()[named["method"]], cases()[named["images"]], SHARED[0], sparsity, SHARED[1])
+    """The row of a finished run: flags, seed, and numbers."""
     with (folder / "metrics.csv").open() as file:
         epochs = list(csv.DictReader(file))
     accuracies = (f"{100 * float(epochs[-1][name]):.2f}" for name in ("val_accuracy", "accuracy"))
     seconds = sum(float(epoch["seconds"]) for epoch in epochs)
-    return [" ".join(filter(None, flags)), named["seed"], *accuracies, f"{seconds:.0f}"]
+    seed = read_flagfile(folder / "config.flags").training.seed
+    return [flags_of(folder), str(seed), *accuracies, f"{seconds:.0f}"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="?", type=Path, default=Path("runs/search_long"))
+    parser.add_argument("runs", nargs="*", type=Path, default=[Path("runs/search_long"), Path("runs/search_length")])
     with RESULTS.open() as file:
         rows = list(csv.reader(file))
     known = {tuple(row[:2]) for row in rows}
-    for result in sorted(parser.parse_args().runs.glob("*/result.json")):
+    for result in sorted(path for runs in parser.parse_args().runs for path in runs.glob("*/result.json")):
         row = row_of(result.parent)
         if tuple(row[:2]) not in known:
             rows.append(row)
