@@ -214,6 +214,11 @@ def without_wrappers(model: keras.Model) -> keras.Model:
     for path, mask in current_masks(model).items():
         # Whatever was written into the kernel, the network computes with the masked one.
         weights[path].assign(tf.where(mask > 0, weights[path], tf.zeros_like(weights[path])))
+    for part in plain.submodules:  # layers of ghosts may hold one of the network's, in its wrapper
+        held = getattr(part, "layer", None)
+        if is_pruning_wrapper(held) and not is_pruning_wrapper(part):
+            held.apply_mask()
+            part.layer = held.layer
     return plain
 
 
