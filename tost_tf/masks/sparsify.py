@@ -216,7 +216,7 @@ def without_wrappers(model: keras.Model) -> keras.Model:
         weights[path].assign(tf.where(mask > 0, weights[path], tf.zeros_like(weights[path])))
     for part in plain.submodules:  # layers of ghosts may hold one of the network's, in its wrapper
         held = getattr(part, "layer", None)
-        if is_pruning_wrapper(held) and not is_pruning_wrapper(part):
+        if held is not None and is_pruning_wrapper(held) and not is_pruning_wrapper(part):
             held.apply_mask()
             part.layer = held.layer
     return plain
