@@ -83,3 +83,17 @@ def test_signature_for_bytes_is_run_too(final, tmp_path, warm):
     module.network_variables, module.loaded, module.final = list(final.variables), loaded, final
     tf.saved_model.save(module, str(tmp_path / "other"), {"serving_default": signature, "serving_uint8": wrong})
     assert "gives other logits than the model" in checked(tmp_path / "other", final)["failed"]
+
+
+def test_a_source_that_changes_while_a_network_is_trained_does_no_harm(final, tmp_path, warm, monkeypatch):
+    """Formats keep the code of their functions from when they were made."""
+    tost.export.saved_model(final, tmp_path / "model", MEAN, DEVIATION)
+
+    def changed(function):
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr("inspect.getsource", changed)
+    assert "failed" not in checked(tmp_path / "model", final)
+    unreadable = dataclasses.replace(FORMATS["saved_model"], load=lambda path: ({}, []))
+    with pytest.raises(TostError, match="the code of the function that loads a SavedModel cannot be read"):
+        run_in_fresh_process(unreadable, tmp_path / "model", PIXELS)

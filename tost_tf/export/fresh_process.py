@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import os
 import subprocess
 import sys
 import tempfile
-import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,11 +95,9 @@ def run_program(
 
 
 def _source(kind: Format, function: Callable[..., Any]) -> str:
-    try:
-        source = textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):
+    if function.__name__ not in kind.sources:
         raise TostError(
             f"the code of the function that loads a {kind.label} cannot be read: write it with `def`, in a file or "
             "a notebook"
-        ) from None
-    return f"from __future__ import annotations\n\n{source}"
+        )
+    return f"from __future__ import annotations\n\n{kind.sources[function.__name__]}"
