@@ -22,7 +22,10 @@ from tost_tf.data.images import ImageData, LabelledImages
 
 LARGEST_WORKER = 2.0  # GiB
 # Few and long: begun first, so that no process of the suite is left alone with them at the end.
-LONG = tuple(f"tests/{name}" for name in ("experiment/stages", "experiment/commands", "colab", "convert", "test_appl"))
+LONG = tuple(
+    f"tests/{name}"
+    for name in ("experiment/stages", "experiment/commands", "colab", "convert", "test_appl", "test_exam")
+)
 
 
 def pytest_addoption(parser):
