@@ -35,7 +35,8 @@ def compact(
       A functional model without nested models, with the same inputs and outputs, and a report of what was removed.
 
     Raises:
-      TostError: `model` is of another kind, or still has masks or ghosts in it; or `multiple` is no whole number.
+      TostError: `model` is of another kind, or still has masks or ghosts in it; or `multiple` is not a whole
+        number of at least 1.
 
     Examples:
       >>> sparse = tost.sparsify(model, tost.masks.synflow(model, sparsity=0.97))

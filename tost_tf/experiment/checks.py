@@ -14,6 +14,7 @@ from tost_tf.masks.lottery import LotteryOptions
 from tost_tf.masks.patterns.pattern import parsed_pattern
 from tost_tf.models import MODEL_SUFFIXES
 from tost_tf.models.applications import PREFIX, require_application
+from tost_tf.ranges import require_expression
 from tost_tf.registry import MODELS, OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -79,11 +80,7 @@ def _check_mask(mask: MaskConfig) -> None:
         flag = "mask_file" if mask.mask_file else "from_torch"
         raise TostError(f"--mask=none and --{flag}={mask.file} contradict each other: leave one out")
     for flag in ("dense_layers", "new_layers"):
-        pattern = getattr(mask, flag)
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise TostError(f"--{flag}={pattern!r} is not a regular expression: {error}") from None
+        require_expression(f"--{flag}", getattr(mask, flag))
     try:
         parsed_layer_sparsity(mask.layer_sparsity)
     except TostError as error:

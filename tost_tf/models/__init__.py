@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tost_tf.errors import TostError
+from tost_tf.ranges import require_number
 from tost_tf.registry import MODELS
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int, width_multi
     """
     if num_classes < 2:
         raise TostError(f"num_classes is {num_classes}, a classifier needs at least 2")
-    if width_multiplier <= 0:
-        raise TostError(f"width_multiplier is {width_multiplier:g}, it must be above 0")
+    require_number("width_multiplier", width_multiplier, above=0)
     if name.endswith(MODEL_SUFFIXES):
         return _from_file(name, tuple(input_shape), num_classes, width_multiplier)
     if len(input_shape) != 3:
