@@ -72,7 +72,7 @@ class Format:
       opened: opens a file to measure how long it takes, in a process as that of `load`, and is sent there as `load` is.
         It takes the path, a batch of images and the number of threads, and returns a function without arguments that
         computes the logits of the batch and waits for them. `None`: files of this kind cannot be measured.
-      sources: the code of `load` and `opened` by their names, as it was when the format was made: after a long training
+      sources: the code of `load` and `opened`, as it was when the format was made: after a long training
         the file they are written in may be another one. Functions whose code cannot be read are left out.
     """
 
@@ -88,11 +88,11 @@ class Format:
     needs_keras: bool = False
     require: Callable[[], object] = lambda: None
     opened: Callable[[str, np.ndarray, int], Callable[[], Any]] | None = None
-    sources: Mapping[str, str] = dataclasses.field(init=False, repr=False, compare=False)
+    sources: Mapping[Callable[..., Any], str] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        sources = {}
+        sources: dict[Callable[..., Any], str] = {}
         for function in filter(None, (self.load, self.opened)):
             with contextlib.suppress(OSError, TypeError):
-                sources[function.__name__] = textwrap.dedent(inspect.getsource(function))
+                sources[function] = textwrap.dedent(inspect.getsource(function))
         object.__setattr__(self, "sources", sources)

@@ -95,9 +95,9 @@ def run_program(
 
 
 def _source(kind: Format, function: Callable[..., Any]) -> str:
-    if function.__name__ not in kind.sources:
+    if function not in kind.sources:
         raise TostError(
             f"the code of the function that loads a {kind.label} cannot be read: write it with `def`, in a file or "
             "a notebook"
         )
-    return f"from __future__ import annotations\n\n{kind.sources[function.__name__]}"
+    return f"from __future__ import annotations\n\n{kind.sources[function]}"

@@ -29,11 +29,11 @@ def saved_model(
     """Writes `model` as a SavedModel that any process with TensorFlow can load; it holds plain operations only.
 
     Its signature `serving_default` takes `image`, float32 [batch, height, width, channels] of pixels 0 to 255, and
-    returns `logits` and `probabilities`, float32 [batch, classes]; `serving_uint8` takes bytes. Of a network with one
-    logit, a probability is its sigmoid. If the network takes
-    other data than images, there is no `serving_uint8`, and the input of `serving_default` has the name of the model's
-    input, and type float32, or without mean and deviation the type of the model's input. A batch can have any size. The
-    variables are also available as the list `network_variables`.
+    returns `logits` and `probabilities`, float32 [batch, classes]; `serving_uint8` takes bytes. The probability of a
+    network with one logit is its sigmoid. If the network takes other data than images, there is no `serving_uint8`, and
+    the input of `serving_default` has the name of the model's input, and type float32, or without mean and deviation
+    the type of the model's input. A batch can have any size. The variables are also available as the list
+    `network_variables`.
 
     Args:
       model: a classifier with one input and one output, usually from `strip`. If it ends in a softmax, its output is
