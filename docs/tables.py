@@ -223,11 +223,11 @@ def confirmation() -> str:
         for method, own in methods.items():
             if method != "default" and len(own) == 3 and own.keys() == base.keys():
                 means = [f"{statistics.mean(values.values()):.2f}" for values in (base, own)]
-                flips = {} if method == "default_flips" else methods.get("default_flips", {})
-                body.append([*cell, method, *means, paired(own, base), paired(own, flips)])
+                plus = {} if method == "tost_plus" else methods.get("tost_plus", {})
+                body.append([*cell, method, *means, paired(own, base), paired(own, plus)])
     if not body:
         return f"No cell of it is complete yet: {len(runs)} of its runs {'is' if len(runs) == 1 else 'are'} finished."
-    cells = ["default, %", "method, %", "beside default", "beside default_flips"]
+    cells = ["default, %", "method, %", "beside default", "beside tost_plus"]
     return table(["network", "mask", "sparsity", "method", *cells], body)
 
 

@@ -33,11 +33,11 @@ def test_only_complete_cells_of_the_confirmation_are_shown(confirmation):
     assert shown.splitlines()[2:] == ["| resnet20 | erk | 0.98 | tost_plus | 71.00 | 72.50 | +1.50 ± 0.58 |  |"]
 
 
-def test_what_is_left_of_a_gain_where_images_are_only_flipped(confirmation):
-    others = *runs("default", 70.0, 71.0, 72.0), *runs("tost_plus", 70.5, 72.5, 74.5)
-    *_, plus, flips = confirmation(*others, *runs("default_flips", 71.0, 72.0, 73.0)).splitlines()
+def test_rivals_beside_tost_plus(confirmation):
+    others = *runs("default", 70.0, 71.0, 72.0), *runs("orthogonal", 70.5, 72.5, 74.5)
+    *_, rival, plus = confirmation(*others, *runs("tost_plus", 71.0, 72.0, 73.0)).splitlines()
     # Differences -0.5, 0.5 and 1.5.
-    assert plus.endswith("| tost_plus | 71.00 | 72.50 | +1.50 ± 0.58 | +0.50 ± 0.58 |")
-    assert flips.endswith("| default_flips | 71.00 | 72.00 | +1.00 ± 0.00 |  |")
-    *_, plus = confirmation(*others, *runs("default_flips", 71.0, 72.0)).splitlines()
-    assert plus.endswith("| +1.50 ± 0.58 |  |")
+    assert rival.endswith("| orthogonal | 71.00 | 72.50 | +1.50 ± 0.58 | +0.50 ± 0.58 |")
+    assert plus.endswith("| tost_plus | 71.00 | 72.00 | +1.00 ± 0.00 |  |")
+    *_, rival = confirmation(*others, *runs("tost_plus", 71.0, 72.0)).splitlines()
+    assert rival.endswith("| +1.50 ± 0.58 |  |")

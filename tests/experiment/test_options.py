@@ -36,9 +36,12 @@ def test_recipe_sets_all_tweaks_and_each_can_be_set_alone():
 
 
 def test_recipes_set_options_of_any_kind():
-    training = RunConfig.make(recipe="tost_plus").training
-    assert (training.optimizer, training.schedule, training.learning_rate) == ("orthogonal", "cosine", 0.025)
-    assert RunConfig.make(recipe="tost_plus", optimizer="sgd", schedule="step").training == RunConfig.make().training
+    plus = RunConfig.make(recipe="tost_plus")
+    assert (plus.training.optimizer, plus.training.schedule, plus.data.crop_padding) == ("sgd", "cosine", 0)
+    assert plus.training.weight_decay == 5e-4
+    as_default = RunConfig.make(recipe="tost_plus", schedule="step", weight_decay=2e-4, crop_padding=4)
+    assert as_default.training == RunConfig.make().training and as_default.data.crop_padding == 4
+    assert not RunConfig.make(recipe="tost_plus", augment=False).data.augment
     recipe = RunConfig.make(recipe="tost_plus_kd", teacher="t").recipe
     assert (recipe.distill_weight, recipe.distill_temperature, recipe.has_ghosts) == (0.7, 4.0, False)
     for name in RECIPES:

@@ -107,9 +107,8 @@ class RunConfig:
         named = {
             field.name for group in (Recipe, DynamicConfig, SuperposeConfig) for field in dataclasses.fields(group)
         }
-        base = {
-            name: value for name, value in recipe_defaults(self.recipe_name).items() if name in named | SET_BY_RECIPES
-        }
+        named |= SET_BY_RECIPES | {"optimizer"}
+        base = {name: value for name, value in recipe_defaults(self.recipe_name).items() if name in named}
         # By default it depends on the learning rate's schedule; without ghosts it has no meaning.
         base["ghost_end_epoch"] = (
             _ghost_end(self.training, self.superpose) if current["ghost_end_epoch"] != -1 else None
