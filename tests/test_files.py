@@ -51,15 +51,16 @@ def test_folder_is_replaced_only_when_whole(tmp_path):
 
 def test_folder_whose_replacement_was_killed_half_way_is_replaced(tmp_path):
     for part in ("new", "old"):
-        (tmp_path / ".model-ab_1" / part).mkdir(parents=True)
-        (tmp_path / ".model-ab_1" / part / "name").write_text(part)
-    (tmp_path / ".other-cd2/new").mkdir(parents=True)  # killed while it was written
-    (tmp_path / ".kept-ef3/new").mkdir(parents=True)
-    (tmp_path / ".kept-ef3/old").mkdir()
+        (tmp_path / ".tost-tmp-model-ab_1" / part).mkdir(parents=True)
+        (tmp_path / ".tost-tmp-model-ab_1" / part / "name").write_text(part)
+    (tmp_path / ".tost-tmp-other-cd2/new").mkdir(parents=True)  # killed while it was written
+    (tmp_path / ".tost-tmp-kept-ef3/new").mkdir(parents=True)
+    (tmp_path / ".tost-tmp-kept-ef3/old").mkdir()
     (tmp_path / "kept").mkdir()  # killed after it was replaced
-    (tmp_path / ".table-gh4.csv").write_text("half")
+    (tmp_path / ".tost-tmp-table-gh4.csv").write_text("half")
+    (tmp_path / ".pre-commit.yaml").write_text("of somebody else")
     sweep_folder(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".pre-commit.yaml", "kept", "model"]
     assert (tmp_path / "model/name").read_text() == "new"
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from tost_tf.errors import TostError
 
+TEMPORARY = ".tost-tmp-"  # how the names of files begin that are being written; nobody else's do
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".tar", ".bin")
 
 
@@ -25,7 +26,7 @@ def replaced_file(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept, since some writers choose the format by it, or add it if it is missing.
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -41,7 +42,7 @@ def replaced_folder(path: str | os.PathLike) -> Iterator[Path]:
     """As `replaced_file`, for a folder: an existing folder at `path` is removed only after the new one is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent))
     try:
         new = scratch / "new"
         new.mkdir()
@@ -73,11 +74,11 @@ def sweep_folder(folder: Path) -> None:
 
     If an old folder was already moved away, the new one was complete, and the replacement is finished now.
     """
-    for entry in folder.glob(".*-*"):
+    for entry in folder.glob(f"{TEMPORARY}*"):
         if not entry.is_dir():
             entry.unlink()
             continue
-        target = folder / entry.name[1:].rpartition("-")[0]
+        target = folder / entry.name.removeprefix(TEMPORARY).rpartition("-")[0]
         if (entry / "old").exists() and (entry / "new").exists() and not target.exists():
             os.rename(entry / "new", target)
         shutil.rmtree(entry)

@@ -46,8 +46,8 @@ def test_a_file_in_the_place_of_a_later_folder_is_reported_immediately(tmp_path,
 
 def test_what_a_killed_process_was_writing_is_swept_away(tmp_path):
     directory = begin(tmp_path)
-    (tmp_path / ".mask-abc.npz").write_text("half")
-    (tmp_path / "export/.saved_model-abc/new").mkdir(parents=True)
+    (tmp_path / ".tost-tmp-mask-abc.npz").write_text("half")
+    (tmp_path / "export/.tost-tmp-saved_model-abc/new").mkdir(parents=True)
     directory.claim(RunConfig.make())
     assert {path.name for path in tmp_path.rglob("*")} == {".lock", "config.flags", "mask.npz", "export"}
 
@@ -96,9 +96,13 @@ def test_noresume_refuses_a_run_that_is_there(tmp_path):
 
 
 def test_folder_with_other_files_is_refused(tmp_path):
-    (tmp_path / "thesis.tex").write_text("...")
+    names = {"thesis.tex", ".pre-commit-config.yaml", "analysis/.my-notes"}
+    (tmp_path / "analysis").mkdir()
+    for name in names:
+        (tmp_path / name).write_text("...")
     with pytest.raises(TostError, match="holds files but no config.flags"):
         RunDirectory(tmp_path).claim(RunConfig.make())
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == names | {"analysis"}
 
 
 def test_unreadable_config_is_reported(tmp_path):

@@ -15,7 +15,7 @@ from typing import Any
 from tost_tf.errors import TostError
 from tost_tf.experiment.flags import differences, read_config, to_flagfile
 from tost_tf.experiment.options import RunConfig
-from tost_tf.files import read_json, require_writable, sweep_folder, write_text
+from tost_tf.files import TEMPORARY, read_json, require_writable, sweep_folder, write_text
 
 METRICS = (
     "epoch",
@@ -30,6 +30,7 @@ METRICS = (
     "sparsity",
     "seconds",
 )
+LOCK = ".lock"
 
 
 class RunDirectory:
@@ -55,6 +56,7 @@ class RunDirectory:
         self.lottery = self.path / "lottery"
         self.metrics = self.path / "metrics.csv"
         self.devices = self.path / "devices.json"
+        self.data = self.path / "data.json"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
         self.result = self.path / "result.json"
@@ -73,9 +75,10 @@ class RunDirectory:
         """
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
+            self._require_run_folder()
             self.path.mkdir(parents=True, exist_ok=True)
             # Released by the system when the process ends, however it ends.
-            self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 (held for as long as the run)
+            self._lock = open(self.path / LOCK, "a")  # noqa: SIM115 (held for as long as the run)
         except OSError as error:
             raise TostError(f"the run directory {str(self.path)!r} cannot be written: {error.strerror}") from None
         try:
@@ -95,13 +98,18 @@ class RunDirectory:
         self._sweep()
         if self.config.exists() and self._has_begun():
             self._require_same(config)
-        elif not self.config.exists() and any(entry.name != ".lock" for entry in self.path.iterdir()):
+        else:
+            write_text(self.config, to_flagfile(config))
+
+    def _require_run_folder(self) -> None:
+        """Raises `TostError` if the folder holds files that are not of a run, before anything in it is touched."""
+        if not self.path.is_dir() or self.config.exists():
+            return
+        if any(entry.name != LOCK and not entry.name.startswith(TEMPORARY) for entry in self.path.iterdir()):
             raise TostError(
                 f"{str(self.path)!r} holds files but no config.flags, so it is not a run folder: "
                 "choose another --run_dir"
             )
-        else:
-            write_text(self.config, to_flagfile(config))
 
     def _require_folders(self) -> None:
         for folder in (self.checkpoints, self.tickets, self.tensorboard, self.figures, self.analysis, self.export):
@@ -109,7 +117,7 @@ class RunDirectory:
 
     def _has_begun(self) -> bool:
         """Whether there is anything that depends on the options; if not, the folder may get other options."""
-        return any(entry.name not in (".lock", self.config.name) for entry in self.path.iterdir())
+        return any(entry.name not in (LOCK, self.config.name) for entry in self.path.iterdir())
 
     def _sweep(self) -> None:
         """Removes files that a killed process had not finished writing."""
@@ -129,7 +137,7 @@ class RunDirectory:
             self._lock = None
 
     def _remove(self) -> None:
-        for name in (self.config.name, ".lock"):
+        for name in (self.config.name, LOCK):
             (self.path / name).unlink(missing_ok=True)
         for folder in self._made:
             with contextlib.suppress(OSError):  # another run may have its folder there now
