@@ -93,3 +93,26 @@ def test_arrays_that_are_not_as_they_should_be_are_refused(examples, labels, opt
 def test_parts_must_hold_examples_of_one_shape():
     with pytest.raises(TostError, match=r"the parts of mine hold examples of several shapes: \[\(2,\), \(3,\)\]"):
         from_arrays("mine", (ROWS, LABELS), (np.zeros((4, 3)), LABELS[:4]), CONFIG)
+
+
+def test_parts_of_different_types_are_refused():
+    images = np.arange(10 * 12, dtype=np.uint8).reshape(10, 2, 2, 3)
+    with pytest.raises(TostError, match=r"several types \(train uint8, test float32\): they must have the same scale"):
+        from_arrays("mine", (images, LABELS), (images / 255, LABELS), CONFIG)
+
+
+def test_integers_may_be_pixels():
+    images = np.arange(10 * 12).reshape(10, 2, 2, 3) % 256
+    data = data_of(images, normalize="unit")
+    assert data.train.images.dtype == np.uint8
+    np.testing.assert_allclose(normalise(data.test.images, data), images[:4] / 255, rtol=1e-6)
+    assert data_of(images * 3).train.images.dtype == np.int32
+    with pytest.raises(TostError, match="normalize=unit is for pixels, mine holds int32"):
+        data_of(images * 3, normalize="unit")
+    with pytest.raises(TostError, match="holds integers from 5 to 8589934597: they must fit into 32 bits"):
+        data_of(np.int64([[5, 6], [2**33 + 5, 7]] * 5))
+
+
+def test_labels_without_a_training_example_are_named(caplog):
+    data_of(np.ones((10, 2)), np.array([1, 4] * 5))
+    assert "mine has no training examples of the labels 0, 2, 3, counted from 0" in caplog.text

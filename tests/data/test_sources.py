@@ -40,7 +40,10 @@ def test_archives_that_cannot_be_used(tmp_path):
         load_named(f"npz:{tmp_path}/some.npz")
     np.savez(tmp_path / "objects.npz", **(arrays() | {"x_train": np.array([{}] * 12)}))
     (tmp_path / "text.npz").write_text("no archive")
-    for name in ("objects", "text"):
+    (tmp_path / "empty.npz").touch()
+    np.save(tmp_path / "single.npy", np.arange(3))
+    (tmp_path / "single.npy").rename(tmp_path / "single.npz")
+    for name in ("objects", "text", "empty", "single"):
         with pytest.raises(TostError, match=f"{name}.npz cannot be read as an .npz file without pickles"):
             load_named(f"npz:{tmp_path}/{name}.npz")
     with pytest.raises(TostError, match="'npz:/no/file.npz': there is no /no/file.npz"):
@@ -103,6 +106,10 @@ def test_folders_that_cannot_be_used(tmp_path):
     (tmp_path / "a/broken.png").write_bytes(b"not an image")
     with pytest.raises(TostError, match="the image .*broken.png cannot be read"):
         load_named(f"folder:{tmp_path}")
+    for name in ("Train", "Test"):
+        (tmp_path / "capitals" / name / "cat").mkdir(parents=True)
+    with pytest.raises(TostError, match="no train/, and its folders Test, Train hold no images, but folders"):
+        load_named(f"folder:{tmp_path}/capitals")
 
 
 MODULE = """

@@ -36,7 +36,9 @@ def load_folder(path: Path, config: DataConfig) -> ImageData:
     if not path.is_dir():
         raise TostError(f"{path} is not a folder")
     if not (path / "train").is_dir():
-        images, labels = _read(path, _classes(path), config.image_size)
+        classes = _classes(path)
+        _require_images(path, classes)
+        images, labels = _read(path, classes, config.image_size)
         order = np.random.default_rng(SPLIT_SEED + 1).permutation(len(images))
         cut = round(TEST_FRACTION * len(images))
         test, train = order[:cut], order[cut:]
@@ -59,6 +61,16 @@ def _classes(folder: Path) -> list[str]:
     if len(names) < 2:
         raise TostError(f"{folder} holds {len(names)} folders: one for each class, with its images, is needed")
     return names
+
+
+def _require_images(path: Path, classes: list[str]) -> None:
+    """Raises `TostError` if the folders of the classes hold nothing but folders: they are parts by other names."""
+    entries = [entry for name in classes for entry in (path / name).iterdir() if not entry.name.startswith(".")]
+    if entries and all(entry.is_dir() for entry in entries):
+        raise TostError(
+            f"{path} has no train/, and its folders {', '.join(classes)} hold no images, but folders: name parts "
+            "train/ and test/, or put the images of each class into one folder"
+        )
 
 
 def _difference(found: list[str], expected: list[str]) -> str:

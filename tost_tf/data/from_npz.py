@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tost_tf.data.arrays import from_arrays
 from tost_tf.errors import TostError
+from tost_tf.files import read_arrays
 
 if TYPE_CHECKING:
     from tost_tf.data.images import ImageData
@@ -27,16 +25,14 @@ def load_npz(path: Path, config: DataConfig) -> ImageData:
       TostError: the file cannot be read, or an array is missing or wrong.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in NAMES if name not in archive.files]
-            if missing:
-                raise TostError(
-                    f"{path} has no {', '.join(missing)}: the arrays {', '.join(NAMES)} are needed, it has "
-                    f"{', '.join(archive.files) or 'none'}"
-                )
-            x_train, y_train, x_test, y_test = (archive[name] for name in NAMES)
-    except TostError:
-        raise
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
+        arrays = read_arrays(path)
+    except (OSError, ValueError) as error:
         raise TostError(f"{path} cannot be read as an .npz file without pickles: {error}") from None
+    missing = [name for name in NAMES if name not in arrays]
+    if missing:
+        raise TostError(
+            f"{path} has no {', '.join(missing)}: the arrays {', '.join(NAMES)} are needed, it has "
+            f"{', '.join(arrays) or 'none'}"
+        )
+    x_train, y_train, x_test, y_test = (arrays[name] for name in NAMES)
     return from_arrays(path.name, (x_train, y_train), (x_test, y_test), config)

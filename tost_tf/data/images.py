@@ -125,11 +125,11 @@ Moments = tuple[tuple[float, ...] | None, tuple[float, ...] | None]
 
 
 def _normalisation(name: str, images: np.ndarray, normalize: str) -> Moments:
+    if normalize == "unit" and images.dtype != np.uint8:
+        raise TostError(f"normalize=unit is for pixels, {name} holds {images.dtype}: use standard or none")
     if normalize == "none" or np.issubdtype(images.dtype, np.signedinteger):
         return None, None
     if normalize == "unit":
-        if images.dtype != np.uint8:
-            raise TostError(f"normalize=unit is for pixels, {name} holds {images.dtype}: use standard or none")
         return (0.0,) * images.shape[-1], (1.0,) * images.shape[-1]
     if images.dtype != np.uint8:
         return _moments(images)
