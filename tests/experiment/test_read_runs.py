@@ -79,6 +79,8 @@ def test_curves(tmp_path):
     path = write_run(tmp_path / "a", 0.3)
     (run,) = find_runs([tmp_path]).runs
     assert [(row["epoch"], row["val_accuracy"]) for row in read_curves(run)] == [(1, 0.1), (2, 0.2)]
+    (path / "metrics.csv").write_text("epoch,val_accuracy,plain_loss\n1,0.3,0.7\n2,0.4,\n")  # without ghosts
+    assert [row["val_accuracy"] for row in read_curves(run)] == [0.3, 0.4]
     for text in ("epoch,val_accuracy\n1,\n", "epoch,loss\n1,2\n", "epoch,val_accuracy\n1\n"):
         (path / "metrics.csv").write_text(text)
         with pytest.raises(TostError, match=r"metrics.csv"):

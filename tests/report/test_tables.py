@@ -106,6 +106,15 @@ def test_numbers_are_ordered_by_size_and_names_as_they_came():
     assert list(table["sparsity"]) == [0.9, 0.95, 0.98] * 2
 
 
+def test_gains_say_over_how_many_pairs_they_are():
+    rows = [("default", 0, 0.60), ("default", 1, 0.61), ("tost", 0, 0.62), ("tost", 1, 0.63), ("tost", 4, 0.9)]
+    runs = pd.DataFrame(rows, columns=["recipe", "seed", "test_accuracy"]).assign(run="a")
+    table = cells(runs, ["recipe"], ["test_accuracy"], DEFAULT)
+    assert list(table["pairs"]) == [0, 2] and not table["beyond"].any()  # two pairs are too few for a mark
+    frame = grid(table, ("recipe",), ())
+    assert frame.iloc[1, 1] == "71.67 ± 15.89 (n = 3); +2.00 ± 0.00 (2 pairs)"
+
+
 def test_formats():
     table = cells(THREE.assign(mask="a_b & 5%"), KEYS, ["test_accuracy"], DEFAULT)
     frame, note = grid(table, ("mask", "recipe"), ("sparsity",)), caption(table, DEFAULT)
@@ -115,7 +124,7 @@ def test_formats():
     assert r"a\_b \& 5\% & tost & 49.33 $\pm$ 7.77; +4.00 $\pm$ 2.08 \\" in latex
     assert all(rule in latex for rule in (r"\toprule", r"\midrule", r"\bottomrule")) and r"\hline" not in latex
     assert to_csv(table, KEYS).splitlines()[2] == (
-        "test_accuracy,a_b & 5%,tost,0.9,49.33,7.77,3,+4.00,2.08,,43.00 47.00 58.00"
+        "test_accuracy,a_b & 5%,tost,0.9,49.33,7.77,3,+4.00,2.08,3,,43.00 47.00 58.00"
     )
 
 

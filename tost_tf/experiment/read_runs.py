@@ -142,7 +142,7 @@ def find_runs(folders: Iterable[str | os.PathLike]) -> Found:
 
 
 def read_curves(run: Run) -> list[dict[str, float]]:
-    """The rows of `metrics.csv`, as numbers.
+    """The rows of `metrics.csv`, as numbers; `plain_loss` is NaN without ghosts.
 
     Raises:
       TostError: the file is missing or damaged.
@@ -150,7 +150,10 @@ def read_curves(run: Run) -> list[dict[str, float]]:
     path = run.folder / METRICS
     try:
         with open(path, newline="") as file:
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            rows = [
+                {name: math.nan if (name, value) == ("plain_loss", "") else float(value) for name, value in row.items()}
+                for row in csv.DictReader(file)
+            ]
     except (OSError, TypeError, ValueError) as error:
         raise TostError(f"{str(path)!r} cannot be read: {error}") from None
     if rows and not {"epoch", "val_accuracy"} <= set(rows[0]):

@@ -56,7 +56,7 @@ class Study:
             raise TostError("--rows is empty: name what identifies a row, such as --rows=mask,recipe")
         runs = _chosen(found, options.where)
         keys = tuple(key for key in (*rows, *columns) if key != VALUE)
-        known = runs[0].keys
+        known = _all_keys(runs)
         for flag, names in (("--rows", rows), ("--columns", columns)):
             for name in names:
                 if name not in known and name != VALUE:

@@ -73,13 +73,17 @@ def _ghostliness(study: Study, path: Path) -> Path | None:
     with_ghosts = [run for run in study.runs if run.config.recipe.has_ghosts and run.result]
     if len({run.keys["ghost_end"] for run in with_ghosts}) < 2:
         return None
-    rows = {key: [run.keys[key] for run in with_ghosts] for key in ("ghosts", "ghost_end", "sparsity")}
+    # What else the table tells apart is not averaged over.
+    others = [key for key in study.keys if key not in ("recipe", "ghosts", "ghost_end", "sparsity")]
+    keys = [key for key in others if len({run.keys.get(key, "") for run in with_ghosts}) > 1]
+    names = ["ghosts", "ghost_end", "sparsity", *keys]
+    rows = {key: [run.keys.get(key, "") for run in with_ghosts] for key in names}
     value = study.table["value"].iloc[0]
     rows["mean"] = [run.values(value).get(value, float("nan")) for run in with_ghosts]
-    grouped = pd.DataFrame(rows).groupby(["ghosts", "ghost_end", "sparsity"], sort=False)["mean"]
+    grouped = pd.DataFrame(rows).groupby(names, sort=False)["mean"]
     table = grouped.agg(mean="mean", std="std", seeds="count").reset_index().assign(value=value)
     _save(table, path)
-    accuracy_by_sparsity(table, ["ghost_end"], path, "how ghosts end", panels="ghosts")
+    accuracy_by_sparsity(table, ["ghost_end", *keys], path, "how ghosts end", panels="ghosts")
     return path
 
 

@@ -84,7 +84,8 @@ def caption(table: pd.DataFrame, baseline: Mapping[str, object] | None) -> str:
     )
     if baseline and table["difference"].notna().any():
         named = ", ".join(f"{key}={value}" for key, value in baseline.items())
-        text += f"; then the paired gain over {named} ± its standard error, * if it is more than two of them"
+        text += f"; then the paired gain over {named} ± its standard error, * if it is more than two of them "
+        text += "over three pairs or more"
     return f"{text}. {MISSING}: no finished run." if (table["seeds"] == 0).any() else f"{text}."
 
 
@@ -122,7 +123,8 @@ def _cell(row: pd.Series, with_seeds: bool) -> str:
         parts = [_plus_minus(kind, row["mean"], row["std"]) + (f" (n = {row['seeds']})" if with_seeds else "")]
         if not math.isnan(row["difference"]):
             gain = _plus_minus(kind, row["difference"], row["standard_error"], "+")
-            parts.append(f"{gain}{'*' if row['beyond'] else ''}")
+            pairs = f" ({row['pairs']} pairs)" if row["pairs"] != row["seeds"] else ""
+            parts.append(f"{gain}{'*' if row['beyond'] else ''}{pairs}")
     if row.get("paper"):
         parts.append(f"paper: {row['paper']}")
     return "; ".join(parts)

@@ -12,8 +12,8 @@ from scipy import stats
 from tost_tf.errors import TostError
 
 SEED, RUN = "seed", "run"
-NUMBERS = ("mean", "std", "seeds", "difference", "standard_error", "beyond", "values")
-BEYOND = 2  # a difference of more than this many standard errors is marked
+NUMBERS = ("mean", "std", "seeds", "difference", "standard_error", "pairs", "beyond", "values")
+BEYOND, FEWEST_PAIRS = 2, 3  # a difference of more standard errors is marked, if there are that many pairs
 
 
 def cells(
@@ -34,7 +34,8 @@ def cells(
     Returns:
       A row for each value and cell that has a run, finished or not, with the columns "value", the keys, and `NUMBERS`:
       mean, standard deviation (n - 1; NaN for one seed), number of seeds, mean difference to the baseline, its standard
-      error (NaN for one pair), whether the difference is more than two of them, and the single values by seed.
+      error (NaN for one pair), the number of pairs, whether the difference is more than two errors over at least three
+      pairs, and the single values by seed.
 
     Raises:
       TostError: two runs of one cell have the same seed.
@@ -77,7 +78,7 @@ def _gain(
     own: pd.Series, by_seed: Mapping[tuple, pd.Series], named: dict[str, Any], baseline: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The paired difference to the baseline's cell; NaN for the baseline itself and if there are no pairs."""
-    nothing = {"difference": np.nan, "standard_error": np.nan, "beyond": False}
+    nothing = {"difference": np.nan, "standard_error": np.nan, "pairs": 0, "beyond": False}
     if not baseline or all(named[key] == value for key, value in baseline.items()):
         return nothing
     base = by_seed.get(tuple((named | dict(baseline)).values()))
@@ -86,9 +87,11 @@ def _gain(
     differences = (own - base).dropna()
     if differences.empty:
         return nothing
-    error = stats.sem(differences) if len(differences) > 1 else np.nan
+    pairs = len(differences)
+    error = stats.sem(differences) if pairs > 1 else np.nan
     mean = differences.mean()
-    return {"difference": mean, "standard_error": error, "beyond": bool(abs(mean) > BEYOND * error)}
+    beyond = pairs >= FEWEST_PAIRS and bool(abs(mean) > BEYOND * error)
+    return {"difference": mean, "standard_error": error, "pairs": pairs, "beyond": beyond}
 
 
 def _ordered(table: pd.DataFrame, keys: Sequence[str], baseline: Mapping[str, Any]) -> pd.DataFrame:

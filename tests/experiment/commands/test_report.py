@@ -42,7 +42,7 @@ def test_table(report, runs):
     rows = [
         [word.strip() for word in line.split("|")[1:-1]] for line in output.splitlines() if line.startswith("| snip")
     ]
-    assert rows == [["snip", "default", "43.00 ± 4.24"], ["snip", "tost", "46.50 ± 4.95; +3.50 ± 0.50*"]]
+    assert rows == [["snip", "default", "43.00 ± 4.24"], ["snip", "tost", "46.50 ± 4.95; +3.50 ± 0.50"]]
     assert "over 2 seeds" in output and "recipe=default" in output
 
 

@@ -46,6 +46,12 @@ def test_only_and_skip(sweep):
     assert [line.rpartition("/")[2] for line in output.splitlines()] == ["snip_sparsity0.9_b", "snip_sparsity0.95_b"]
 
 
+def test_a_value_with_commas_can_be_chosen(sweep):
+    grid = ("--dataset=digits", "--runs_dir=runs/a", "--epochs=90", "--lr_drop_epochs=30,60|45,67", "--seed=0|1")
+    _, output, _ = sweep(*grid, "--dry_run", "--only=lr_drop_epochs=45,67,seed=1")
+    assert [line.rpartition("/")[2] for line in output.splitlines()] == ["lr_drop_epochs45-67_seed1"]
+
+
 def test_folder_by_the_name_of_the_flagfile(sweep, tmp_path):
     (tmp_path / "mine.flags").write_text("--dataset=digits\n--seed=0|1\n")
     assert "--run_dir=runs/mine/seed0\n" in sweep("--flagfile=mine.flags", "--dry_run")[1]

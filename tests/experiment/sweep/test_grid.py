@@ -34,7 +34,8 @@ def test_options_that_are_lists_have_commas_inside_a_value():
     assert [cell.name for cell in grid] == ["lr_drop_epochs30-60", "lr_drop_epochs45"]
 
 
-def test_a_regular_expression_is_not_split():
+def test_regular_expressions_are_not_split():
+    assert len(cells("--layer_sparsity=a|b=0.5", "--new_layers=head|logits")) == 1
     (cell,) = cells("--dense_layers=^(stem|logits)$")
     assert parse(cell.arguments).mask.dense_layers == "^(stem|logits)$"
 

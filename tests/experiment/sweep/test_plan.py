@@ -136,6 +136,9 @@ def test_what_is_recorded_for_reports(tmp_path):
     cells = json.loads((tmp_path / "runs/study/sweep.json").read_text())["cells"]
     assert [cell["run"] for cell in cells] == ["a", "seed7", "seed8"]
     assert parse(cells[1]["arguments"]).training.seed == 7
+    write_record(tmp_path / "runs/study", planned("--seed=7"), {}, {"seed7", "seed8"})  # as by --only
+    cells = json.loads((tmp_path / "runs/study/sweep.json").read_text())["cells"]
+    assert [cell["run"] for cell in cells if cell["run"] != "run"][-2:] == ["seed7", "seed8"]
     (tmp_path / "runs/study/sweep.json").write_text('{"cells": [3')
     write_record(tmp_path / "runs/study", made, {})
     assert len(json.loads((tmp_path / "runs/study/sweep.json").read_text())["cells"]) == 2

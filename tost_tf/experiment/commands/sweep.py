@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from tost_tf.errors import TostError, unknown_name
@@ -24,7 +24,8 @@ SUMMARY = """Runs a grid: a flag may have several values separated by |, as in -
 
 Each cell is a tost-train process with its own folder; finished runs are kept, stopped ones resume. In a flagfile the
 values need no quotes. A value that consists of several flags is written as a line --case=AXIS/NAME: FLAGS. As
-everywhere, the last of several flags with one name counts. (--dense_layers, a regular expression, is not split.)"""
+everywhere, the last of several flags with one name counts.
+Regular expressions (--dense_layers, --layer_sparsity, --new_layers) are not split."""
 MOST_NAMED = 5
 
 
@@ -46,10 +47,10 @@ def main(arguments: Sequence[str]) -> None:
         return
     require_dask()
     require_writable(runs_dir, f"--runs_dir={runs_dir}")
-    _sweep(made, Path(runs_dir), options)
+    _sweep(made, Path(runs_dir), options, {cell.name for cell in cells})
 
 
-def _sweep(made: Plan, runs_dir: Path, options: SweepOptions) -> None:
+def _sweep(made: Plan, runs_dir: Path, options: SweepOptions, grid: Set[str]) -> None:
     from tqdm import tqdm
 
     left = [job for job in made.jobs if not job.is_finished]
@@ -62,7 +63,7 @@ def _sweep(made: Plan, runs_dir: Path, options: SweepOptions) -> None:
     )
     errors: dict[str, str] = {}
     try:
-        write_record(runs_dir, made, errors)
+        write_record(runs_dir, made, errors, grid)
     except OSError as error:
         raise TostError(f"{runs_dir} cannot be written: {error.strerror}") from None
     if left:
@@ -74,7 +75,7 @@ def _sweep(made: Plan, runs_dir: Path, options: SweepOptions) -> None:
                     progress.set_postfix(failed=len(errors))
                     # A full disk must not end the sweep; the reason of the failure is printed above.
                     with contextlib.suppress(OSError):
-                        write_record(runs_dir, made, errors)
+                        write_record(runs_dir, made, errors, grid)
                 progress.update(any(job.name == outcome.name for job in left))
     if errors:
         raise TostError(_failures(errors, len(left), runs_dir))
@@ -121,7 +122,7 @@ def _chosen(cells: Sequence[Cell], skips: Sequence[str], only: str) -> list[Cell
 def _pairs(flag: str, text: str, cells: Sequence[Cell]) -> dict[str, str]:
     known = {name for cell in cells for name in _values(cell)}
     pairs = {}
-    for part in filter(None, text.split(",")):
+    for part in filter(None, re.split(r",(?=\w+=)", text)):  # a value may have commas, as --lr_drop_epochs
         name, equals, value = part.partition("=")
         if not equals:
             raise TostError(f"{flag} has {part!r}, it must have the form name=value")

@@ -14,6 +14,8 @@ from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.progress import duration_text
 
+LATEST = 5  # epochs from whose durations the time left is estimated: epochs with ghosts are longer
+
 
 class NonFiniteLoss(ArithmeticError):
     """The loss, or a weight, is no longer a finite number.
@@ -98,7 +100,7 @@ class EpochTable(keras.callbacks.Callback):
         self._durations.append(seconds)
         left = self.epochs - epoch - 1
         if left:
-            typical = float(np.median(self._durations[1:] or [self._without_tracing(seconds)]))
+            typical = float(np.median(self._durations[1:][-LATEST:] or [self._without_tracing(seconds)]))
             print(f"  {epoch + 1} of {self.epochs} epochs, about {duration_text(left * typical)} left", flush=True)
 
     def _without_tracing(self, seconds: float) -> float:

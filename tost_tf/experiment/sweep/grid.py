@@ -17,7 +17,7 @@ from pathlib import Path
 from tost_tf.errors import TostError
 from tost_tf.experiment.flags import MOST_NESTED, flag_kinds, flagfile_lines
 
-AS_THEY_ARE = ("dense_layers",)  # a regular expression may have | in it
+AS_THEY_ARE = ("dense_layers", "layer_sparsity", "new_layers")  # regular expressions may have | in them
 CASE = re.compile(r"\s*(?P<axis>[A-Za-z_]\w*)/(?P<name>[^/:|,=]+):(?P<flags>.*)", re.DOTALL)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from tost_tf.errors import TostError
@@ -11,13 +11,15 @@ from tost_tf.experiment.sweep.plan import Plan
 from tost_tf.files import read_object, write_json
 
 
-def write_record(runs_dir: Path, plan: Plan, errors: Mapping[str, str]) -> None:
-    """Writes the cells of a sweep into its folder, after those of earlier sweeps whose runs still exist.
+def write_record(runs_dir: Path, plan: Plan, errors: Mapping[str, str], grid: Set[str] = frozenset()) -> None:
+    """Writes the cells of a sweep into its folder, after those of earlier sweeps that are in the same grid or have a
+    folder.
 
     Args:
       runs_dir: the folder.
       plan: of the sweep.
       errors: name of a run -> why it failed or was not started.
+      grid: the names of all its cells, also of those that were not chosen now.
     """
     path = runs_dir / SWEEP
     new = [
@@ -26,7 +28,8 @@ def write_record(runs_dir: Path, plan: Plan, errors: Mapping[str, str]) -> None:
         for run in plan.runs
     ]
     names = {cell["run"] for cell in new}
-    earlier = [cell for cell in _cells(path) if cell["run"] not in names and (runs_dir / cell["run"]).is_dir()]
+    others = [cell for cell in _cells(path) if cell["run"] not in names]
+    earlier = [cell for cell in others if cell["run"] in grid or (runs_dir / cell["run"]).is_dir()]
     write_json(path, {"cells": [*earlier, *new]})
 
 
