@@ -51,6 +51,13 @@ def test_another_recipe_after_written_flags_sets_its_tweaks(tmp_path):
     assert default.recipe.label_smoothing == 0 and not default.recipe.rescale_init
 
 
+@pytest.mark.parametrize("recipe", ["default", "tost_plus"])
+def test_defaults_that_depend_on_others_do_not_hinder_another_recipe(tmp_path, recipe):
+    (tmp_path / "config.flags").write_text(flags.to_flagfile(flags.parse(["--recipe=tost", "--epochs=12"])))
+    other = flags.parse([f"--flagfile={tmp_path}/config.flags", f"--recipe={recipe}"])
+    assert other == flags.parse([f"--recipe={recipe}", "--epochs=12", f"--run_dir={other.machine.run_dir}"])
+
+
 def test_flagfile_is_found_in_the_folder_of_the_one_that_names_it(tmp_path, monkeypatch):
     (tmp_path / "flags").mkdir()
     (tmp_path / "flags/base.flags").write_text("--epochs=20\n")

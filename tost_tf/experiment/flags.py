@@ -17,7 +17,7 @@ from tost_tf.experiment.options import (
     SET_BY_RECIPES,
     RunConfig,
     all_groups,
-    default_rate,
+    defaults_by_others,
     recipe_defaults,
     set_by_model,
 )
@@ -110,13 +110,13 @@ def _read(arguments: Sequence[str], groups: Groups) -> tuple[dict[str, Any], lis
 def to_flagfile(config: RunConfig) -> str:
     """The text of a flagfile that describes `config` completely: launching it repeats the run.
 
-    Values set by the recipe are written as comments, so another `--recipe` after the flagfile can change them. So is a
-    learning rate that is the default of its optimizer.
+    Values set by the recipe are written as comments, so another `--recipe` after the flagfile can change them. So are
+    defaults that depend on other options, such as the learning rate of an optimizer.
     """
     lines = ["# The complete options of this run. To repeat it elsewhere: tost-train --flagfile=FILE --run_dir=NEW"]
     by_recipes = SET_BY_RECIPES | {field.name for field in dataclasses.fields(Recipe)}
     defaults = recipe_defaults(config.recipe_name) | set_by_model(config.model.model)
-    from_recipe = {name: defaults[name] for name in by_recipes} | {"learning_rate": default_rate(config.training)}
+    from_recipe = {name: defaults[name] for name in by_recipes} | defaults_by_others(config)
     for name, value in config.options().items():
         if value is None:  # has no meaning in this run
             continue

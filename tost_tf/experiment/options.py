@@ -107,7 +107,7 @@ class RunConfig:
         named = {
             field.name for group in (Recipe, DynamicConfig, SuperposeConfig) for field in dataclasses.fields(group)
         }
-        named |= SET_BY_RECIPES | {"optimizer"}
+        named |= (SET_BY_RECIPES | {"optimizer"}) - {"weight_decay"}  # tuned with the learning rate, and named by none
         base = {name: value for name, value in recipe_defaults(self.recipe_name).items() if name in named}
         # By default it depends on the learning rate's schedule; without ghosts it has no meaning.
         base["ghost_end_epoch"] = (
@@ -222,9 +222,7 @@ def _completed(config: RunConfig) -> RunConfig:
     if training.learning_rate is None:
         training = dataclasses.replace(training, learning_rate=default_rate(training))
     if training.lr_drop_epochs is None and training.schedule == STEP_SCHEDULE:
-        # The released code of Sup-tickets drops at 1/2 and 3/4 of the epochs before its cycles.
-        drops = default_drops(config.superpose.ordinary_epochs(training.epochs))
-        training = dataclasses.replace(training, lr_drop_epochs=drops)
+        training = dataclasses.replace(training, lr_drop_epochs=_drops(training, config.superpose))
     if recipe.ghost_end_epoch is None and recipe.has_ghosts:
         recipe = dataclasses.replace(recipe, ghost_end_epoch=_ghost_end(training, config.superpose))
     if not machine.run_dir:
@@ -269,6 +267,21 @@ def default_rate(training: TrainingConfig) -> float:
 def _filled_in(path: str, sparsity: float) -> str:
     """The path with ~ replaced by the user's folder and {sparsity} by the percentage, 98 or 97.5."""
     return os.path.expanduser(path).replace("{sparsity}", f"{100 * sparsity:g}")
+
+
+def defaults_by_others(config: RunConfig) -> dict[str, Any]:
+    """Options by name whose defaults depend on other options, with these defaults."""
+    training = config.training
+    return {
+        "learning_rate": default_rate(training),
+        "lr_drop_epochs": _drops(training, config.superpose),
+        "ghost_end_epoch": _ghost_end(training, config.superpose),
+    }
+
+
+def _drops(training: TrainingConfig, superpose: SuperposeConfig) -> tuple[int, ...]:
+    # The released code of Sup-tickets drops at 1/2 and 3/4 of the epochs before its cycles.
+    return default_drops(superpose.ordinary_epochs(training.epochs))
 
 
 def _ghost_end(training: TrainingConfig, superpose: SuperposeConfig) -> int:
