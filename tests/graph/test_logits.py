@@ -54,6 +54,8 @@ def test_a_sparse_model_that_ends_in_a_softmax():
 def test_sigmoid_is_refused():
     with pytest.raises(TostError, match="ends in 'top', which gives neither logits nor"):
         ends_in_softmax(network(None, "sigmoid"))
+    with pytest.raises(TostError, match="ends in 'top', which gives neither logits nor"):
+        ends_in_softmax(network(None, tf.nn.log_softmax))
 
 
 @pytest.mark.parametrize("outputs", [lambda one, two: {"one": one, "two": two}, lambda one, two: {"one": one}])
@@ -72,3 +74,18 @@ def test_what_needs_logits_refuses_several_outputs_in_one_sentence(outputs):
             job()
         assert len(str(error.value)) < 500
     assert tost.masks.synflow(heads, sparsity=0.5, iterations=2).kept  # needs no logits
+
+
+@pytest.mark.parametrize("end", ["tensorflow's", "cast", "flat", "nested"])
+def test_softmax_that_is_not_quite_at_the_end(end):
+    plain, model = network(None), network("fused")
+    if end == "tensorflow's":
+        model = network(None, tf.nn.softmax)
+    elif end == "nested":
+        model = keras.Sequential([model, layers.Activation("linear")])
+    else:
+        last = layers.Activation("linear", dtype="float32") if end == "cast" else layers.Flatten()
+        model = keras.Model(model.input, last(model.output))
+    assert ends_in_softmax(model)
+    difference = to_logits(model)(model(IMAGES)).numpy() - plain(IMAGES).numpy()
+    np.testing.assert_allclose(difference - difference[:, :1], 0, atol=1e-5)

@@ -232,3 +232,25 @@ def test_zoo_networks_at_98_percent(small_model):
     assert not masks.collapsed_layers
     assert masks.kept == round(0.02 * masks.size)
     assert all(weight.dtype == "float32" for weight in prunable_weights(model).values())
+
+
+@pytest.mark.parametrize("end", ["softmax", "sigmoid", "tanh"])
+def test_a_function_at_the_end_changes_nothing(end):
+    def network(last):
+        keras.utils.set_random_seed(3)
+        layers = [keras.layers.Dense(90, "relu", input_shape=(7,)), keras.layers.Dense(60, "relu")]
+        return keras.Sequential([*layers, keras.layers.Dense(3, last)])
+
+    masks = [tost.masks.synflow(network(last), sparsity=0.9) for last in (None, end)]
+    assert [mask.tolist() for mask in masks[0].values()] == [mask.tolist() for mask in masks[1].values()]
+
+
+def test_caps_of_relus_do_not_hold_the_flow_up():
+    def network(cap):
+        keras.utils.set_random_seed(3)
+        dense = [keras.layers.Dense(50, input_shape=(7,)) for _ in range(4)]
+        return keras.Sequential([part for layer in dense for part in (layer, keras.layers.ReLU(cap))])
+
+    masks = [tost.masks.synflow(network(cap), sparsity=0.8) for cap in (None, 6.0)]
+    assert [mask.tolist() for mask in masks[0].values()] == [mask.tolist() for mask in masks[1].values()]
+    assert all(mask.any() for mask in masks[1].values())

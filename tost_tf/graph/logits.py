@@ -8,6 +8,8 @@ from tost_tf.compat import is_graph_model, keras, layer_of, output_layers, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import unwrapped_layer
 
+NO_LOGITS = ("log_softmax", "sigmoid")  # the ends of names of functions that give neither logits nor probabilities
+
 
 def last_layer(model: keras.Model) -> keras.layers.Layer:
     """The layer that computes the only output of a model; it may be in a nested model."""
@@ -16,6 +18,29 @@ def last_layer(model: keras.Model) -> keras.layers.Layer:
     while is_graph_model(last) and len(last.outputs) == 1:
         last = layer_of(last.output)
     return unwrapped_layer(last)
+
+
+def ending_layer(model: keras.Model) -> keras.layers.Layer:
+    """As `last_layer`, without layers at the end that change no number, such as one that only casts to float32."""
+    require_one_output(model)
+    last = layer_of(model.output)
+    while True:
+        if is_graph_model(last) and len(last.outputs) == 1:
+            output = last.output
+        elif isinstance(last, keras.layers.Flatten | keras.layers.Reshape) or _is_linear(last):
+            output = last.get_input_at(0)
+        else:
+            return unwrapped_layer(last)
+        last = layer_of(output)
+
+
+def _is_linear(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.Activation) and _name(layer.activation) == "linear"
+
+
+def _name(function: Callable | None) -> str:
+    """The name of an activation, by which Keras's and TensorFlow's are the same."""
+    return getattr(function, "__name__", "").removesuffix("_v2")
 
 
 def classes_of(model: keras.Model) -> int:
@@ -44,11 +69,11 @@ def ends_in_softmax(model: keras.Model) -> bool:
     model = getattr(model, "plain", model)
     if not is_graph_model(model) or len(model.outputs) != 1:
         return False
-    last = last_layer(model)
+    last = ending_layer(model)
     function, symbol = getattr(last, "activation", None), str(getattr(last, "symbol", ""))
-    if symbol == "nn.softmax" or function is keras.activations.softmax or isinstance(last, keras.layers.Softmax):
+    if symbol == "nn.softmax" or _name(function) == "softmax" or isinstance(last, keras.layers.Softmax):
         return True
-    if function is keras.activations.sigmoid or symbol.endswith(("softmax", "sigmoid")):
+    if _name(function) in NO_LOGITS or symbol.endswith(NO_LOGITS):
         raise TostError(
             f"the model {model.name!r} ends in {last.name!r}, which gives neither logits nor the probabilities of a "
             "softmax: build the model without it"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tost_tf.compat import keras, tf
+from tost_tf.compat import is_graph_model, keras, layer_of, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.kernels import prunable_weights
@@ -17,6 +17,7 @@ NONLINEAR = (
     *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU", "Softmax", "Dropout"),
     *("Normalization", "Rescaling", "LayerNormalization"),
 )
+SATURATING = ("softmax", "log_softmax", "sigmoid", "hard_sigmoid", "tanh", "softsign")
 
 
 class SynapticFlow:
@@ -40,7 +41,7 @@ class SynapticFlow:
     def __init__(self, model: keras.Model, paths_only: bool = False):
         if paths_only:
             _require_countable(model)
-        self._copy = rebuild(model, _linear if paths_only else _in_double_precision)
+        self._copy = rebuild(model, _linear if paths_only else _without_saturation(model))
         for variable in self._copy.variables:
             variable.assign(_one_or_zero(variable) if paths_only else tf.abs(variable))
         self._kernels = prunable_weights(self._copy)
@@ -95,6 +96,39 @@ def _in_double_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
     # Inputs too, or operations would get tensors of two types; integers stay integers.
     counts = isinstance(layer, keras.layers.InputLayer) and not tf.as_dtype(layer.dtype).is_floating
     return copy_layer(unwrapped_layer(layer), None if counts else "float64")
+
+
+def _without_saturation(model: keras.Model) -> Callable[[keras.layers.Layer], keras.layers.Layer]:
+    """Makes layers of the copy: flows are far beyond what a softmax or a ReLU with a cap lets through.
+
+    The function at the end of a network goes, and caps of ReLUs do; where computed values are multiplied by each other,
+    as by the gates of MobileNetV3, caps stay, without which products of products overflow.
+    """
+    ends = {id(unwrapped_layer(layer)) for layer in _ends(model)}
+    has_gates = any(isinstance(layer, keras.layers.Multiply) for layer in model.submodules)
+
+    def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
+        inner = unwrapped_layer(layer)
+        function = getattr(getattr(inner, "activation", None), "__name__", "").removesuffix("_v2")
+        if id(inner) in ends and (isinstance(inner, keras.layers.Softmax) or function in SATURATING):
+            if isinstance(inner, keras.layers.Softmax):
+                return keras.layers.Activation("linear", name=inner.name, dtype="float64")
+            return copy_layer(inner, "float64", activation="linear")
+        if not has_gates and isinstance(inner, keras.layers.ReLU) and inner.max_value is not None:
+            return copy_layer(inner, "float64", max_value=None)
+        if not has_gates and function == "relu6":
+            return copy_layer(inner, "float64", activation="relu")
+        return _in_double_precision(layer)
+
+    return copied
+
+
+def _ends(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that compute the outputs of a model, also in nested models."""
+    ends = []
+    for layer in map(layer_of, model.outputs):
+        ends += _ends(layer) if is_graph_model(layer) else [layer]
+    return ends
 
 
 def _one_or_zero(variable: tf.Variable) -> tf.Tensor:

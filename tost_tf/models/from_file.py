@@ -14,7 +14,7 @@ from tost_tf.compat import is_operation, keras, keras3, layer_of, require_graph_
 from tost_tf.convert.from_keras3 import from_keras3
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer
-from tost_tf.graph.logits import ends_in_softmax, last_layer
+from tost_tf.graph.logits import ending_layer, ends_in_softmax
 from tost_tf.graph.rebuild import rebuild
 
 
@@ -66,7 +66,7 @@ def _without_softmax(model: keras.Model) -> keras.Model:
         return model
     if not ends_in_softmax(model):
         return model
-    last = last_layer(model)
+    last = ending_layer(model)
     if is_operation(last):
         return _without_operation(model, last)
 
