@@ -97,6 +97,7 @@ def test_killed_search_resumes_with_the_round_it_was_in(small_model, tmp_path, m
         np.testing.assert_array_equal(weight, other)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         *(f"mask-{n}.npz" for n in range(1, 5)),
+        "plan.json",
         "weights-4.npz",
     ]
 
@@ -151,3 +152,22 @@ def test_a_sparsity_that_leaves_a_layer_nothing_is_refused_before_a_round(small_
 
     with pytest.raises(TostError, match=r"only 1 of 269 weights stay, fewer than there are layers \(5\)"):
         LotterySearch(LotteryPlan(0.995, epochs=1), train).find(small_model)
+
+
+def test_a_folder_of_another_search_is_refused(small_model, tmp_path):
+    LotterySearch(LotteryPlan(0.2, epochs=3), Trainer(small_model), tmp_path).find(small_model)
+    with pytest.raises(
+        TostError, match=r"rounds of a search with other settings \(sparsity, fraction\): choose another"
+    ):
+        LotterySearch(LotteryPlan(0.5, epochs=3, fraction=0.3), Trainer(small_model), tmp_path).find(small_model)
+
+
+def test_data_and_metrics_that_rounds_cannot_use(small_model, small_images):
+    with pytest.raises(TostError, match="which an iterator gives once: give a Dataset or arrays"):
+        tost.masks.lottery(small_model, iter([small_images]), sparsity=0.5, epochs=1)
+
+    def compile(model):
+        model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+
+    with pytest.raises(TostError, match="compile has to give a metric called 'accuracy'; there are loss"):
+        tost.masks.lottery(small_model, small_images, sparsity=0.5, epochs=1, compile=compile)

@@ -11,9 +11,11 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tost_tf.compat import keras
 from tost_tf.errors import TostError, unknown_name
+from tost_tf.files import read_json, write_json
 from tost_tf.graph.batches import Batches, Data
 from tost_tf.graph.kernels import ranked_weights
 from tost_tf.graph.logits import classes_of
@@ -30,6 +32,7 @@ from tost_tf.options import option
 from tost_tf.ranges import require_number
 
 MODES = ("rewind", "lr_rewind")
+PLAN = "plan.json"
 
 # Trains a sparse model in place from one epoch to another and returns its accuracy.
 RoundTrainer = Callable[["keras.Model", int, int], float]
@@ -130,6 +133,7 @@ class LotterySearch:
         sizes = {path: weight.shape.num_elements() for path, weight in weights.items()}
         require_room(sizes, self.plan.sparsity, "global")
         self.plan.pattern.selection(model, self.plan.dense_layers)  # which refuses shapes that do not divide
+        self._require_same_plan()
         done, masks = self._resume(model)
         start = time.perf_counter()
         for number in range(done + 1, self.plan.rounds + 1):
@@ -174,10 +178,26 @@ class LotterySearch:
     def _keep(self, number: int, masks: Masks, model: keras.Model) -> None:
         if self.folder is None:
             return
+        write_json(self.folder / PLAN, self._plan())
         save_weights(model, self._file("weights", number))
         masks.save(self._file("mask", number))
         # The masks of all rounds are kept: each is a ticket with another sparsity. The weights are large.
         self._file("weights", number - 1).unlink(missing_ok=True)
+
+    def _plan(self) -> dict[str, Any]:
+        """The settings on which the rounds depend, as JSON has them."""
+        names = ("sparsity", "epochs", "fraction", "rewind_epoch", "mode", "dense_layers")
+        return {name: getattr(self.plan, name) for name in names} | {"pattern": repr(self.plan.pattern)}
+
+    def _require_same_plan(self) -> None:
+        """Raises `TostError` if the folder has the rounds of a search with other settings."""
+        saved = {} if self.folder is None else read_json(self.folder / PLAN)
+        changed = [name for name, value in self._plan().items() if saved.get(name, value) != value]
+        if changed:
+            raise TostError(
+                f"{self.folder} has rounds of a search with other settings ({', '.join(changed)}): choose another "
+                "folder"
+            )
 
     def _file(self, kind: str, number: int) -> Path:
         assert self.folder is not None  # else nothing is saved
@@ -220,6 +240,8 @@ def lottery(
       Masks(3 layers, 692 of 1384 weights kept, sparsity 0.5000)
     """
     data = Batches(dataset)
+    if not data.is_repeatable:
+        raise TostError("each round trains on all of the data, which an iterator gives once: give a Dataset or arrays")
     kind = parsed_pattern(pattern)
     plan = LotteryPlan(
         requested_sparsity(sparsity, kind), epochs, fraction, rewind_epoch, mode, dense_layers, pattern=kind
@@ -235,6 +257,8 @@ def lottery(
     def train(sparse: keras.Model, first: int, last: int) -> float:
         (compile or default_compile)(sparse)
         history = sparse.fit(**data.for_fit(), initial_epoch=first, epochs=last, verbose=0).history
+        if "accuracy" not in history:
+            raise TostError(f"compile has to give a metric called 'accuracy'; there are {', '.join(history)}")
         return float(history["accuracy"][-1])
 
     return LotterySearch(plan, train, Path(folder) if folder else None).find(model)
