@@ -110,3 +110,17 @@ def test_training_without_dead_channels_fills_up_blocks(dtype, stay):
 def test_multiple_that_is_not_a_number_of_channels(multiple):
     with pytest.raises(TostError, match=f"multiple is {multiple}, it must be (a whole number, )?at least 1"):
         tost.compact(chain(5), multiple=multiple)
+
+
+def test_parts_of_a_concatenation_that_are_gone_stay_so():
+    """Squeeze and excitation after a concatenation, of whose second part nothing is read."""
+    image = keras.Input((6, 6, 3))
+    x = layers.Concatenate()([layers.Conv2D(4, 3, name="first")(image), layers.Conv2D(8, 3, name="second")(image)])
+    gates = layers.Dense(12, "sigmoid")(layers.GlobalAveragePooling2D()(image))
+    x = layers.Conv2D(5, 1, name="third")(layers.Multiply()([x, layers.Reshape((1, 1, 12))(gates)]))
+    model = keras.Model(image, layers.Dense(2, name="logits")(layers.GlobalAveragePooling2D()(x)))
+    third = model.get_layer("third").kernel
+    third.assign(cleared(third, np.s_[:, :, 4:]))
+    small, _ = tost.compact(model, multiple=8)
+    images = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype(np.float32)
+    np.testing.assert_allclose(small(images), model(images), atol=1e-5)

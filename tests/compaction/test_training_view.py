@@ -189,3 +189,15 @@ def test_weights_that_are_nowhere_to_be_found_are_refused():
     model = keras.Model(image, layers.Dense(2, name="second")(Listed(name="listed")(x)))
     with pytest.raises(TostError, match=r"the layer 'listed' \(Listed\) holds listed/part in none of its attributes"):
         TrainingView(tost.sparsify(model, sparsity=0.3))
+
+
+def test_dense_layers_over_images_train_with_batches_of_any_size():
+    image = keras.Input((4, 4, 3))
+    x = layers.Dense(6, "relu", name="first")(image)
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(layers.Dense(5, "relu", name="second")(x))))
+    sparse = tost.sparsify(model, masks_without(model, {"first/kernel": np.s_[:, 1:3]}))
+    ghosted = tost.GhostModel(sparse, "none", "none")
+    ghosted.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    images = np.random.default_rng(0).normal(size=(15, 4, 4, 3)).astype(np.float32)
+    history = ghosted.fit(images, np.arange(15) % 2, batch_size=8, verbose=0, callbacks=[tost.CompactTraining()])
+    assert np.isfinite(history.history["loss"]).all()

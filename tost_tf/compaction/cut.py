@@ -67,6 +67,7 @@ class Cut:
         return whole
 
     def _with_zeros(self, small: tf.Tensor) -> tf.Tensor:
+        small = tf.reshape(small, self.small_shape)  # some gradients come without their shape
         # The last axis first, while the tensor is small.
         for axis, kept in reversed(self._cut_axes()):
             at_the_end = int(kept.sum())

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tost_tf.compaction.merge import Sum
+from tost_tf.compaction.merge import Concatenated, Sum
 from tost_tf.compaction.rule import Atoms, Constants, Rule
 from tost_tf.compaction.weighted import Weighted
 from tost_tf.compat import is_pruning_wrapper, keras, tf
@@ -62,6 +62,8 @@ def _incomplete(rule: Rule, constants: list[Constants], kept: np.ndarray, atoms:
     """Which channels of the first output need something that goes, booleans [channels]."""
     if isinstance(rule, Weighted):
         return rule.stuck(constants[0])[~kept[atoms(rule.inputs[0])]].any(axis=0)
+    if isinstance(rule, Concatenated):  # an input of which nothing stays is not computed any more
+        return np.concatenate([np.full(part.channels, not kept[atoms(part)].any()) for part in rule.inputs])
     unknown = np.zeros(rule.outputs[0].channels, bool)
     for index in rule.gone if isinstance(rule, Sum) else ():
         unknown |= np.isnan(constants[index])
