@@ -191,6 +191,12 @@ def start_fit_at_step(model: keras.Model, step: int) -> None:
     model._maybe_load_initial_counters_from_ckpt = counters
 
 
+def steps_at_once(model: keras.Model) -> int:
+    """How many steps `fit` makes between two calls of its callbacks: `steps_per_execution` of `compile`."""
+    number = getattr(model, "_steps_per_execution", None)
+    return 1 if number is None else int(number.numpy())
+
+
 def require_graph_model(model: object) -> None:
     """Raises `TostError`, with advice, unless `model` is a functional or Sequential tf_keras model."""
     if is_graph_model(model):

@@ -51,3 +51,11 @@ def test_it_works_in_the_scope_of_a_strategy(small_images, two_replicas):
 def model_loss_outside(model, images, labels):
     logits = np.float64(model(images))
     return float(-np.mean(np.sum(labels * (logits - np.log(np.exp(logits).sum(1, keepdims=True))), axis=1)))
+
+
+def test_it_is_smoothed_as_the_loss_is(small_model, small_images):
+    images, labels = small_images
+    labels = np.float32(labels)
+    hard, smooth = PlainLoss(small_model, images, labels)(), PlainLoss(small_model, images, labels, 0.3)()
+    uniform = PlainLoss(small_model, images, np.full_like(labels, 1 / labels.shape[1]))()
+    assert smooth == pytest.approx(0.7 * hard + 0.3 * uniform, rel=1e-5)

@@ -110,3 +110,22 @@ def test_the_view_is_set_once_in_an_epoch_and_not_at_every_step(ghosted, small_i
         monkeypatch.setattr(ghosted, name, lambda name=name, original=original: (calls.append(name), original()))
     ghosted.fit(*small_images, batch_size=5, epochs=3, verbose=0, callbacks=[tost.GhostSchedule(end_epoch=2)])
     assert calls == ["restore_ghosts", "restore_ghosts", "remove_ghosts"] and not ghosted.ghosts_active
+
+
+def test_a_wrong_number_of_steps_is_named_and_the_logs_say_what_was_set(ghosted, small_images, caplog):
+    schedule = tost.GhostSchedule(end_epoch=2, steps_per_epoch=8)
+    history = ghosted.fit(*small_images, batch_size=10, epochs=2, verbose=0, callbacks=[schedule])
+    assert history.history["alpha"] == [1 - 1 / 16, 1 - 9 / 16]  # steps 1 and 9 of 16
+    assert caplog.text.count("fade by 8 steps in an epoch (steps_per_epoch), and this epoch had 2") == 1
+
+
+def test_ghosts_that_had_ended_do_not_come_back_without_a_word(ghosted, small_images, caplog):
+    fit = {"batch_size": 10, "verbose": 0, "callbacks": [tost.GhostSchedule(end_epoch=1)]}
+    ghosted.fit(*small_images, epochs=2, **fit)
+    ghosted.fit(*small_images, initial_epoch=2, epochs=3, **fit)
+    assert "had ended" not in caplog.text
+    ghosted.fit(*small_images, epochs=1, **fit)
+    assert (
+        "had ended, and start anew with this call of fit: to go on after epoch N, give it initial_epoch=N"
+        in caplog.text
+    )

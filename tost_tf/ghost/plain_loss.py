@@ -22,10 +22,11 @@ class PlainLoss:
       model: a `GhostModel`, or a model without ghosts; its outputs are logits.
       images: preprocessed for the network.
       labels: one-hot, [batch, classes].
+      label_smoothing: as in the loss that the network is trained and validated with.
     """
 
-    def __init__(self, model: keras.Model, images: np.ndarray, labels: np.ndarray):
-        self._images, self._labels = images, labels
+    def __init__(self, model: keras.Model, images: np.ndarray, labels: np.ndarray, label_smoothing: float = 0.0):
+        self._images, self._labels, self._label_smoothing = images, labels, label_smoothing
         copy = rebuild(getattr(model, "plain", model), copy_layer)
         branches = model.arguments()["branches"] if isinstance(model, GhostModel) else 1
         if branches > 1:
@@ -39,7 +40,10 @@ class PlainLoss:
         with noise_off(self._copy):
             logits = self._copy(self._images, training=True)
         # A function, as Keras lets no loss average over a batch in the scope of a strategy.
-        return float(np.mean(keras.losses.categorical_crossentropy(self._labels, logits, from_logits=True)))
+        losses = keras.losses.categorical_crossentropy(
+            self._labels, logits, from_logits=True, label_smoothing=self._label_smoothing
+        )
+        return float(np.mean(losses))
 
 
 def _weights(model: keras.Model) -> list[tf.Variable]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 
 import numpy as np
 
-from tost_tf.compat import keras, tf
+from tost_tf.compat import keras, steps_at_once, tf
 from tost_tf.errors import TostError
 from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.model import GhostModel
@@ -74,6 +75,8 @@ class GhostSchedule(StepCallback):
         self._assign: Callable[..., None] | None = None
         self._assigned: tuple[float, float, int] | None = None
         self._was_over: bool | None = None
+        self._last_batch = -1  # of the epoch, at its beginning
+        self._has_warned = False
         self._draws = False  # whether a gate draws anew at each step
 
     def get_config(self) -> dict:
@@ -122,17 +125,37 @@ class GhostSchedule(StepCallback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
+        self._last_batch = -1
         self._was_over = None  # weights restored since then may have brought another view with them
         self._set(self.step(0).number)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         self._set(self.step(batch).number)
+        self._last_batch = batch
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if logs is not None:
             gone = self._assign is None or self._is_over(self.step(0).number)
             last = self.step(self.step(0).steps_per_epoch - 1)
+            if not gone and not self._has_expected_steps():
+                last = self.step(max(0, self._last_batch))
             logs["alpha"], logs["beta"] = (0.0, math.inf) if gone else self.values(last.number)
+
+    def _has_expected_steps(self) -> bool:
+        """Whether the epoch had as many steps as ghosts fade by; if not, a warning is logged once."""
+        expected, at_once = self.step(0).steps_per_epoch, steps_at_once(self.model)
+        if self._last_batch < expected <= self._last_batch + at_once:
+            return True
+        if not self._has_warned:
+            self._has_warned = True
+            logging.warning(
+                "the ghosts fade by %d steps in an epoch (steps_per_epoch), and this epoch had %d: they will end at "
+                "another epoch than end_epoch=%d",
+                expected,
+                self._last_batch + 1,
+                self.end_epoch,
+            )
+        return False
 
     def _is_over(self, step: int) -> bool:
         return self.end_epoch != -1 and step >= self.end_epoch * self.step(0).steps_per_epoch
@@ -149,4 +172,10 @@ class GhostSchedule(StepCallback):
             if over:
                 self.model.remove_ghosts()
             else:
+                if not self.model.ghosts_active:
+                    logging.warning(
+                        "the ghosts of %s had ended, and start anew with this call of fit: to go on after epoch N, "
+                        "give it initial_epoch=N",
+                        self.model.name,
+                    )
                 self.model.restore_ghosts()

@@ -22,11 +22,12 @@ class WatchPlainView(keras.callbacks.Callback):
     Args:
       images: held-out images, preprocessed for the network.
       labels: one-hot, [batch, classes].
+      label_smoothing: of the loss in training.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray):
+    def __init__(self, images: np.ndarray, labels: np.ndarray, label_smoothing: float = 0.0):
         super().__init__()
-        self._images, self._labels = images, labels
+        self._images, self._labels, self._label_smoothing = images, labels, label_smoothing
         self._plain_loss: PlainLoss | None = None
         self._has_warned = False
 
@@ -34,7 +35,7 @@ class WatchPlainView(keras.callbacks.Callback):
         if not self.model.ghosts_active:
             self._plain_loss = None
             return
-        self._plain_loss = self._plain_loss or PlainLoss(self.model, self._images, self._labels)
+        self._plain_loss = self._plain_loss or PlainLoss(self.model, self._images, self._labels, self._label_smoothing)
         logs["plain_loss"] = self._plain_loss()
         guess = math.log(self._labels.shape[-1])
         if logs["plain_loss"] > guess and logs["loss"] < LEARNED * guess and not self._has_warned:
