@@ -17,6 +17,7 @@ from tost_tf.errors import TostError
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.rows import read_rows
+from tost_tf.experiment.stages.train_teacher import teacher_config
 from tost_tf.graph.weights import save_weights
 from tost_tf.registry import RATE_SCHEDULES
 
@@ -53,6 +54,19 @@ def finished(restless, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "run"
     tost.launch(in_folder(restless, folder))
     return folder
+
+
+def test_a_finished_run_says_that_it_measures_nothing_new(restless, finished, caplog):
+    before = (finished / "result.json").read_bytes()
+    config = RunConfig.make(**(in_folder(restless, finished).options() | {"hessian_every": 2}))
+    tost.launch(config)
+    assert "is finished, so --hessian_every=2 measures nothing: choose another --run_dir" in caplog.text
+    assert (finished / "result.json").read_bytes() == before
+
+
+def test_a_teacher_is_trained_with_all_channels():
+    config = RunConfig.make(teacher="train", mask="snip", recipe="default", compact_training=True)
+    assert not teacher_config(config).machine.compact_training
 
 
 def in_folder(config: RunConfig, folder: Path) -> RunConfig:

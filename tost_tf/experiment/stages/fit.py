@@ -21,6 +21,7 @@ from tost_tf.experiment.run.network import add_ghosts_and_compile, find_dead_cha
 from tost_tf.experiment.run.optimizer import make_average, rate_callback
 from tost_tf.experiment.run.record import recorders
 from tost_tf.experiment.run.run import Run
+from tost_tf.experiment.run.same_data import note_data
 from tost_tf.experiment.run.watch_plain_view import WatchPlainView
 from tost_tf.experiment.run.within_epoch import WithinEpoch
 from tost_tf.experiment.stages.change_masks import first_eligible_epoch, mask_callbacks
@@ -46,6 +47,7 @@ def compute(run: Run, network: RunNetwork) -> None:
         batch_size = run.config.training.batch_size
         print(f"training on {run.replicas} devices, batches of {batch_size} split over them", flush=True)
     _name_other_devices(run)
+    note_data(run)
     with run.strategy.scope(), run.output_folder() as output:
         model = add_ghosts_and_compile(run.config, network.dense, network.masks, run.teacher())
         average = make_average(run.config.recipe)
@@ -195,7 +197,7 @@ class _Training:
                 recipe.beta_schedule,
             ),
             *([CompactTraining(verbose=int(run.writes))] if config.machine.compact_training else []),
-            WatchPlainView(*first_examples(run.data, run.data.validation, training.batch_size)),
+            WatchPlainView(*first_examples(run.data, run.data.validation, training.batch_size), recipe.label_smoothing),
             StopOnNonFiniteLoss(),
             *mask_callbacks(config, model, self.masks, steps, output),
             *([self.average] if self.average else []),

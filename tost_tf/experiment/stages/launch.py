@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from tost_tf.data.load import load
+from tost_tf.experiment.flags import read_config
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.agreement import explain_lost_worker
 from tost_tf.experiment.run.devices import distribution_strategy, split_cpu
@@ -12,6 +14,7 @@ from tost_tf.experiment.run.disk_full import explain_full_disk
 from tost_tf.experiment.run.folder import RunDirectory
 from tost_tf.experiment.run.network import build_model
 from tost_tf.experiment.run.run import Run
+from tost_tf.experiment.run.same_data import require_same_data
 from tost_tf.experiment.run.stop import StopSignals
 from tost_tf.experiment.run.workers import Workers
 from tost_tf.experiment.stages.stage import RunNetwork
@@ -51,11 +54,27 @@ def launch(config: RunConfig) -> dict[str, Any]:
             finished = directory.read_result()
             if finished is None:
                 workers.meet()
+            elif workers.is_chief:
+                _name_unrecorded(config, directory)
             if not workers.is_chief:
                 directory.require_options(config)
             return finished if finished is not None else _run(config, directory, stop, workers)
         finally:
             directory.release()
+
+
+def _name_unrecorded(config: RunConfig, directory: RunDirectory) -> None:
+    """Logs that a finished run is not trained again for what should have been measured in its training."""
+    asked, recorded = config.record, read_config(directory.config).record
+    for name in ("gradient_flow_every", "hessian_every"):
+        value = getattr(asked, name)
+        if value and value != getattr(recorded, name):
+            logging.warning(
+                "the run in %s is finished, so --%s=%d measures nothing: choose another --run_dir",
+                directory.path,
+                name,
+                value,
+            )
 
 
 def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals, workers: Workers) -> dict[str, Any]:
@@ -64,6 +83,7 @@ def _run(config: RunConfig, directory: RunDirectory, stop: StopSignals, workers:
     require_before_data(config)
     train_teacher(config, launch)
     run = Run(config, load(config.data), directory, strategy, workers, stop)
+    require_same_data(run)
     network = RunNetwork(build_model(config, run.data))
     require_end(run, network.dense)
     run_stages(run, network)

@@ -18,7 +18,9 @@ def teacher_config(config: RunConfig) -> RunConfig:
     for group in (config.data, config.model, config.training, config.machine):
         options |= dataclasses.asdict(group)
     run_dir = RunDirectory(config.machine.run_dir).teacher
-    return RunConfig.make(**options | {"recipe": "default", "mask": NO_MASK, "run_dir": str(run_dir), "resume": True})
+    # Without a mask there are no dead channels to train without.
+    own = {"recipe": "default", "mask": NO_MASK, "compact_training": False, "run_dir": str(run_dir), "resume": True}
+    return RunConfig.make(**options | own)
 
 
 def train_teacher(config: RunConfig, launch: Callable[[RunConfig], dict[str, Any]]) -> None:
