@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tost_tf.compat import keras
+from tost_tf.compat import keras, steps_at_once
 from tost_tf.errors import TostError
 from tost_tf.ranges import require_number
 
@@ -34,6 +34,15 @@ class Step:
     def done(self) -> int:
         """The number of steps up to and including it, over all epochs."""
         return self.number + 1
+
+
+def require_single_steps(callback: keras.callbacks.Callback) -> None:
+    """Raises `TostError` if `fit` calls a callback only after several steps, which would pass some by."""
+    if steps_at_once(callback.model) > 1:
+        raise TostError(
+            f"{type(callback).__name__} acts after single steps, and {callback.model.name} is compiled with "
+            f"steps_per_execution={steps_at_once(callback.model)}: compile it with 1"
+        )
 
 
 class StepCallback(keras.callbacks.Callback):

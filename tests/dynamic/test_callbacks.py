@@ -10,6 +10,8 @@ from tost_tf.dynamic.dense_gradients import DenseGradients
 from tost_tf.errors import TostError
 from tost_tf.graph.slots import first_values, slots_of
 from tost_tf.masks.sparsify import masked_kernels, masks_of
+from tost_tf.training.adamw import AdamW
+from tost_tf.training.ham import HAM
 
 L, OPTIMIZER = keras.layers, keras.optimizers
 GENERATOR = np.random.default_rng(3)
@@ -26,13 +28,14 @@ def make(sparsity=0.6):
 OPTIMIZERS = {
     "sgd": lambda: OPTIMIZER.SGD(0.1, momentum=0.9, nesterov=True),
     "adam": lambda: OPTIMIZER.Adam(0.01, amsgrad=True, use_ema=True),
+    "own_adam": lambda: AdamW(0.01, amsgrad=True),
     "lion": lambda: OPTIMIZER.Lion(0.01),
     "ftrl": lambda: OPTIMIZER.Ftrl(0.01),
     "legacy": lambda: OPTIMIZER.legacy.Adam(0.01),
     "scaled": lambda: keras.mixed_precision.LossScaleOptimizer(OPTIMIZER.RMSprop(0.01, momentum=0.5, centered=True)),
     "own": lambda: tost.OrthogonalSGD(0.05),
 }
-COUNTS = {"sgd": 1, "adam": 4, "lion": 1, "ftrl": 2, "legacy": 2, "scaled": 3, "own": 1}
+COUNTS = {"sgd": 1, "adam": 4, "lion": 1, "ftrl": 2, "legacy": 2, "scaled": 3, "own": 1, "own_adam": 3}
 
 
 class Looks(keras.callbacks.Callback):
@@ -152,3 +155,94 @@ def test_what_is_missing_is_said_at_the_start_of_fit():
     ):
         with pytest.raises(TostError):
             wrong()
+
+
+def test_after_rigl_any_optimizer_leaves_pruned_weights_zero():
+    model = make()
+    for optimizer, callbacks in ((tost.OrthogonalSGD(0.05), [tost.RigL(update_every=2)]), ("sgd", [])):
+        model.compile(optimizer, LOSS)
+        model.fit(X, Y, batch_size=6, epochs=2, verbose=0, callbacks=callbacks)
+    for masked in masked_kernels(model).values():
+        assert not masked.kernel.numpy()[masked.mask.numpy() == 0].any() and masked.kernel.numpy().any()
+
+
+def test_the_same_optimizer_goes_on_with_rigl():
+    model = make()
+    model.compile(tost.OrthogonalSGD(0.05), LOSS)
+    for _ in range(2):
+        rigl = tost.RigL(update_every=2)
+        model.fit(X, Y, batch_size=6, epochs=2, verbose=0, callbacks=[rigl])
+        assert [row["grown"] > 0 for row in rigl.updates] == [True, True]
+
+
+def test_clipping_is_by_the_gradients_of_the_sparse_network():
+    model = make()
+    model.compile(tost.OrthogonalSGD(0.05, clipnorm=0.1), LOSS)
+    with pytest.raises(TostError, match="gradients, which OrthogonalSGD with clipping does not keep: give RigL"):
+        model.fit(X, Y, verbose=0, callbacks=[tost.RigL()])
+    rigl = tost.RigL(update_every=2, data=(X, Y))
+    model.fit(X, Y, batch_size=6, epochs=2, verbose=0, callbacks=[rigl])
+    assert rigl.updates and not model.layers[0].dense_gradients
+
+
+def test_gradients_for_growth_see_weights_and_no_validation_example():
+    ghosted = tost.GhostModel(make(), "none", "none")
+    ghosted.compile("adam", LOSS)
+    seen = []
+    look = keras.callbacks.LambdaCallback(on_train_begin=lambda _: seen.append(ghosted.fit_data))
+    weights = np.arange(24.0)
+    fit = {"validation_split": 0.25, "sample_weight": weights, "batch_size": 6, "epochs": 2, "verbose": 0}
+    ghosted.fit(X, Y, callbacks=[look, tost.RigL(update_every=2)], **fit)
+    for part, whole in zip(seen[0], (X, Y, weights), strict=True):
+        np.testing.assert_array_equal(part, whole[:18])
+    model = make()
+    model.compile("sgd", LOSS)
+    plain, weighted = (DenseGradients(model, [(X, Y, w)])() for w in (np.ones(24), np.full(24, 3.0)))
+    for path, gradient in plain.items():
+        np.testing.assert_allclose(weighted[path], 3 * gradient, rtol=1e-4, atol=1e-7)
+
+
+def test_what_would_pass_updates_by_or_end_training_is_refused():
+    model = make()
+    model.compile("adam", LOSS, steps_per_execution=2)
+    for callback in (tost.RigL(data=(X, Y)), tost.SupTickets(data=(X, Y))):
+        with pytest.raises(TostError, match=f"{type(callback).__name__} acts after single steps"):
+            model.fit(X, Y, verbose=0, callbacks=[callback])
+    model.compile("adam", LOSS)
+    with pytest.raises(TostError, match="the data for gradients has no batch left"):
+        rigl = tost.RigL(update_every=1, data=iter([(X, Y)]))
+        model.fit(X, Y, batch_size=6, epochs=2, verbose=0, callbacks=[rigl])
+    ghosted = tost.GhostModel(make(), "none", "none")
+    ghosted.compile("adam", LOSS)
+    with pytest.raises(TostError, match="fit is given an iterator, which would be short of what is taken from it"):
+        ghosted.fit(iter([(X, Y)] * 4), steps_per_epoch=4, verbose=0, callbacks=[tost.RigL(update_every=1)])
+    model.compile(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 9)), LOSS)
+    with pytest.raises(TostError, match="cycles set the learning rate, and that of SGD is a schedule"):
+        model.fit(X, Y, verbose=0, callbacks=[tost.SupTickets(data=(X, Y))])
+
+
+def test_on_several_devices_gradients_come_from_the_optimizer():
+    devices = tf.config.list_logical_devices("CPU")
+    assert len(devices) >= 2  # see conftest
+    with tf.distribute.MirroredStrategy([device.name for device in devices[:2]]).scope():
+        model = make()
+        model.compile("adam", LOSS)
+    with pytest.raises(TostError, match="computes them on one device only: on several use an optimizer of tost_tf"):
+        model.fit(X, Y, batch_size=6, verbose=0, callbacks=[tost.RigL(data=(X, Y))])
+
+
+def test_a_compiled_model_in_a_file_keeps_the_state_of_its_optimizer(tmp_path):
+    model = make()
+    optimizer = tost.OrthogonalSGD(0.05)
+    optimizer.tweak = HAM(alpha=7.0, beta=0.3)
+    model.compile(optimizer, LOSS)
+    model.fit(X, Y, batch_size=6, epochs=2, verbose=0, callbacks=[tost.RigL(update_every=2)])
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.optimizer.tweak.get_config() == {"alpha": 7.0, "beta": 0.3} and again.optimizer.keeps_gradients
+    for one, other in zip(model.optimizer.variables, again.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for network in (model, again):
+        network.fit(X, Y, batch_size=6, shuffle=False, verbose=0)
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -123,3 +123,15 @@ def test_a_loss_under_a_strategy_is_the_mean_over_the_examples():
     with strategy.scope():
         loss = scalar_loss(keras.losses.MeanSquaredError())
         assert float(strategy.run(lambda: loss(tf.constant([[1.0], [3.0]]), tf.constant([[2.0], [7.0]])))) == 8.5
+
+
+def test_labels_may_be_structures_of_arrays_and_weights_may_follow():
+    inputs, labels = np.zeros((5, 2)), {"a": np.arange(5), "b": np.arange(5) * 2}
+    (batch,) = Batches((inputs, labels))
+    np.testing.assert_array_equal(batch[1]["b"], [0, 2, 4, 6, 8])
+    triple = (inputs, np.arange(5), np.arange(5.0))
+    (batch,) = Batches(triple, takes_weights=True)
+    np.testing.assert_array_equal(batch[2], np.arange(5.0))
+    assert Batches(triple[:2]).is_repeatable and not Batches(iter([])).is_repeatable
+    pairs = ((inputs, np.arange(5)), (inputs, np.arange(5)))  # two batches
+    assert len(list(Batches(pairs))) == 2

@@ -13,11 +13,13 @@ from tost_tf.dynamic.options import DynamicConfig
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.errors import TostError
 from tost_tf.graph.batches import Batches
+from tost_tf.graph.kernels import prunable_layers
 from tost_tf.masks.patterns.pattern import Pattern, found_pattern, parsed_pattern
-from tost_tf.masks.sparsify import masked_kernels, masks_of, with_dense_gradients
+from tost_tf.masks.sparsify import masked_kernels, masks_of
+from tost_tf.masks.wrapper import FixedMask
 from tost_tf.options import check_values
 from tost_tf.ranges import require_number
-from tost_tf.steps import StepCallback
+from tost_tf.steps import StepCallback, require_single_steps
 from tost_tf.training.masked_optimizer import MaskedOptimizer
 
 
@@ -45,6 +47,7 @@ class MaskCallback(StepCallback):
         super().__init__(steps_per_epoch)
         self.dense_layers, self.seed, self.data = dense_layers, seed, data
         self.pattern = None if pattern is None else parsed_pattern(pattern)
+        self._dense: list[FixedMask] = []  # those that give dense gradients until training ends
 
     @property
     def plain(self) -> keras.Model:
@@ -65,15 +68,8 @@ class MaskCallback(StepCallback):
                 f"{name} changes masks, which all branches of {self.model.name} share: a weight that grows cannot "
                 "start in them as in one kernel, so leave branches out"
             )
-        optimizer, gradients = self.model.optimizer, None
-        if growth is not None and growth.needs_gradient:
-            inner = getattr(optimizer, "inner_optimizer", optimizer)
-            if isinstance(inner, MaskedOptimizer) and not getattr(inner, "_built", False):
-                inner.keep_gradients(with_dense_gradients(self.plain))
-            if not getattr(inner, "keeps_gradients", False):
-                gradients = DenseGradients(
-                    self.model, self.given_data(f"gradients, which {type(inner).__name__} does not keep")
-                )
+        optimizer = self.model.optimizer
+        gradients = self._gradients() if growth is not None and growth.needs_gradient else None
         with self.model.distribute_strategy.scope():
             build_optimizer(optimizer, self.model.trainable_weights)
         pattern = self.pattern or found_pattern(masks_of(self.plain).without(self.dense_layers), self.plain)
@@ -81,6 +77,40 @@ class MaskCallback(StepCallback):
         if growth is not None:
             updater.require_growth()
         return updater
+
+    def _gradients(self) -> DenseGradients | None:
+        """What computes the gradients by which weights grow, `None` if the optimizer keeps those of its steps."""
+        inner = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        # An optimizer that clips would do so by the gradients of pruned weights, too.
+        clips = any(getattr(inner, name, None) is not None for name in ("clipnorm", "clipvalue", "global_clipnorm"))
+        if isinstance(inner, MaskedOptimizer) and not clips and not getattr(inner, "_built", False):
+            inner.keep_gradients(masked.kernel for masked in masked_kernels(self.plain).values())
+        if getattr(inner, "keeps_gradients", False):
+            self._dense = [
+                layer
+                for _, layer in prunable_layers(self.plain)
+                if isinstance(layer, FixedMask) and not layer.dense_gradients
+            ]
+            self._set_dense(True)
+            return None
+        keeps_none = f"{type(inner).__name__}{' with clipping' if clips else ''} does not keep"
+        if self.model.distribute_strategy.num_replicas_in_sync > 1:
+            raise TostError(
+                f"{type(self).__name__} needs gradients, which {keeps_none}, and computes them on one device only: on "
+                "several use an optimizer of tost_tf, such as OrthogonalSGD, without clipping"
+            )
+        return DenseGradients(self.model, self.given_data(f"gradients, which {keeps_none}"))
+
+    def _set_dense(self, dense: bool) -> None:
+        for layer in self._dense:
+            layer.dense_gradients = dense
+        if self._dense and self.model.train_function is not None:
+            self.model.make_train_function(force=True)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        # The next optimizer may not mask its steps, as those do that keep dense gradients.
+        self._set_dense(False)
+        self._dense = []
 
     def given_data(self, what: str) -> Batches:
         """The data, for something. Raises `TostError` if there is none."""
@@ -91,7 +121,13 @@ class MaskCallback(StepCallback):
                 f"{name} needs data for {what}: give {name}(data=...) what fit is given, or train a GhostModel, which "
                 "knows it"
             )
-        return Batches(data)
+        batches = Batches(data, takes_weights=True)
+        if self.data is None and not batches.is_repeatable:
+            raise TostError(
+                f"{name} needs data for {what}, and fit is given an iterator, which would be short of what is taken "
+                f"from it: give {name}(data=...)"
+            )
+        return batches
 
 
 class Dynamic(MaskCallback):
@@ -142,6 +178,7 @@ class Dynamic(MaskCallback):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
+        require_single_steps(self)
         updater = self.make_updater(self.config.method.growth)
         initial = masks_of(self.plain)
         config = self.config

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tost_tf.compat import keras, tf
+from tost_tf.errors import TostError
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.kernels import prunable_layers
 from tost_tf.masks.sparsify import masked_kernels
@@ -58,7 +59,12 @@ class DenseGradients:
         batch = next(self._batches, None)
         if batch is None:
             self._batches = iter(self._data)
-            batch = next(self._batches)
+            batch = next(self._batches, None)
+        if batch is None:  # a StopIteration here would end the training as if its own data had ended
+            raise TostError(
+                "the data for gradients has no batch left: give what can be gone through again, such as a "
+                "tf.data.Dataset or arrays"
+            )
         return tf.nest.map_structure(tf.convert_to_tensor, batch)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tost_tf.compat import tf
 from tost_tf.dynamic.callbacks import MaskCallback
 from tost_tf.dynamic.options import SuperposeConfig
-from tost_tf.dynamic.tickets import CheapTickets
+from tost_tf.dynamic.tickets import CheapTickets, require_settable_rate
 from tost_tf.errors import TostError
 from tost_tf.graph.batch_norm import normalisations, recalibrate
 from tost_tf.graph.copy import unwrapped_layer
@@ -20,6 +20,7 @@ from tost_tf.masks.patterns.pattern import Pattern
 from tost_tf.masks.sparsify import masked_kernels, strip
 from tost_tf.options import check_values
 from tost_tf.registry import GROWTHS
+from tost_tf.steps import require_single_steps
 from tost_tf.training.superpose import newest_fraction, selected_by, superposed
 
 STATISTICS = "the statistics of BatchNormalization"
@@ -89,6 +90,8 @@ class SupTickets(MaskCallback):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
+        require_single_steps(self)
+        require_settable_rate(self.model.optimizer)
         updater = self.make_updater(self.growth)
         epochs = self.params["epochs"]
         if not self.config.cycles(epochs):
@@ -130,6 +133,7 @@ class SupTickets(MaskCallback):
         )
 
     def on_train_end(self, logs=None):
+        super().on_train_end(logs)
         if not self._average:
             return
         final = strip(self.model)

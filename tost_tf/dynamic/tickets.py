@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tost_tf.compat import keras
 from tost_tf.dynamic.growth import Growth
 from tost_tf.dynamic.options import SuperposeConfig
 from tost_tf.dynamic.update import MaskUpdater
+from tost_tf.errors import TostError
 from tost_tf.graph.weights import save_weights
 from tost_tf.masks.sparsify import strip
 from tost_tf.steps import Step, StepCallback
 from tost_tf.training.learning_rate import triangle
+
+
+def require_settable_rate(optimizer: keras.optimizers.Optimizer) -> None:
+    """Raises `TostError` if an optimizer follows a schedule of its own, as cycles set its learning rate."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if isinstance(getattr(inner, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule):
+        raise TostError(
+            f"cycles set the learning rate, and that of {type(inner).__name__} is a schedule: compile it with a "
+            "number, and let a callback such as keras.callbacks.LearningRateScheduler change it before the cycles"
+        )
 
 
 def ticket_path(folder: Path, number: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +12,24 @@ from tost_tf.graph.batches import in_batches
 EXAMPLES = 2048
 
 
+def for_training(inputs: Any, labels: Any, weights: Any, validation_split: float) -> Any:
+    """What Keras trains on of the arguments of `fit`: without the last examples, which it validates on."""
+    if labels is None:
+        return inputs
+    parts = (inputs, labels) if weights is None else (inputs, labels, weights)
+    if not validation_split:
+        return parts
+    examples = len(tf.nest.flatten(inputs)[0])
+    kept = math.floor(examples * (1 - validation_split))  # as Keras divides them
+    return tf.nest.map_structure(lambda array: array[:kept], parts)
+
+
 def some_inputs(data: Any) -> Iterator[Any]:
     """Batches of the first `EXAMPLES` inputs, none if there is no data or looking at it would take it away from `fit`.
 
     Args:
-      data: as `fit` of Keras takes it: a pair of inputs and labels, of which the labels may be `None`, a
+      data: as `fit` of Keras takes it: a tuple of inputs, labels and weights of the examples, of which all but the
+        inputs may be missing or `None`, a
         `tf.data.Dataset` or a `keras.utils.Sequence` of tuples, an iterator, or `None`.
     """
     count = 0
@@ -27,7 +41,7 @@ def some_inputs(data: Any) -> Iterator[Any]:
 
 
 def _batches(data: Any) -> Iterator[Any]:
-    if isinstance(data, tuple) and len(data) == 2:
+    if isinstance(data, tuple):
         yield from in_batches(data[0])
     elif isinstance(data, tf.data.Dataset | keras.utils.Sequence):
         for batch in data if isinstance(data, tf.data.Dataset) else (data[index] for index in range(len(data))):

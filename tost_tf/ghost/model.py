@@ -27,6 +27,7 @@ from tost_tf.ghost.branches import GhostBranches
 from tost_tf.ghost.compact_steps import CompactSteps
 from tost_tf.ghost.dead_channels import find_dead_channels, name_starved
 from tost_tf.ghost.graph import Ghost, GhostGraph
+from tost_tf.ghost.inputs import for_training
 from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.merge import as_if_merged, merge_branches, merged_variables
 from tost_tf.ghost.neuron_layer import SOFT
@@ -398,14 +399,28 @@ class GhostModel(keras.Model):
 
     @property
     def fit_data(self) -> Any:
-        """What `fit` is being given, inputs and labels; `None` outside of it."""
+        """What `fit` is being given to train on: inputs, labels and weights; `None` outside of it."""
         return self._held.value
 
     @property
     def losses(self) -> list[tf.Tensor]:
         return self._switch.losses(self.view)
 
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, *args, **kwargs):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        **kwargs,
+    ):
         given = getattr(callbacks, "callbacks", callbacks)  # a list, one, or a CallbackList
         fading = any(getattr(callback, "fades_ghosts", False) for callback in tf.nest.flatten(given))
         if self.ghosts_active and not fading:
@@ -416,9 +431,11 @@ class GhostModel(keras.Model):
             )
         if self.ghosts_active and self._wakes_channels:
             name_starved(self.plain)
-        self._held.value = (x, y) if y is not None else x
+        self._held.value = for_training(x, y, sample_weight, validation_split)
+        kwargs |= {"validation_split": validation_split, "validation_data": validation_data, "shuffle": shuffle}
+        kwargs |= {"class_weight": class_weight, "sample_weight": sample_weight}
         try:
-            return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
+            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
         finally:
             self._held.value = None
             if self._compact.stop():

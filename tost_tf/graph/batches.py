@@ -22,10 +22,13 @@ class Batches:
 
     Attributes:
       source: a `tf.data.Dataset` of batches, a `keras.utils.Sequence`, a pair of arrays (inputs, labels), which are
-        divided into batches of `BATCH_SIZE`, or any iterable of pairs (inputs, labels).
+        divided into batches of `BATCH_SIZE`, or any iterable of pairs (inputs, labels). Inputs, and labels, may also be
+        lists or dictionaries of arrays.
+      takes_weights: whether pairs may be triples, with weights of the examples.
     """
 
     source: Any
+    takes_weights: bool = False
 
     def __post_init__(self):
         if isinstance(self.source, str | bytes | dict) or not (self.is_arrays or hasattr(self.source, "__iter__")):
@@ -36,21 +39,36 @@ class Batches:
 
     @property
     def is_arrays(self) -> bool:
-        """Whether the source is a pair of arrays."""
-        return isinstance(self.source, tuple) and len(self.source) == 2 and _is_array(self.source[1])
+        """Whether the source is a pair of arrays, or of structures of them, and not a pair of batches."""
+        if not isinstance(self.source, tuple) or len(self.source) not in self._lengths:
+            return False
+        inputs, labels, *_ = self.source
+        if _is_array(labels):
+            return True
+        leaves = tf.nest.flatten((inputs, labels))
+        return not isinstance(inputs, list | tuple) and bool(leaves) and all(map(_is_array, leaves))
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it can be gone through twice: an iterator gives each batch once."""
+        return self.is_arrays or not isinstance(self.source, Iterator)
+
+    @property
+    def _lengths(self) -> tuple[int, ...]:
+        return (2, 3) if self.takes_weights else (2,)
 
     def __iter__(self) -> Iterator[Batch]:
         if self.is_arrays:
-            inputs, labels = (len(tf.nest.flatten(part)[0]) for part in self.source)
+            inputs, labels, *_ = (len(tf.nest.flatten(part)[0]) for part in self.source)
             if inputs != labels:
                 raise TostError(f"there are {inputs} inputs and {labels} labels: give one label for each input")
             yield from in_batches(self.source)
             return
         for batch in self.source:
-            if not isinstance(batch, list | tuple) or len(batch) != 2:
+            if not isinstance(batch, list | tuple) or len(batch) not in self._lengths:
                 found = f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
                 raise TostError(f"a batch is a pair (inputs, labels), without weights of examples, got {found}")
-            yield _tensors(batch[0]), batch[1]
+            yield _tensors(batch[0]), *batch[1:]
 
     def for_fit(self) -> dict[str, Any]:
         """The arguments by which `fit` of Keras takes the data."""

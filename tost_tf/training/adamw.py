@@ -15,7 +15,8 @@ class AdamW(MaskedOptimizer, keras.optimizers.AdamW):
 
     def slots_of(self, variable):
         index = variable_index(self, variable)
-        return [moments[index] for moments in (self._momentums, self._velocities)]
+        largest = [self._velocity_hats] if self.amsgrad else []
+        return [moments[index] for moments in (self._momentums, self._velocities, *largest)]
 
     def step(self, gradient, variable):
         keras.optimizers.AdamW.update_step(self, gradient, variable)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tost_tf.compat import tf
+from tost_tf.compat import keras, tf
 from tost_tf.training.optimizer_tweak import OptimizerTweak
 
 # A factor of e⁵ in one step: only a weight that diverges reaches it.
 LARGEST_EXPONENT = 5.0
 
 
+@keras.utils.register_keras_serializable("tost_tf")
 class HAM(OptimizerTweak):
     """w ← w · exp(-learning_rate · (alpha · sign(w) · g + beta)) for every trainable weight, after the step.
 

@@ -35,6 +35,7 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
     trains_factors = False
 
     _kept: frozenset[int] = frozenset()
+    _kept_places: frozenset[int] = frozenset()  # of those kernels in the list of weights the optimizer is built for
     tweak: OptimizerTweak | None = None  # to be set before a training step is traced
 
     def keep_gradients(self, kernels: Iterable[tf.Variable]) -> None:
@@ -58,7 +59,8 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
         ]
         super().build([*var_list, *self.factors])
         self.create_slots([*var_list, *self.factors])
-        kept = [variable for variable in var_list if id(variable) in self._kept]
+        self._kept_places |= {place for place, variable in enumerate(var_list) if id(variable) in self._kept}
+        kept = [variable for place, variable in enumerate(var_list) if place in self._kept_places]
         self._by_key = _ByKey(
             {variable_key(self, variable): mask_of(variable) for variable in var_list if mask_of(variable) is not None},
             {variable_key(self, variable): index for index, variable in enumerate(kept)},
@@ -69,6 +71,24 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
         self.last_gradients = [self.add_variable_from_reference(variable, "last_gradient") for variable in followed]
         self._has_ascended = False
         self._built = True
+
+    def get_config(self):
+        config = super().get_config()
+        if self._kept_places:
+            config["kept_gradients"] = sorted(self._kept_places)
+        if self.tweak is not None:
+            config["tweak"] = keras.utils.legacy.serialize_keras_object(self.tweak)
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        own = {name: config[name] for name in ("kept_gradients", "tweak") if name in config}
+        others = {name: value for name, value in config.items() if name not in own}
+        optimizer = super().from_config(others, custom_objects)
+        optimizer._kept_places = frozenset(own.get("kept_gradients", ()))
+        if "tweak" in own:
+            optimizer.tweak = keras.utils.legacy.deserialize_keras_object(own["tweak"], custom_objects=custom_objects)
+        return optimizer
 
     def _factored(self, variables: list[tf.Variable]) -> list[tf.Variable]:
         """Those of the variables that the tweak trains as products."""
@@ -128,7 +148,7 @@ class MaskedOptimizer(keras.optimizers.Optimizer):
     @property
     def keeps_gradients(self) -> bool:
         """Whether gradients of any kernel are kept."""
-        return bool(self._kept)
+        return bool(self._kept or self._kept_places)
 
     def trains(self, variable: tf.Variable) -> bool:
         """Whether the optimizer was built for `variable`."""

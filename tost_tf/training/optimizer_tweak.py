@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 from tost_tf.compat import tf
@@ -24,6 +25,15 @@ class OptimizerTweak:
 
     ascends = False
     trains_factors = False
+
+    def get_config(self) -> dict:
+        """All arguments: the attributes of the same names."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    @classmethod
+    def from_config(cls, config: dict) -> OptimizerTweak:
+        """A tweak with these arguments."""
+        return cls(**config)
 
     def ascent(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """What is added to the weights while their gradients are computed.

@@ -6,7 +6,6 @@ ToST, Section 2.3, after GradInit (Zhu et al. 2021), whose settings the authors'
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -217,7 +216,7 @@ def rescale_init(
         loss = keras.losses.CategoricalCrossentropy(from_logits=not ends_in_softmax(model))
         batches = _OneHot(given, classes_of(model))
     search = GradInit(model, scalar_loss(loss), eta, gamma, normalise, learning_rate)
-    halves = itertools.chain.from_iterable(itertools.repeat(batches))
+    halves = _repeated(batches)
     if next(iter(given), None) is None:
         raise TostError("the dataset for rescaling the initialisation is empty")
     with statistics_kept(model):
@@ -228,6 +227,18 @@ def rescale_init(
             search.put_back()
             raise
     return dict(zip(search.names, search.scales.tolist(), strict=True))
+
+
+def _repeated(batches: Iterable[Half]) -> Iterator[Half]:
+    while True:
+        number = 0
+        for number, batch in enumerate(batches, start=1):  # noqa: B007 (how many there were)
+            yield batch
+        if not number:
+            raise TostError(
+                "the dataset for rescaling the initialisation has no batch left: give what can be gone through again, "
+                "such as a tf.data.Dataset or arrays"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tost_tf.compat import tf
+from tost_tf.compat import keras, tf
 from tost_tf.training.optimizer_tweak import OptimizerTweak
 
 
+@keras.utils.register_keras_serializable("tost_tf")
 class S2SAM(OptimizerTweak):
     """Each gradient is that at w + radius · g / |g|, where g is the gradient of the step before; the step is from w.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tost_tf.compat import tf
+from tost_tf.compat import keras, tf
 from tost_tf.ranges import require_number
 from tost_tf.training.optimizer_tweak import OptimizerTweak
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tost_tf.training.masked_optimizer import MaskedOptimizer
 
 
+@keras.utils.register_keras_serializable("tost_tf")
 class SignIn(OptimizerTweak):
     """Each kept weight of a masked kernel is a product m·w, and the optimizer trains m and w, with a momentum for each.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tost_tf.compat import tf
+from tost_tf.compat import keras, tf
 from tost_tf.training.optimizer_tweak import OptimizerTweak
 
 
+@keras.utils.register_keras_serializable("tost_tf")
 class SparseOpt(OptimizerTweak):
     """The gradient of filter i of a masked kernel times √(density of filter i / mean density of the kernel's filters).
 
