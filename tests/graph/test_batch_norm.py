@@ -60,3 +60,12 @@ def test_one_that_normalises_in_two_places_is_refused():
     model = keras.Model(image, norm(norm(image)))
     with pytest.raises(TostError, match="twice normalises in several places"):
         recalibrate(model, [np.ones((3, 2), np.float32)])
+
+
+def test_several_inputs_are_weighted_by_examples_too():
+    one, two = keras.Input((2,), name="one"), keras.Input((2,), name="two")
+    x = keras.layers.BatchNormalization(name="norm")(one + two)
+    model = keras.Model({"one": one, "two": two}, x)
+    batches = [np.full((3, 2), 1.0, np.float32), np.full((1, 2), 9.0, np.float32)]
+    recalibrate(model, [{"one": batch, "two": 0 * batch} for batch in batches])
+    assert model.get_layer("norm").moving_mean.numpy() == pytest.approx([3.0, 3.0])

@@ -32,3 +32,8 @@ def test_one_hot_and_soft_labels_stay():
 def test_labels_that_do_not_fit_are_refused(labels, message):
     with pytest.raises(TostError, match=message):
         one_hot(labels, 3)
+
+
+def test_one_logit_needs_a_loss_of_its_own():
+    with pytest.raises(TostError, match="the model has one logit, .*BinaryCrossentropy"):
+        one_hot(np.array([0, 1]), 1)

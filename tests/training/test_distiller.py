@@ -72,3 +72,13 @@ def test_a_teacher_of_other_classes_is_refused(small_model):
     other = keras.Sequential([keras.layers.Flatten(input_shape=(6, 6, 2)), keras.layers.Dense(7)])
     with pytest.raises(TostError, match="the teacher .* has 7 classes, the student 4: they must have the same"):
         tost.Distiller(tost.sparsify(small_model, sparsity=0.3), other)
+
+
+def test_weights_of_examples_count_for_both_losses():
+    distiller = tost.Distiller(make(), make(), weight=0.7, temperature=3.0)
+    distiller.compile("sgd", LOSS)
+    outputs, labels = distiller(X), tf.constant(Y)
+    weights = tf.constant(np.arange(8.0) / 3)
+    single = [float(distiller.compute_loss(X[i : i + 1], labels[i : i + 1], outputs[i : i + 1])) for i in range(len(Y))]
+    expected = np.mean(np.array(single) * weights.numpy())
+    assert float(distiller.compute_loss(X, labels, outputs, weights)) == pytest.approx(expected, rel=1e-4)

@@ -98,3 +98,20 @@ def test_decay_out_of_range_is_refused():
     with pytest.raises(TostError, match=r"decay is 1, it must be at least 0 and below 1"):
         tost.WeightAverage(1)
     assert tost.WeightAverage(0.3).get_config() == {"decay": 0.3}
+
+
+def test_evaluation_after_training_leaves_the_averages():
+    model, average = one_weight(), tost.WeightAverage(0.15)
+    model.compile(keras.optimizers.SGD(0.1), lambda labels, outputs: outputs**2)
+    one = np.ones((1, 1), np.float32)
+    model.fit(one, one, epochs=3, verbose=0, callbacks=[average])
+    before = model.get_weights()
+    model.evaluate(one, one, verbose=0, callbacks=[average])
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+def test_several_steps_at_once_are_refused():
+    model = one_weight()
+    model.compile("sgd", "mse", steps_per_execution=3)
+    with pytest.raises(TostError, match="WeightAverage acts after single steps, .* steps_per_execution=3"):
+        model.fit(np.ones((6, 1)), np.ones((6, 1)), batch_size=1, verbose=0, callbacks=[tost.WeightAverage()])

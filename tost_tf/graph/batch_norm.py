@@ -64,7 +64,7 @@ def recalibrate(model: keras.Model, batches: Iterable[tf.Tensor]) -> None:
         sums, examples = [np.zeros(variable.shape) for variable in statistics], 0
         for images in batches:
             forward(images)
-            size = len(images)
+            size = len(tf.nest.flatten(images)[0])
             examples += size
             sums = [total + size * variable.numpy() for total, variable in zip(sums, statistics, strict=True)]
     finally:

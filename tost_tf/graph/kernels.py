@@ -99,6 +99,11 @@ def is_ranked(layer_path: str, dense_layers: str) -> bool:
 def ranked_weights(model: keras.Model, dense_layers: str) -> dict[str, tf.Variable]:
     """The prunable weights of `model` that are ranked. Raises `TostError` if there are none."""
     weights = prunable_weights(model)
+    if dense_layers and all(is_ranked(path.rpartition("/")[0], dense_layers) for path in weights):
+        raise TostError(
+            f"dense_layers={dense_layers!r} matches no layer of {model.name} that could be pruned: leave it "
+            f"out, or name some of {', '.join(sorted({path.rpartition('/')[0] for path in weights}))}"[:480]
+        )
     ranked = {path: weight for path, weight in weights.items() if is_ranked(path.rpartition("/")[0], dense_layers)}
     if not ranked:
         raise TostError(f"{model.name} has no weight to prune besides those left dense")

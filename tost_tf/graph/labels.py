@@ -18,6 +18,11 @@ def one_hot(labels: tf.Tensor | np.ndarray, classes: int) -> tf.Tensor | np.ndar
     Raises:
       TostError: labels of another shape, or numbers out of range.
     """
+    if classes == 1:
+        raise TostError(
+            "the model has one logit, and the default loss is for classes that each have one: give "
+            "loss=tf_keras.losses.BinaryCrossentropy(from_logits=True)"
+        )
     array = np.asarray(labels)
     if array.ndim == 2 and array.shape[1] == classes:
         return labels

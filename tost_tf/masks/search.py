@@ -176,7 +176,7 @@ class MaskSearch:
             to the scope.
 
         Raises:
-          TostError: a score is not finite, or a layer would be empty.
+          TostError: a score is not finite, or there are fewer weights to keep than layers.
         """
         require_finite(scores)
         quota = self._quota({path: score.shape for path, score in scores.items()}, allocate)

@@ -80,16 +80,19 @@ class Distiller(GhostModel):
         hard = super().compute_loss(x, y, y_pred, sample_weight)
         penalties = tf.add_n([tf.zeros_like(hard), *(tf.cast(loss, hard.dtype) for loss in self.losses)])
         replicas = self.distribute_strategy.num_replicas_in_sync  # by which Keras has divided its loss
-        soft = tf.cast(self._divergence(x, y_pred), hard.dtype) / replicas
+        soft = tf.cast(self._divergence(x, y_pred, sample_weight), hard.dtype) / replicas
         return (1 - self.weight) * hard + self.weight * (penalties / replicas + soft)
 
-    def _divergence(self, inputs: Any, outputs: tf.Tensor) -> tf.Tensor:
-        """T²·KL, the mean over the examples."""
+    def _divergence(self, inputs: Any, outputs: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+        """T²·KL, the mean over the examples, each times its weight."""
         logits = tf.cast(self._student_logits(outputs), tf.float32)
         target = tf.stop_gradient(tf.cast(self._teacher(inputs), tf.float32))
         target = tf.nn.log_softmax(target / self.temperature)
         student = tf.nn.log_softmax(logits / self.temperature)
-        return self.temperature**2 * tf.reduce_mean(tf.reduce_sum(tf.exp(target) * (target - student), axis=-1))
+        divergences = tf.reduce_sum(tf.exp(target) * (target - student), axis=-1)
+        if weights is not None:
+            divergences *= tf.reshape(tf.cast(weights, tf.float32), (-1, *(1,) * (divergences.shape.rank - 1)))
+        return self.temperature**2 * tf.reduce_mean(divergences)
 
     def get_config(self):
         raise TostError(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from tost_tf.compat import keras, tf
 from tost_tf.masks.wrapper import mask_of
 from tost_tf.ranges import require_number
+from tost_tf.steps import require_single_steps
 
 STATISTICS = ("moving_mean", "moving_variance")
 
@@ -40,6 +41,7 @@ class WeightAverage(keras.callbacks.Callback):
         self.decay = float(decay)
         self.state = tf.Module(name="weight_average")  # for checkpoints
         self._is_in_use = False
+        self._stays = False  # in use before validation, too
         self._left: bytes | None = None  # what the model was left with when training ended
         self._of: keras.Model | None = None
 
@@ -104,6 +106,7 @@ class WeightAverage(keras.callbacks.Callback):
             self.put_back()
 
     def on_train_begin(self, logs=None):
+        require_single_steps(self)
         if self._is_in_use and self._left not in (None, self._digest()):
             # Others were set since: neither the averages nor what they were made of is what training starts from.
             self._is_in_use = False
@@ -121,10 +124,12 @@ class WeightAverage(keras.callbacks.Callback):
             self._merges = merges
 
     def on_test_begin(self, logs=None):
+        self._stays = self._is_in_use
         self.use()
 
     def on_test_end(self, logs=None):
-        self.put_back()
+        if not self._stays:
+            self.put_back()
 
     def on_train_end(self, logs=None):
         self.use()
