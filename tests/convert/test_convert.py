@@ -183,3 +183,19 @@ def test_masks_and_ghosts_are_stripped_before_an_export(small_model):
     for model in (sparse, tost.GhostModel(sparse)):
         with pytest.raises(TostError, match="call `tost_tf.strip` first"):
             to_keras3(model)
+
+
+@pytest.mark.parametrize("library", [K3, keras], ids=["keras3", "tf_keras"])
+def test_a_layer_that_two_nested_models_share_is_one_layer(library):
+    shared = library.layers.Dense(3, name="shared")
+    parts = []
+    for name in ("a", "b"):
+        inner = library.Input((3,))
+        parts.append(library.Model(inner, shared(inner), name=name))
+    image = library.Input((3,))
+    model = library.Model(image, parts[1](parts[0](image)))
+    assert len(model.weights) == 2
+    converted = tost.from_keras3(model) if library is K3 else to_keras3(model)
+    assert len(converted.weights) == 2
+    images = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(converted(images)), np.asarray(model(images)), atol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,12 @@ def _input(shape: tuple, dtype: str, name: str) -> keras.layers.InputLayer:
 
 
 def _layer(layer: Any, keras_3: Any, direction: Direction) -> keras.layers.Layer:
-    if isinstance(layer, keras_3.Model):
-        return _converted(layer, keras_3, direction)
-    return direction.counterpart(layer, lambda model: _converted(model, keras_3, direction))
+    def make(layer: Any) -> keras.layers.Layer:
+        if isinstance(layer, keras_3.Model):
+            return _converted(layer, keras_3, direction)
+        return direction.counterpart(layer, lambda model: _converted(model, keras_3, direction))
+
+    return direction.once(layer, make)
 
 
 def _copy_all(layers: list, new_layers: list) -> None:
@@ -86,6 +90,7 @@ class _Rebuilt:
         self.tensors: dict[tuple, Any] = {}  # (layer, call, output) -> tensor
         self.layers: dict[str, Any] = {}
         config = model.get_config()
+        self.calls = {entry["name"]: len(_calls(entry)) for entry in config["layers"]}
         waiting = [(entry, number, call) for entry in config["layers"] for number, call in enumerate(_calls(entry))]
         while waiting:
             left = [task for task in waiting if not self._call(*task)]
@@ -109,7 +114,7 @@ class _Rebuilt:
                 config["batch_shape"][1:], config["batch_shape"][0], name=name, dtype=config["dtype"]
             )
             return True
-        if any(key not in self.tensors for key in _needed(call)):
+        if any(self._key(key) not in self.tensors for key in _needed(call)):
             return False
         arguments, keywords = self._filled(call["args"]), self._filled(call["kwargs"])
         function = self._function(entry)
@@ -135,11 +140,16 @@ class _Rebuilt:
             self.layers[name] = _layer(self.source.get_layer(name), self.keras_3, self.direction)
         return self.layers[name]
 
+    def _key(self, history: Sequence) -> tuple:
+        """The key of a tensor. Where a nested model shares layers, Keras counts a call of it that is not listed."""
+        name, call, output = history
+        return name, min(call, self.calls[name] - 1), output
+
     def _filled(self, value: Any) -> Any:
         """The arguments, with descriptions of tensors replaced by the tensors."""
         if isinstance(value, dict):
             if value.get("class_name") == "__keras_tensor__":
-                return self.tensors[tuple(value["config"]["keras_history"])]
+                return self.tensors[self._key(value["config"]["keras_history"])]
             if value.get("class_name") == "__tuple__":
                 return tuple(self._filled(item) for item in value["items"])
             if value.get("class_name") in ("__numpy__", "__tensor__"):
@@ -151,7 +161,7 @@ class _Rebuilt:
         if isinstance(value, dict):
             return {key: self._structure(item) for key, item in value.items()}
         if len(value) == 3 and isinstance(value[0], str):
-            return self.tensors[tuple(value)]
+            return self.tensors[self._key(value)]
         return [self._structure(item) for item in value]
 
 

@@ -40,6 +40,13 @@ class Direction:
         self.source, self.target, self.to_keras3 = source, target, to_keras3
         names = ("tf_keras", "Keras 3")
         self.source_name, self.target_name = names if to_keras3 else names[::-1]
+        self._made: dict[int, tuple[Any, Any]] = {}  # by its id, a layer and its counterpart
+
+    def once(self, layer: Any, make: Callable[[Any], Any]) -> Any:
+        """What `make` gives for a layer or a model; the same each time, as several nested models may share it."""
+        if id(layer) not in self._made:
+            self._made[id(layer)] = layer, make(layer)
+        return self._made[id(layer)][1]
 
     @property
     def _as_layers(self) -> dict[Any, Any]:

@@ -29,9 +29,12 @@ def to_keras3(model: keras.Model) -> Any:
     Raises:
       TostError: it is of another kind, or a layer or operation has no counterpart in Keras 3.
     """
+    return _converted(model, Direction(keras, keras3(), to_keras3=True))
+
+
+def _converted(model: keras.Model, direction: Direction) -> Any:
     require_stripped(model)
     require_graph_model(model)
-    direction = Direction(keras, keras3(), to_keras3=True)
     return _sequential(model, direction) if isinstance(model, keras.Sequential) else _functional(model, direction)
 
 
@@ -88,7 +91,12 @@ def _functional(model: keras.Model, direction: Direction) -> Any:
 
 
 def _layer(layer: keras.layers.Layer, direction: Direction) -> Any:
-    return to_keras3(layer) if is_graph_model(layer) else direction.counterpart(layer, to_keras3)
+    def make(layer: keras.layers.Layer) -> Any:
+        if is_graph_model(layer):
+            return _converted(layer, direction)
+        return direction.counterpart(layer, lambda model: _converted(model, direction))
+
+    return direction.once(layer, make)
 
 
 def _repacked(structure: Any, flat: list) -> Any:

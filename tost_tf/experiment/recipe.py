@@ -18,6 +18,7 @@ IF_NEURONS = {"ghost_neurons": none_of(NO_GHOST)}
 IF_BETA = {"ghost_neurons": none_of(NO_GHOST, DYRELU)}  # which fades by α
 IF_FADING = IF_NEURONS | {"ghost_skips": none_of(NO_GHOST)}
 IF_GHOSTS = IF_FADING | {"ghost_branches": none_of(1)}
+IF_ENDING = {"ghost_end_epoch": none_of(-1)}
 IF_TEACHER = {"teacher": none_of("")}
 
 
@@ -74,6 +75,7 @@ class Recipe:
         "linear",
         "how ghosts fade; delayed: from the middle of their time on; constant: they are removed abruptly",
         names=GHOST_SCHEDULES,
+        only_with=IF_ENDING,
         only_with_one=IF_FADING,
     )
     ghost_end_epoch: int | None = option(
@@ -83,13 +85,15 @@ class Recipe:
         only_with_one=IF_GHOSTS,
     )
     beta_start: float = option(1.0, "β of the ghost neurons at the start", minimum=0, only_with=IF_BETA)
-    beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0, only_with=IF_BETA)
+    beta_end: float = option(
+        20.0, "β of the ghost neurons when they become ReLU", above=0, only_with=IF_BETA | IF_ENDING
+    )
     beta_schedule: str = option(
         "linear",
         "in what β rises evenly (under a linear --ghost_schedule): in β itself, in 1/β (inverse), which is even in the "
         "distance to ReLU, or in log β (logarithmic)",
         names=BETA_SCHEDULES,
-        only_with=IF_BETA,
+        only_with=IF_BETA | IF_ENDING,
     )
     rescale_init: bool = option(
         False,

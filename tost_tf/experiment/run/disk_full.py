@@ -12,7 +12,11 @@ from tost_tf.experiment.run.checkpoints import last_checkpoint
 from tost_tf.experiment.run.folder import RunDirectory
 
 # An exceeded quota counts as well.
-ERRORS = {errno.ENOSPC: "No space left on device", errno.EDQUOT: "Disk quota exceeded"}
+ERRORS = {
+    errno.ENOSPC: "No space left on device",
+    errno.EDQUOT: "Disk quota exceeded",
+    errno.EFBIG: "File too large",  # a limit of the process (`ulimit -f`)
+}
 
 
 @contextlib.contextmanager
