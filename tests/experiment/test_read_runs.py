@@ -114,3 +114,11 @@ def test_differing_options(tmp_path):
     runs = find_runs([tmp_path]).runs
     assert differing_options(runs, ("lr_drop_epochs", "ghost_end_epoch", "lottery_epochs")) == {"epochs": [4, 6]}
     assert differing_options(runs[:1]) == {} and math.isclose(runs[0].result["test_accuracy"], 0.3)
+
+
+def test_a_finished_run_whose_data_are_gone_is_reported(tmp_path):
+    path = write_run(tmp_path / "a", 0.3)
+    text = (path / "config.flags").read_text()
+    (path / "config.flags").write_text(text.replace("--dataset=digits", f"--dataset=npz:{tmp_path}/gone.npz"))
+    found = find_runs([tmp_path])
+    assert not found.problems and found.runs[0].config.data.dataset == f"npz:{tmp_path}/gone.npz"

@@ -224,10 +224,14 @@ def read_flagfile(path: str | os.PathLike) -> RunConfig:
 
 
 def read_config(path: str | os.PathLike) -> RunConfig:
-    """Reads a file written from `to_flagfile`. Raises `TostError` if it is incomplete or cannot be understood."""
+    """Reads a file written from `to_flagfile`; what its options name may be gone since (see `RunConfig.recorded`).
+
+    Raises:
+      TostError: it is incomplete or cannot be understood.
+    """
     if not Path(path).read_text(errors="replace").rstrip().endswith(LAST_LINE):
         raise TostError("it is incomplete")
-    return read_flagfile(path)
+    return RunConfig.recorded(_given([f"--flagfile={os.fspath(path)}"], ()))
 
 
 def _expanded(arguments: Sequence[str], folder: Path, depth: int = 0) -> list[str]:

@@ -70,6 +70,17 @@ class RunConfig:
         Raises:
           TostError: an option is unknown, a name or value is not allowed, or two options contradict each other.
         """
+        config = cls.recorded(options)
+        check_together(config)
+        return config
+
+    @classmethod
+    def recorded(cls, options: Mapping[str, Any]) -> RunConfig:
+        """As `make`, for a run that there is already: the data and files that it names may be gone since.
+
+        Raises:
+          TostError: an option is unknown, has no effect, or a name or value is not allowed.
+        """
         known = {field.name for group in all_groups().values() for field in dataclasses.fields(group)} | {"recipe"}
         for name in options:
             if name not in known:
@@ -88,9 +99,7 @@ class RunConfig:
         config = cls(recipe_name=recipe_name, methods=methods, **groups)
         config = dataclasses.replace(config, data=_augmented_or_not(config.data))
         _check_effects(config)
-        config = _completed(config)
-        check_together(config)
-        return config
+        return _completed(config)
 
     def method_options(self, kind: type | None) -> Any:
         """The instance of a method's dataclass of options; `None` for a method that has none."""

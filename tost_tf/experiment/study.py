@@ -14,7 +14,7 @@ import pandas as pd
 
 import tost_tf
 from tost_tf.errors import TostError, unknown_name
-from tost_tf.experiment.flags import NOT_COMPARED
+from tost_tf.experiment.flags import NOT_COMPARED, differences
 from tost_tf.experiment.read_runs import Found, Run, differing_options
 from tost_tf.experiment.report_options import ReportOptions
 from tost_tf.report.paper import FACTS, beside_paper, read_paper
@@ -54,7 +54,7 @@ class Study:
         rows, columns = _names(options.rows), _names(options.columns)
         if not rows:
             raise TostError("--rows is empty: name what identifies a row, such as --rows=mask,recipe")
-        runs = _chosen(found, options.where)
+        runs = _without_twins(_chosen(found, options.where))
         keys = tuple(key for key in (*rows, *columns) if key != VALUE)
         known = _all_keys(runs)
         for flag, names in (("--rows", rows), ("--columns", columns)):
@@ -131,6 +131,19 @@ def _chosen(found: Found, where: str) -> list[Run]:
     if not runs:
         raise TostError(f"--where={where} matches none of the {len(found.runs)} runs")
     return runs
+
+
+def _without_twins(runs: Sequence[Run]) -> list[Run]:
+    """The runs without those that are not finished, and of which a finished one has all the options."""
+    finished = [run for run in runs if run.result]
+    kept = []
+    for run in runs:
+        twin = next((one for one in finished if not run.result and not differences(one.config, run.config)), None)
+        if twin is None:
+            kept.append(run)
+        else:
+            logging.warning("%s is left out: %s has the same options and is finished", run.name, twin.name)
+    return kept
 
 
 def _all_keys(runs: Sequence[Run]) -> dict[str, Any]:

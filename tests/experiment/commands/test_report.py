@@ -302,3 +302,10 @@ def test_where_and_mixed_options(report, runs, caplog):
     assert "differ in more than their seeds" in caplog.text and "--epochs=180, 200" in caplog.text
     caplog.clear()
     assert "43.00" in report(runs, "--where=epochs=180")[1] and not caplog.text
+
+
+def test_an_unfinished_copy_of_a_finished_run_is_left_out(report, runs, caplog):
+    write_run(runs / "again", None, mask="snip", sparsity=0.9, recipe="default", seed=0)
+    code, output, _ = report(runs)
+    assert code == 0 and "43.00 ± 4.24" in output
+    assert "again is left out" in caplog.text

@@ -8,6 +8,7 @@ import os
 from tost_tf.data.images import ImageData
 from tost_tf.data.load import load
 from tost_tf.errors import TostError
+from tost_tf.experiment.checks import check_together
 from tost_tf.experiment.flags import read_config
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.folder import RunDirectory
@@ -47,6 +48,7 @@ def load_run(path: str | os.PathLike) -> LoadedRun:
         raise TostError(f"{str(path)!r} is not a run folder: it has no config.flags")
     try:
         config = read_config(directory.config)
+        check_together(config)
     except TostError as error:
         raise TostError(f"{str(directory.config)!r} cannot be understood: {error}") from None
     if not any(directory.checkpoints.glob("epoch-*.index")):
