@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
+from tost_tf.compat import keras
 from tost_tf.convert.torch_masks import from_torch, masks_from_torch
 from tost_tf.errors import TostError
 from tost_tf.masks.masks import Masks
@@ -153,3 +154,25 @@ def _there(path, mask):
     if path.endswith("depthwise_kernel"):
         return mask.transpose(2, 3, 0, 1).reshape(-1, 1, *mask.shape[:2])
     return np.moveaxis(mask, (-1, -2), (0, 1))
+
+
+def test_kernels_that_no_mask_reaches_are_left_out():
+    layers = keras.layers
+    tokens = keras.Input((5,), dtype="int32")
+    x = layers.Embedding(7, 4, name="words")(tokens)
+    x = layers.SeparableConv1D(6, 3, name="mix")(x)
+    model = keras.Model(tokens, layers.Dense(3, name="top")(layers.GlobalAveragePooling1D()(x)))
+    generator = np.random.default_rng(4)
+    mask = (generator.random((3, 6)) < 0.4).astype(np.float32)
+    point = (generator.random((6, 4, 1)) < 0.6).astype(np.float32)
+    arrays = {
+        "emb.weight": generator.normal(size=(7, 4)),
+        "deep.weight": generator.normal(size=(4, 1, 3)),
+        "point.weight_orig": generator.normal(size=(6, 4, 1)),
+        "point.weight_mask": point,
+        "fc.weight_orig": generator.normal(size=(3, 6)),
+        "fc.weight_mask": mask,
+    }
+    masks = masks_from_torch(arrays, model)
+    np.testing.assert_array_equal(masks["top/kernel"], mask.T)
+    np.testing.assert_array_equal(masks["mix/pointwise_kernel"], point.transpose(2, 1, 0))

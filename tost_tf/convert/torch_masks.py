@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from tost_tf.compat import keras
 from tost_tf.convert.torch_layout import converted_kernel, kernel_kind, kernel_kinds
-from tost_tf.convert.torch_match import match
+from tost_tf.convert.torch_match import Kind, match
 from tost_tf.convert.torch_order import Order, input_orders
 from tost_tf.convert.torch_state import TorchModule, module_name, modules_of, shown
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import is_ranked, prunable_weights
+from tost_tf.graph.left_dense import unreachable_kernels
 from tost_tf.masks.masks import Masks
 
 Say = Callable[[str], None]
@@ -48,9 +50,12 @@ def masks_from_torch(
     shapes = {path: tuple(weight.shape) for path, weight in prunable_weights(model).items()}
     old = {path: shape for path, shape in shapes.items() if is_ranked(path_of_layer(path), new_layers)}
     ranked = {path: shape for path, shape in old.items() if is_ranked(path_of_layer(path), dense_layers)}
-    there = sum(module.has_kernel for module in modules_of(arrays).values())
+    others = [
+        kernel_kind(path.rpartition("/")[2], tuple(weight.shape)) for path, weight in unreachable_kernels(model).items()
+    ]
+    there = sum(module.has_kernel for module in modules_of(arrays).values()) - len(others)
     wanted = ranked if there < len(old) else old
-    masks = from_torch(arrays, wanted, names, input_orders(model), len(shapes) - len(old), say)
+    masks = from_torch(arrays, wanted, names, input_orders(model), len(shapes) - len(old), others, say)
     return Masks({path: masks.get(path, np.ones(shape)) for path, shape in shapes.items()})
 
 
@@ -60,6 +65,7 @@ def from_torch(
     names: Mapping[str, str] | None = None,
     orders: Mapping[str, Order] | None = None,
     spare: int = 0,
+    unprunable: Iterable[Kind] = (),
     say: Say = logging.info,
 ) -> Masks:
     """Masks of weights of these shapes from those of the same network in PyTorch.
@@ -74,6 +80,8 @@ def from_torch(
       names: PyTorch name -> weight path, if names, order and shape are not enough.
       orders: layer path -> PyTorch's order of the layer's input features; by default the same.
       spare: how many modules may be left over, of kinds that no layer here has.
+      unprunable: the kinds of kernels that no mask here can reach, such as embeddings; a module of such a kind that the
+        file does not prune is left out.
       say: called with a line for each pair of names.
 
     Raises:
@@ -85,7 +93,7 @@ def from_torch(
     ours = _layers_of(shapes)
     kinds = {layer: kernel_kind(path.rpartition("/")[2], shapes[path]) for layer, path in ours.items()}
     given = _given_pairs(dict(names or {}), modules, ours)
-    pairs = match(kernel_kinds(modules), kinds, given, spare)
+    pairs = match(_prunable_kinds(modules, masks, kinds, unprunable), kinds, given, spare)
     found = {}
     for layer, name in pairs.items():
         path = ours[layer]
@@ -96,6 +104,24 @@ def from_torch(
         kept = np.ones(shapes[path]) if mask is None else converted_kernel(source, mask, path, shapes[path], order)
         found[path] = kept
     return Masks({path: found[path] for path in shapes})
+
+
+def _prunable_kinds(
+    modules: Mapping[str, TorchModule],
+    masks: Mapping[str, np.ndarray | None],
+    ours: Mapping[str, Kind],
+    unprunable: Iterable[Kind],
+) -> dict[str, Kind]:
+    """Module -> kind, without as many unpruned modules of a kind that only unprunable kernels have as there are."""
+    left = Counter(kind for kind in unprunable if kind not in ours.values())
+    found = {}
+    for name, kind in kernel_kinds(modules).items():
+        mask = masks[name]
+        if left[kind] and (mask is None or np.all(mask)):
+            left[kind] -= 1
+        else:
+            found[name] = kind
+    return found
 
 
 def _layers_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:

@@ -57,13 +57,17 @@ def left_dense(model: keras.Model, dense_layers: str = "") -> LeftDense:
       model: with or without pruning wrappers.
       dense_layers: regular expression of the paths of layers that keep all their weights.
     """
-    prunable = prunable_weights(model)
-    known = {id(weight) for weight in prunable.values()}
-    others = {path: weight for path, weight in _kernels(model) if id(weight) not in known}
+    prunable, others = prunable_weights(model), unreachable_kernels(model)
     chosen = {path: w for path, w in prunable.items() if not is_ranked(path.rpartition("/")[0], dense_layers)}
     sizes = {path: weight.shape.num_elements() for path, weight in (others | chosen).items()}
     ranked = sum(weight.shape.num_elements() for path, weight in prunable.items() if path not in chosen)
     return LeftDense(sizes, tuple(others), ranked + sum(sizes.values()))
+
+
+def unreachable_kernels(model: keras.Model) -> dict[str, tf.Variable]:
+    """Path -> variable, of the kernels that no mask can reach."""
+    known = {id(weight) for weight in prunable_weights(model).values()}
+    return {path: weight for path, weight in _kernels(model) if id(weight) not in known}
 
 
 def _kernels(model: keras.Model) -> Iterator[tuple[str, tf.Variable]]:
