@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from tost_tf.compat import tf
 from tost_tf.dynamic.callbacks import MaskCallback
 from tost_tf.dynamic.options import SuperposeConfig
-from tost_tf.dynamic.tickets import CheapTickets, require_settable_rate
+from tost_tf.dynamic.tickets import Cycles, require_settable_rate
 from tost_tf.errors import TostError
 from tost_tf.graph.batch_norm import normalisations, recalibrate
 from tost_tf.graph.copy import unwrapped_layer
@@ -85,7 +84,7 @@ class SupTickets(MaskCallback):
         )
         check_values(self.config)
         self.growth = None if growth == "none" else GROWTHS[growth]
-        self._cycles: CheapTickets | None = None
+        self._cycles: Cycles | None = None
         self._average: dict[str, np.ndarray] = {}
 
     def on_train_begin(self, logs=None):
@@ -100,7 +99,7 @@ class SupTickets(MaskCallback):
             )
         if normalisations(self.plain):
             self.given_data(STATISTICS)
-        self._cycles = CheapTickets(updater, self.config, self.growth, epochs, self.steps_per_epoch, Path())
+        self._cycles = Cycles(updater, self.config, self.growth, epochs, self.steps_per_epoch)
         self._average = {}
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -112,15 +111,14 @@ class SupTickets(MaskCallback):
         self._cycles.on_train_batch_begin(batch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
-        done = epoch + 1 - self._cycles.ordinary
-        if done < 0 or done % self.config.cycle_epochs:
+        number = self._cycles.ticket_after(epoch)
+        if number is None:
             return
         final = strip(self.model)  # which refuses ghosts that are in use
         names = {id(weight): name for name, weight in named_weights(final).items()}
         updater, weights = self._cycles.updater, prunable_weights(final)
         ranked = {path: names[id(weights[path])] for path in updater.layers}
         ticket = {name: weight.numpy() for name, weight in named_weights(final).items()}
-        number = done // self.config.cycle_epochs
         if not number:
             self._average = ticket
             return

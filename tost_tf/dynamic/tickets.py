@@ -1,4 +1,4 @@
-"""The callback of the last epochs: cycles that each end with a ticket."""
+"""The callbacks of the last epochs: cycles that each end with a ticket."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def ticket_path(folder: Path, number: int) -> Path:
     return folder / f"ticket{number}.npz"
 
 
-class CheapTickets(StepCallback):
-    """Updates the masks at the start of a cycle, sets the learning rate, and saves the ticket at the end.
+class Cycles(StepCallback):
+    """Updates the masks at the start of a cycle, and sets the learning rate.
 
     A cycle starts with one large update of the masks; growth by gradient uses the dense gradient of the step before.
     Training continues with its weights: tickets are superposed afterwards.
@@ -42,22 +42,22 @@ class CheapTickets(StepCallback):
       growth: scores the weights that may grow; `None` leaves the masks unchanged.
       epochs: of the run.
       steps_per_epoch: steps in an epoch.
-      folder: of the tickets.
+
+    Attributes:
+      ordinary: the number of epochs before the first cycle.
     """
 
     def __init__(
-        self,
-        updater: MaskUpdater,
-        config: SuperposeConfig,
-        growth: Growth | None,
-        epochs: int,
-        steps_per_epoch: int,
-        folder: Path,
+        self, updater: MaskUpdater, config: SuperposeConfig, growth: Growth | None, epochs: int, steps_per_epoch: int
     ):
         super().__init__(steps_per_epoch)
-        self.growth = growth
-        self.updater, self.config, self.folder = updater, config, folder
+        self.updater, self.config, self.growth = updater, config, growth
         self.ordinary = config.ordinary_epochs(epochs)
+
+    def ticket_after(self, epoch: int) -> int | None:
+        """The number of the ticket that an epoch (from 0) ends with, 0 before the cycles; `None` if there is none."""
+        done = epoch + 1 - self.ordinary
+        return done // self.config.cycle_epochs if done >= 0 and done % self.config.cycle_epochs == 0 else None
 
     def on_train_batch_begin(self, batch, logs=None):
         step = self.step(batch)
@@ -70,7 +70,20 @@ class CheapTickets(StepCallback):
         rate = triangle(progress, self.config.cycle_low_learning_rate, self.config.cycle_high_learning_rate)
         self.model.optimizer.learning_rate = rate
 
+
+class SaveTickets(keras.callbacks.Callback):
+    """Saves the ticket at the end of each cycle, and at that of ordinary training.
+
+    Args:
+      cycles: which end with tickets.
+      folder: of the tickets.
+    """
+
+    def __init__(self, cycles: Cycles, folder: Path):
+        super().__init__()
+        self.cycles, self.folder = cycles, folder
+
     def on_epoch_end(self, epoch, logs=None):
-        done = epoch + 1 - self.ordinary
-        if done >= 0 and done % self.config.cycle_epochs == 0:
-            save_weights(strip(self.model.plain), ticket_path(self.folder, done // self.config.cycle_epochs))
+        number = self.cycles.ticket_after(epoch)
+        if number is not None:
+            save_weights(strip(self.model.plain), ticket_path(self.folder, number))

@@ -88,7 +88,7 @@ class RunConfig:
         recipe_name = options.get("recipe", "tost")
         if recipe_name not in RECIPES:
             raise unknown_name("--recipe", recipe_name, RECIPES)
-        options = set_by_model(options.get("model", "")) | set_by_pattern(options) | options
+        options = set_by_model(options.get("model", "")) | set_by_pattern(options) | dict(options)
         groups = {}
         for group_name, group in all_groups().items():
             given = {f.name: options[f.name] for f in dataclasses.fields(group) if f.name in options}

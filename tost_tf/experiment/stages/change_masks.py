@@ -6,7 +6,7 @@ import math
 
 from tost_tf.compat import keras
 from tost_tf.dynamic.callback import ROWS, DynamicSparsity
-from tost_tf.dynamic.tickets import CheapTickets
+from tost_tf.dynamic.tickets import Cycles, SaveTickets
 from tost_tf.dynamic.update import MaskUpdater
 from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.folder import RunDirectory
@@ -45,7 +45,8 @@ def mask_callbacks(
         )
     if superpose.is_on:
         growth = config.cycle_growth
-        callbacks.append(CheapTickets(updater, superpose, growth, epochs, steps_per_epoch, directory.tickets))
+        cycles = Cycles(updater, superpose, growth, epochs, steps_per_epoch)
+        callbacks += [cycles, SaveTickets(cycles, directory.tickets)]
     return callbacks
 
 
