@@ -29,8 +29,12 @@ CLASSES: Mapping[str, str] = {
     "GhostDyReLU": "tost_tf.ghost.dyrelu",
     "GhostModel": "tost_tf.ghost.model",
     "GhostSkip": "tost_tf.ghost.skip",
+    "HAM": "tost_tf.training.ham",
     "LARS": "tost_tf.training.lars",
     "OrthogonalSGD": "tost_tf.training.orthogonal_sgd",
+    "S2SAM": "tost_tf.training.s2_sam",
+    "SignIn": "tost_tf.training.sign_in",
+    "SparseOpt": "tost_tf.training.sparse_opt",
 }
 # In an HDF5 file the class of the model itself has its bare name.
 MODELS = ("GhostModel",)
