@@ -88,10 +88,15 @@ def _ghostliness(study: Study, path: Path) -> Path | None:
 
 
 def _curves(study: Study, path: Path) -> Path | None:
+    def cell(run: Run) -> tuple:
+        return tuple(run.keys.get(key, "") for key in study.keys)
+
     rows = []
+    finished = {cell(run) for run in study.runs if run.state == "finished"}
     for run in study.runs:
-        if run.state in ("finished", "unfinished"):
-            keys = {key: run.keys.get(key, "") for key in study.keys}
+        # The mean of a cell would jump where a run that is not finished ends.
+        if run.state == "finished" or (run.state == "unfinished" and cell(run) not in finished):
+            keys = dict(zip(study.keys, cell(run), strict=True))
             rows += [keys | {name: row[name] for name in ("epoch", "val_accuracy")} for row in _readable_curves(run)]
     if not rows:
         return None

@@ -86,7 +86,7 @@ def test_files_figures_and_page(report, runs, tmp_path):
     assert not re.findall(r'(?:src|href)="(?!data:)', page)  # a single file
     assert "1 unfinished" in page and "curve&lt;&gt; of default_0" in page and "<b>" not in page
     curves = (out / "curves.csv").read_text().splitlines()
-    assert curves[0] == "mask,recipe,sparsity,epoch,mean,std,seeds" and "snip,tost,0.9,2,0.2,0,3" in curves
+    assert curves[0] == "mask,recipe,sparsity,epoch,mean,std,seeds" and "snip,tost,0.9,2,0.2,0,2" in curves
 
 
 def write_latency(run: Path, name: str, milliseconds: dict[str, float], folder: str = "export") -> None:
