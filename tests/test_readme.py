@@ -58,6 +58,29 @@ def test_its_numbers_are_those_of_the_search():
     assert f"{float(found['--recipe=default --schedule=cosine --learning_rate=0.1 --mask=none', '0']):.1f}" == dense
 
 
+def test_its_gains_are_those_of_the_confirmation():
+    with (ROOT / "benchmarks/results/confirm.csv").open() as file:
+        runs = [row for row in csv.DictReader(file) if (row["network"], row["sparsity"]) == ("resnet20", "0.98")]
+    rows = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \| \*\*\+([\d.]+) ± ([\d.]+)\*\* \|$", README, re.MULTILINE)
+    assert [row[0] for row in rows] == ["SynFlow", "ERK"]
+    for mask, *numbers in rows:
+        default, plus = (
+            np.array(
+                [
+                    float(row["test accuracy"])
+                    for seed in "012"
+                    for row in runs
+                    if (row["mask"], row["method"], row["seed"]) == (mask.lower(), method, seed)
+                ]
+            )
+            for method in ("default", "tost_plus")
+        )
+        pairs = plus - default
+        assert len(pairs) == 3
+        found = (default.mean(), plus.mean(), pairs.mean(), pairs.std(ddof=1) / 3**0.5)
+        assert [f"{number:.2f}" for number in found] == numbers
+
+
 OWN_FILES = ("photos", "rows.npz", "mlp.keras", "mine.keras", "my_data.py")
 
 

@@ -176,3 +176,6 @@ def test_kernels_that_no_mask_reaches_are_left_out():
     masks = masks_from_torch(arrays, model)
     np.testing.assert_array_equal(masks["top/kernel"], mask.T)
     np.testing.assert_array_equal(masks["mix/pointwise_kernel"], point.transpose(2, 1, 0))
+    only = {"point.weight": point, "fc.weight": mask}  # a file of masks alone, which does not have them
+    again = masks_from_torch(only, model, dense_layers="^top$")
+    np.testing.assert_array_equal(again["top/kernel"], mask.T)

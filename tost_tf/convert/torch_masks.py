@@ -53,8 +53,9 @@ def masks_from_torch(
     others = [
         kernel_kind(path.rpartition("/")[2], tuple(weight.shape)) for path, weight in unreachable_kernels(model).items()
     ]
-    there = sum(module.has_kernel for module in modules_of(arrays).values()) - len(others)
-    wanted = ranked if there < len(old) else old
+    modules = modules_of(arrays)
+    there = _prunable_kinds(modules, _masks_there(modules), _kinds(_layers_of(old), old), others)
+    wanted = ranked if len(there) < len(old) else old
     masks = from_torch(arrays, wanted, names, input_orders(model), len(shapes) - len(old), others, say)
     return Masks({path: masks.get(path, np.ones(shape)) for path, shape in shapes.items()})
 
@@ -91,7 +92,7 @@ def from_torch(
     modules = modules_of(arrays)
     masks = _masks_there(modules)
     ours = _layers_of(shapes)
-    kinds = {layer: kernel_kind(path.rpartition("/")[2], shapes[path]) for layer, path in ours.items()}
+    kinds = _kinds(ours, shapes)
     given = _given_pairs(dict(names or {}), modules, ours)
     pairs = match(_prunable_kinds(modules, masks, kinds, unprunable), kinds, given, spare)
     found = {}
@@ -104,6 +105,11 @@ def from_torch(
         kept = np.ones(shapes[path]) if mask is None else converted_kernel(source, mask, path, shapes[path], order)
         found[path] = kept
     return Masks({path: found[path] for path in shapes})
+
+
+def _kinds(layers: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Kind]:
+    """Layer path -> kind, from its weight's path and shape."""
+    return {layer: kernel_kind(path.rpartition("/")[2], shapes[path]) for layer, path in layers.items()}
 
 
 def _prunable_kinds(

@@ -14,7 +14,7 @@ import pandas as pd
 
 import tost_tf
 from tost_tf.errors import TostError, unknown_name
-from tost_tf.experiment.flags import NOT_COMPARED, differences
+from tost_tf.experiment.flags import NOT_COMPARED
 from tost_tf.experiment.read_runs import Found, Run, differing_options
 from tost_tf.experiment.report_options import ReportOptions
 from tost_tf.report.paper import FACTS, beside_paper, read_paper
@@ -135,10 +135,14 @@ def _chosen(found: Found, where: str) -> list[Run]:
 
 def _without_twins(runs: Sequence[Run]) -> list[Run]:
     """The runs without those that are not finished, and of which a finished one has all the options."""
-    finished = [run for run in runs if run.result]
+
+    def compared(run: Run) -> frozenset:
+        return frozenset(item for item in run.config.options().items() if item[0] not in NOT_COMPARED)
+
+    finished = {compared(run): run for run in runs if run.result}
     kept = []
     for run in runs:
-        twin = next((one for one in finished if not run.result and not differences(one.config, run.config)), None)
+        twin = None if run.result else finished.get(compared(run))
         if twin is None:
             kept.append(run)
         else:

@@ -17,8 +17,8 @@ def for_training(inputs: Any, labels: Any, weights: Any, validation_split: float
     if labels is None:
         return inputs
     parts = (inputs, labels) if weights is None else (inputs, labels, weights)
-    if not validation_split:
-        return parts
+    if not validation_split or not all(hasattr(leaf, "shape") for leaf in tf.nest.flatten(parts)):
+        return parts  # of lists Keras can divide none, and says so
     examples = len(tf.nest.flatten(inputs)[0])
     kept = math.floor(examples * (1 - validation_split))  # as Keras divides them
     return tf.nest.map_structure(lambda array: array[:kept], parts)

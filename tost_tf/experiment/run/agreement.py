@@ -42,11 +42,16 @@ def summed(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
     return lambda number: int(strategy.experimental_local_results(add(tf.constant(number, tf.int64)))[0])
 
 
+def checksum(array: np.ndarray) -> int:
+    """A number that is another for nearly any other array."""
+    return zlib.crc32(np.ascontiguousarray(array))
+
+
 def starting_point(data: ImageData, model: GhostModel, done: int, progress: EpochProgress | None) -> dict[str, int]:
     """The state from which training resumes, as numbers that must be the same in all workers; arrays as checksums."""
     return {
-        "the training images": zlib.crc32(np.ascontiguousarray(data.train.images)),
-        "the labels": zlib.crc32(np.ascontiguousarray(data.train.labels)),
+        "the training images": checksum(data.train.images),
+        "the labels": checksum(data.train.labels),
         "the epochs done": done,
         "the steps done": progress.step if progress else 0,
         "the weights and masks": zlib.crc32(b"".join(weight.tobytes() for weight in model.get_weights())),

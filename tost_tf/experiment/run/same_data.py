@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import zlib
 
-import numpy as np
-
-from tost_tf.data.images import ImageData, LabelledImages
+from tost_tf.data.images import ImageData
 from tost_tf.errors import TostError
+from tost_tf.experiment.run.agreement import checksum
 from tost_tf.experiment.run.run import Run
 from tost_tf.files import read_json, write_json
 
@@ -42,9 +40,7 @@ def require_same_data(run: Run) -> None:
 
 def _checksums(data: ImageData) -> dict[str, dict[str, int]]:
     parts = {"training": data.train, "validation": data.validation, "test": data.test}
-    return {name: _checksums_of(part) for name, part in parts.items()}
-
-
-def _checksums_of(part: LabelledImages) -> dict[str, int]:
-    examples, labels = (zlib.crc32(np.ascontiguousarray(array)) for array in (part.images, part.labels))
-    return {"number": len(part), "examples": examples, "labels": labels}
+    return {
+        name: {"number": len(part), "examples": checksum(part.images), "labels": checksum(part.labels)}
+        for name, part in parts.items()
+    }
