@@ -62,7 +62,7 @@ class Looks(keras.callbacks.Callback):
             assert any(np.any(slot.numpy() != 0) for slot in slots)
 
 
-@pytest.mark.parametrize("name", quick(OPTIMIZERS, ("scaled", "own")))
+@pytest.mark.parametrize("name", quick(OPTIMIZERS, ("scaled", "own", "own_adam")))
 def test_rigl_with_any_optimizer(name):
     ghosted = tost.GhostModel(make())
     ghosted.compile(OPTIMIZERS[name](), LOSS, ["accuracy"])
