@@ -89,3 +89,10 @@ def test_softmax_that_is_not_quite_at_the_end(end):
     assert ends_in_softmax(model)
     difference = to_logits(model)(model(IMAGES)).numpy() - plain(IMAGES).numpy()
     np.testing.assert_allclose(difference - difference[:, :1], 0, atol=1e-5)
+
+
+def test_a_layer_behind_the_softmax_that_is_called_before_it_too():
+    same = layers.Activation("linear")
+    image = keras.Input((4,))
+    model = keras.Model(image, same(layers.Softmax()(layers.Dense(3)(same(image)))))
+    assert ends_in_softmax(model)

@@ -4,34 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tost_tf.compat import is_graph_model, keras, layer_of, output_layers, tf
+from tost_tf.compat import call_of, is_graph_model, keras, layer_of, output_layers, tf
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import unwrapped_layer
 
 NO_LOGITS = ("log_softmax", "sigmoid")  # the ends of names of functions that give neither logits nor probabilities
 
 
-def last_layer(model: keras.Model) -> keras.layers.Layer:
-    """The layer that computes the only output of a model; it may be in a nested model."""
-    require_one_output(model)
-    last = layer_of(model.output)
-    while is_graph_model(last) and len(last.outputs) == 1:
-        last = layer_of(last.output)
-    return unwrapped_layer(last)
-
-
 def ending_layer(model: keras.Model) -> keras.layers.Layer:
-    """As `last_layer`, without layers at the end that change no number, such as one that only casts to float32."""
+    """The layer that computes the only output of a model; it may be in a nested model.
+
+    Layers behind it that change no number are passed over, such as one that only casts to float32.
+    """
     require_one_output(model)
-    last = layer_of(model.output)
+    output = model.output
     while True:
-        if is_graph_model(last) and len(last.outputs) == 1:
-            output = last.output
-        elif isinstance(last, keras.layers.Flatten | keras.layers.Reshape) or _is_linear(last):
-            output = last.get_input_at(0)
+        layer = layer_of(output)
+        if is_graph_model(layer) and len(layer.outputs) == 1:
+            output = layer.output
+        elif isinstance(layer, keras.layers.Flatten | keras.layers.Reshape) or _is_linear(layer):
+            output = call_of(output).input_tensors
         else:
-            return unwrapped_layer(last)
-        last = layer_of(output)
+            return unwrapped_layer(layer)
 
 
 def _is_linear(layer: keras.layers.Layer) -> bool:
