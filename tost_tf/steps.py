@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from tost_tf.compat import keras, steps_at_once
+from tost_tf.compat import keras
+from tost_tf.compat.fit import steps_at_once
 from tost_tf.errors import TostError
 from tost_tf.ranges import require_number
 

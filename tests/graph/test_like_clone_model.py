@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import tost_tf as tost
-from tost_tf.compat import keras, own_steps, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.fit import own_steps
 from tost_tf.graph.copy import copy_layer
 from tost_tf.graph.precision import in_precision
 from tost_tf.graph.rebuild import rebuild

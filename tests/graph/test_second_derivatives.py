@@ -8,7 +8,8 @@ import pytest
 import tost_tf as tost
 from tests.exhaustive import exhaustive, quick
 from tost_tf.analysis.hessian import MaskedHessian
-from tost_tf.compat import bias_gradients_as_sums, exact_moments, keras, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.derivatives import bias_gradients_as_sums, exact_moments
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.masks.gradient_scores import grasp_scores, snip_scores

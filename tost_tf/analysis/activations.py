@@ -12,7 +12,8 @@ import numpy as np
 
 from tost_tf.analysis.analysis import Analysis, Results, Subject
 from tost_tf.analysis.options import AnalysisOptions
-from tost_tf.compat import is_graph_model, keras, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import is_graph_model
 from tost_tf.drawing import COLOURS, save, titled_axes
 from tost_tf.ghost.graph import RELUS, has_activation, is_relu
 from tost_tf.ghost.neuron_layer import GhostNeuron

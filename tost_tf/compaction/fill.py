@@ -14,7 +14,8 @@ import numpy as np
 from tost_tf.compaction.merge import Concatenated, Sum
 from tost_tf.compaction.rule import Atoms, Constants, Rule
 from tost_tf.compaction.weighted import Weighted
-from tost_tf.compat import is_pruning_wrapper, keras, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.tfmot import is_pruning_wrapper
 from tost_tf.graph.kernels import walk
 
 

@@ -11,7 +11,8 @@ from tost_tf.compaction.graph import Graph, with_output_names
 from tost_tf.compaction.pointwise import Normalization
 from tost_tf.compaction.rules import rules_of
 from tost_tf.compaction.weighted import Depthwise, Weighted
-from tost_tf.compat import keras, output_layers
+from tost_tf.compat import keras
+from tost_tf.compat.graphs import output_layers
 from tost_tf.graph.calls import Call
 from tost_tf.graph.copy import copy_layer
 from tost_tf.graph.rebuild import Replay, Tensors

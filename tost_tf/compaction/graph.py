@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from tost_tf.compat import is_graph_model, keras, output_layers, rename, require_graph_model, tf, with_training
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import is_graph_model, output_layers, require_graph_model, with_training
+from tost_tf.compat.layers import rename
 from tost_tf.graph.calls import Call, calls, keys
 from tost_tf.graph.copy import copy_layer
 from tost_tf.graph.rebuild import Replay, Tensors, rebuild

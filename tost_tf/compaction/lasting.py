@@ -9,7 +9,8 @@ import numpy as np
 from tost_tf.compaction.fill import block_of
 from tost_tf.compaction.graph import Graph
 from tost_tf.compaction.plan import Plan
-from tost_tf.compat import is_pruning_wrapper, keras, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.tfmot import is_pruning_wrapper
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.kernels import walk
 from tost_tf.graph.rebuild import rebuild

@@ -7,7 +7,8 @@ import numpy as np
 from tost_tf.compaction.graph import with_output_names
 from tost_tf.compaction.plan import Plan
 from tost_tf.compaction.rule import Rule
-from tost_tf.compat import is_graph_model, keras, output_layers, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import is_graph_model, output_layers
 from tost_tf.graph.calls import Call
 from tost_tf.graph.copy import copy_layer
 from tost_tf.graph.rebuild import Replay, Tensors, rebuild

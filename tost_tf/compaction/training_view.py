@@ -13,7 +13,8 @@ from tost_tf.compaction.graph import Graph
 from tost_tf.compaction.lasting import lasting_plan
 from tost_tf.compaction.rebuild import rebuilt_with_layers
 from tost_tf.compaction.report import CompactionReport, layer_sizes, uncounted_layers
-from tost_tf.compat import keras, losses_of_weights, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.losses import losses_of_weights
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import current_masks, walk
 from tost_tf.graph.lent import lent

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tost_tf.compat import (
-    call_arguments,
-    graph_nodes,
-    is_graph_model,
-    keras,
-    keras3,
-    require_graph_model,
-    tf,
-)
+from tost_tf.compat import keras, keras3, tf
+from tost_tf.compat.graphs import call_arguments, graph_nodes, is_graph_model, require_graph_model
 from tost_tf.convert.arguments import by_meaning
 from tost_tf.convert.layer import Direction, copy_weights
 from tost_tf.convert.operations import TO_KERAS3

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tost_tf.compat import is_graph_model, is_operation, keras, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import is_graph_model, is_operation
 from tost_tf.graph.calls import calls, keys
 from tost_tf.graph.copy import unwrapped_layer
 

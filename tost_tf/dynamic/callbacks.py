@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tost_tf.compat import build_optimizer, keras
+from tost_tf.compat import keras
+from tost_tf.compat.optimizers import build_optimizer
 from tost_tf.dynamic.callback import DynamicSparsity
 from tost_tf.dynamic.dense_gradients import DenseGradients
 from tost_tf.dynamic.growth import Growth

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tost_tf.compat import keras, require_graph_model, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import require_graph_model
 from tost_tf.errors import TostError
 from tost_tf.export.format import Format, Preprocessing
 from tost_tf.export.inputs import ExportedInput

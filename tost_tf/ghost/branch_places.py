@@ -6,7 +6,8 @@ import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tost_tf.compat import is_pruning_wrapper, keras
+from tost_tf.compat import keras
+from tost_tf.compat.tfmot import is_pruning_wrapper
 from tost_tf.ghost.branches import channel_axis
 from tost_tf.graph.calls import Call, calls, keys
 from tost_tf.graph.copy import graph_model_in, unwrapped_layer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tost_tf.compat import keras, serialized, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.saving import serialized
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.kernels import kernels_in
 from tost_tf.graph.lent import lent

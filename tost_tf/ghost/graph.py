@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tost_tf.compat import clear_symbolic_losses, keras, serialized, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.losses import clear_symbolic_losses
+from tost_tf.compat.saving import serialized
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.activation import GhostActivation, is_layer
 from tost_tf.ghost.branch_places import BranchPlace, branch_places

@@ -11,16 +11,11 @@ from typing import Any
 import numpy as np
 
 from tost_tf.compaction.report import CompactionReport
-from tost_tf.compat import (
-    build_optimizer,
-    config_of_part,
-    gradients_by,
-    keras,
-    own_steps,
-    require_graph_model,
-    save_hdf5,
-    tf,
-)
+from tost_tf.compat import keras, tf
+from tost_tf.compat.fit import own_steps
+from tost_tf.compat.graphs import require_graph_model
+from tost_tf.compat.optimizers import build_optimizer, gradients_by
+from tost_tf.compat.saving import config_of_part, save_hdf5
 from tost_tf.errors import TostError
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.branches import GhostBranches

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tost_tf.compat import keras, steps_at_once, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.fit import steps_at_once
 from tost_tf.errors import TostError
 from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.model import GhostModel

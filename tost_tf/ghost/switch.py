@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from tost_tf.compat import keras, losses_of_calls, losses_of_weights, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.losses import losses_of_calls, losses_of_weights
 
 
 class Switch:

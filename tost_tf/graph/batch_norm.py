@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from tost_tf.compat import is_graph_model, keras, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import is_graph_model
 from tost_tf.errors import TostError
 from tost_tf.graph.calls import calls
 from tost_tf.graph.copy import unwrapped_layer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tost_tf.compat import call_arguments, graph_nodes, keras, keras_mask, tf, training_argument
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import call_arguments, graph_nodes, keras_mask, training_argument
 
 
 class Call:

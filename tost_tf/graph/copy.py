@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tost_tf.compat import is_graph_model, is_operation, is_pruning_wrapper, keras
+from tost_tf.compat import keras
+from tost_tf.compat.graphs import is_graph_model, is_operation
+from tost_tf.compat.tfmot import is_pruning_wrapper
 
 # Options of layers that are layers.
 HELD = ("layer", "backward_layer", "cell", "cells")

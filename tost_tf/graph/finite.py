@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tost_tf.compat import is_graph_model, keras, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import is_graph_model
 from tost_tf.errors import NotFinite
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.parameter_paths import parameter_paths

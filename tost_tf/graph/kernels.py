@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tost_tf.compat import is_pruning_wrapper, keras, require_graph_model, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import require_graph_model
+from tost_tf.compat.tfmot import is_pruning_wrapper
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import graph_model_in, unwrapped_layer
 from tost_tf.graph.kernel_kinds.kind import Kernel, KernelKind

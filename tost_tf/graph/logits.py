@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tost_tf.compat import call_of, is_graph_model, keras, layer_of, output_layers, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import call_of, is_graph_model, layer_of, output_layers
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import unwrapped_layer
 

@@ -6,7 +6,8 @@ import contextlib
 import inspect
 from collections.abc import Iterator
 
-from tost_tf.compat import is_graph_model, keras, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import is_graph_model
 from tost_tf.graph.replaced_calls import Call, calls_replaced
 
 

@@ -5,7 +5,8 @@ The policy is set layer by layer in a copy of the model; Keras's global policy i
 
 from __future__ import annotations
 
-from tost_tf.compat import graph_nodes, is_graph_model, keras
+from tost_tf.compat import keras
+from tost_tf.compat.graphs import graph_nodes, is_graph_model
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.rebuild import rebuild
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tost_tf.compat import (
-    added_functions,
-    copy_trainable,
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import (
     include_calls,
     is_graph_model,
     is_operation,
-    keras,
     layer_of,
     layers_in_row,
     require_graph_model,
     takes_functional_arguments,
-    tf,
 )
+from tost_tf.compat.layers import copy_trainable
+from tost_tf.compat.losses import added_functions
 from tost_tf.errors import TostError
 from tost_tf.graph.calls import Call, calls, keys
 from tost_tf.graph.copy import graph_model_in, unwrapped_layer, with_model

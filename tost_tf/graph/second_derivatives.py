@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from tost_tf.compat import bias_gradients_as_sums, exact_moments, keras, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.derivatives import bias_gradients_as_sums, exact_moments
 from tost_tf.errors import TostError
 from tost_tf.graph.one_view import one_view
 

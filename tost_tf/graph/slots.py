@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tost_tf.compat import build_legacy, keras, legacy_slots, slot_lists, tf, variable_index
+from tost_tf.compat import keras, tf
+from tost_tf.compat.optimizers import build_legacy, legacy_slots, slot_lists, variable_index
 
 
 def slots_of(optimizer: keras.optimizers.Optimizer, variable: tf.Variable) -> list[tf.Variable]:

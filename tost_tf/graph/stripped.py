@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tost_tf.compat import is_pruning_wrapper, keras
+from tost_tf.compat import keras
+from tost_tf.compat.tfmot import is_pruning_wrapper
 from tost_tf.errors import TostError
 
 

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from tost_tf.compat import is_pruning_wrapper, keras, own_steps, require_graph_model, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.fit import own_steps
+from tost_tf.compat.graphs import require_graph_model
+from tost_tf.compat.tfmot import is_pruning_wrapper
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.kernels import current_masks, is_prunable, kernels_in, prunable_layers, prunable_weights

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tost_tf.compat import is_graph_model, keras, layer_of, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.graphs import is_graph_model, layer_of
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer, unwrapped_layer
 from tost_tf.graph.kernels import prunable_weights

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tost_tf.compat import called_like, keras, pruning_wrapper, serialized, shapes_by_argument, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.layers import called_like, shapes_by_argument
+from tost_tf.compat.saving import serialized
+from tost_tf.compat.tfmot import pruning_wrapper
 from tost_tf.errors import TostError
 from tost_tf.graph.kernels import is_prunable, kernels_in, kind_of
 from tost_tf.graph.lent import lent

@@ -10,7 +10,8 @@ from typing import Any
 
 import h5py
 
-from tost_tf.compat import is_operation, keras, keras3, layer_of, require_graph_model
+from tost_tf.compat import keras, keras3
+from tost_tf.compat.graphs import is_operation, layer_of, require_graph_model
 from tost_tf.convert.from_keras3 import from_keras3
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import copy_layer

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tost_tf.compat import graph_nodes, keras
+from tost_tf.compat import keras
+from tost_tf.compat.graphs import graph_nodes
 from tost_tf.drawing import BLUE, GREY, ORANGE
 from tost_tf.errors import TostError
 from tost_tf.files import replaced_file

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tost_tf.compat import keras, variable_index
+from tost_tf.compat import keras
+from tost_tf.compat.optimizers import variable_index
 from tost_tf.training.masked_optimizer import MaskedOptimizer
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from tost_tf.compat import keras, tf, variable_index, variable_key
+from tost_tf.compat import keras, tf
+from tost_tf.compat.optimizers import variable_index, variable_key
 from tost_tf.errors import TostError
 from tost_tf.masks.wrapper import mask_of
 from tost_tf.training.optimizer_tweak import OptimizerTweak

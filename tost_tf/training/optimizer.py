@@ -5,7 +5,8 @@ from __future__ import annotations
 import numbers
 from typing import Any
 
-from tost_tf.compat import keras, tf, variable_index
+from tost_tf.compat import keras, tf
+from tost_tf.compat.optimizers import variable_index
 from tost_tf.ranges import require_number
 from tost_tf.training.masked_optimizer import MaskedOptimizer
 

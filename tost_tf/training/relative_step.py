@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from tost_tf.compat import tf, variable_key
+from tost_tf.compat import tf
+from tost_tf.compat.optimizers import variable_key
 from tost_tf.errors import TostError, first_of
 from tost_tf.ranges import require_expression, require_number
 from tost_tf.training.optimizer import CoupledSGD

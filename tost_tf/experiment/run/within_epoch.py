@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tost_tf.compat import keras, start_fit_at_step
+from tost_tf.compat import keras
+from tost_tf.compat.fit import start_fit_at_step
 from tost_tf.experiment.run.checkpoints import Checkpoints
 from tost_tf.experiment.run.epoch_progress import EpochProgress
 from tost_tf.experiment.run.stop import Stopped

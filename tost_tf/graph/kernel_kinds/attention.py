@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tost_tf.compat import attention_parts, keras, make_attention_parts, tf
+from tost_tf.compat import keras, tf
+from tost_tf.compat.layers import attention_parts, make_attention_parts
 from tost_tf.graph.kernel_kinds.kind import KernelKind
 
 

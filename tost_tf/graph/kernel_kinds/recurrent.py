@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tost_tf.compat import keras, recurrent_cells
+from tost_tf.compat import keras
+from tost_tf.compat.layers import recurrent_cells
 from tost_tf.graph.kernel_kinds.kind import Axes, KernelKind
 
 

@@ -1,0 +1,29 @@
+"""The losses that layers and models add."""
+
+from __future__ import annotations
+
+from tost_tf.compat import keras, tf
+
+
+def clear_symbolic_losses(layer: keras.layers.Layer) -> None:
+    """Removes the penalties that `layer` recorded when a model was built with it.
+
+    If a call of the layer adds no penalty, Keras falls back to them, although their graph no longer exists.
+    """
+    layer._losses.clear()
+
+
+def losses_of_calls(model: keras.Model) -> list[tf.Tensor]:
+    """The losses that the layers of `model` added in their last call in a graph."""
+    return [loss for layer in model._flatten_layers() for loss in layer._eager_losses]
+
+
+def losses_of_weights(model: keras.Model) -> list[tf.Tensor]:
+    """The penalties on the weights of `model`, computed now."""
+    penalties = [penalty() for layer in model._flatten_layers() for penalty in layer._callable_losses]
+    return [loss for loss in penalties if loss is not None]
+
+
+def added_functions(model: keras.Model) -> list:
+    """The losses of a graph model that were added as functions (`model.add_loss(lambda: ...)`)."""
+    return list(model._callable_losses)
