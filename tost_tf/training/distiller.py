@@ -12,6 +12,7 @@ from tost_tf.ghost.kinds import Kind
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.logits import classes_of, to_logits
 from tost_tf.ranges import require_number
+from tost_tf.training.losses import soft_loss
 
 Teacher = Callable[[Any], tf.Tensor]
 
@@ -87,12 +88,10 @@ class Distiller(GhostModel):
         """T²·KL, the mean over the examples, each times its weight."""
         logits = tf.cast(self._student_logits(outputs), tf.float32)
         target = tf.stop_gradient(tf.cast(self._teacher(inputs), tf.float32))
-        target = tf.nn.log_softmax(target / self.temperature)
-        student = tf.nn.log_softmax(logits / self.temperature)
-        divergences = tf.reduce_sum(tf.exp(target) * (target - student), axis=-1)
+        divergences = soft_loss(target, logits, self.temperature)
         if weights is not None:
             divergences *= tf.reshape(tf.cast(weights, tf.float32), (-1, *(1,) * (divergences.shape.rank - 1)))
-        return self.temperature**2 * tf.reduce_mean(divergences)
+        return tf.reduce_mean(divergences)
 
     def get_config(self):
         raise TostError(

@@ -16,12 +16,22 @@ def cross_entropy(label_smoothing: float = 0.0) -> keras.losses.Loss:
     return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
 
 
+def soft_loss(teacher: tf.Tensor, student: tf.Tensor, temperature: float) -> tf.Tensor:
+    """T²·KL(softmax(teacher/T) || softmax(student/T)) of logits, [..., classes], for each example: [...].
+
+    After Hinton et al. 2015; T² keeps the gradient's size for large T.
+    """
+    target = tf.nn.log_softmax(teacher / temperature)
+    divergence = tf.reduce_sum(tf.exp(target) * (target - tf.nn.log_softmax(student / temperature)), axis=-1)
+    return temperature**2 * divergence
+
+
 @keras.utils.register_keras_serializable("tost_tf")
 class Distillation(keras.losses.Loss):
-    """(1-w)·CE(y, student) + w·T²·KL(softmax(teacher/T) || softmax(student/T)), the loss of a KD ticket.
+    """(1-w)·CE(y, student) + w·`soft_loss`(teacher, student), the loss of a KD ticket.
 
     "Spending Your Winning Lottery Better After Drawing It" (Jaiswal et al. 2021; its first version is "Good Students
-    Play Big Lottery Better", Ma et al. 2021), after Hinton et al. 2015; T² keeps the gradient's size for large T.
+    Play Big Lottery Better", Ma et al. 2021).
 
     Args:
       weight: w, in [0, 1].
@@ -43,10 +53,7 @@ class Distillation(keras.losses.Loss):
         hard = keras.losses.categorical_crossentropy(
             labels, y_pred, from_logits=True, label_smoothing=self.label_smoothing
         )
-        target = tf.nn.log_softmax(teacher / self.temperature)
-        student = tf.nn.log_softmax(y_pred / self.temperature)
-        divergence = tf.reduce_sum(tf.exp(target) * (target - student), axis=-1)
-        return (1 - self.weight) * hard + self.weight * self.temperature**2 * divergence
+        return (1 - self.weight) * hard + self.weight * soft_loss(teacher, y_pred, self.temperature)
 
     def get_config(self):
         config = {"weight": self.weight, "temperature": self.temperature, "label_smoothing": self.label_smoothing}
