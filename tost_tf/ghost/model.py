@@ -14,20 +14,21 @@ from tost_tf.compaction.report import CompactionReport
 from tost_tf.compat import keras, tf
 from tost_tf.compat.fit import own_steps
 from tost_tf.compat.graphs import require_graph_model
-from tost_tf.compat.optimizers import build_optimizer, gradients_by
+from tost_tf.compat.optimizers import build_optimizer
 from tost_tf.compat.saving import config_of_part, save_hdf5
 from tost_tf.errors import TostError
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.branches import GhostBranches
 from tost_tf.ghost.compact_steps import CompactSteps
 from tost_tf.ghost.dead_channels import find_dead_channels, name_starved
+from tost_tf.ghost.description import lines_of_left_alone, table_of_ghosts
 from tost_tf.ghost.graph import Ghost, GhostGraph
 from tost_tf.ghost.inputs import for_training
 from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.merge import as_if_merged, merge_branches, merged_variables
 from tost_tf.ghost.neuron_layer import SOFT
-from tost_tf.ghost.share import share_of_batch
 from tost_tf.ghost.switch import Switch
+from tost_tf.ghost.train_step import train_step
 from tost_tf.graph.kernels import current_masks, masked
 from tost_tf.graph.left_dense import left_dense
 from tost_tf.graph.slots import set_to_first_values
@@ -342,7 +343,7 @@ class GhostModel(keras.Model):
 
     def train_step(self, data):
         with self._switch.not_needed(), self._compact.in_step():
-            return self._train_step(data)
+            return train_step(self, data, super().train_step, compact=self._compact.of_step is not None)
 
     def test_step(self, data):
         with self._switch.not_needed(), self._compact.in_step():
@@ -351,30 +352,6 @@ class GhostModel(keras.Model):
     def predict_step(self, data):
         with self._switch.not_needed(), self._compact.in_step():
             return super().predict_step(data)
-
-    def _train_step(self, data):
-        several = self.distribute_strategy.num_replicas_in_sync > 1
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        ascends = getattr(optimizer, "ascends", False)
-        if not (several or ascends or self._compact.of_step):
-            return super().train_step(data)
-        # Keras's step, with a loss that is also right if a batch cannot be split evenly, at weights that an optimizer
-        # moves, and with a gradient of zero for weights of which nothing is left to compute with.
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        variables = self.trainable_variables
-        before = optimizer.ascend(variables) if ascends else None
-        with tf.GradientTape() as tape:
-            outputs = self(images, training=True)
-            loss = self.compute_loss(images, labels, outputs, weights)
-            if several:
-                loss *= tf.cast(share_of_batch(tf.shape(tf.nest.flatten(images)[0])[0]), loss.dtype)
-        gradients = gradients_by(self.optimizer, loss, variables, tape)
-        for variable, value in zip(variables, before or (), strict=False):
-            variable.assign(value)
-        if self._compact.of_step:
-            gradients = [(tf.zeros_like(weight) if grad is None else grad, weight) for grad, weight in gradients]
-        self.optimizer.apply_gradients(gradients)
-        return self.compute_metrics(images, labels, outputs, weights)
 
     # Only what the view in use computes with: a weight without a gradient would be warned about at every step. The
     # view is not looked up anew: an optimizer is made for both views' weights before a file's say which is in use.
@@ -456,18 +433,6 @@ class GhostModel(keras.Model):
 
         Left out are activations that are no ReLU or are inside other layers, and kernels that no mask reaches.
         """
-        lines = [repr(self), f"{'layer':40} {'ghost':12} {'shape':20} {'parameters':>10}"]
-        for ghost in self._ghosts:
-            shape = "×".join(map(str, ghost.shape))
-            lines.append(f"{ghost.layer:40} {ghost.kind:12} {shape:20} {ghost.extra_parameters:10,}")
-        total = sum(ghost.extra_parameters for ghost in self._ghosts)
-        lines.append(f"{f'{len(self._ghosts)} ghosts':74} {total:10,}")
-        if self._left_alone:
-            alone = ", ".join(f"{layer} ({activation})" for layer, activation in self._left_alone)
-            lines.append(f"left alone, since they are not ReLU: {alone}")
-        if self._inside:
-            lines.append(f"left alone, since they are inside another layer: {', '.join(self._inside)}")
+        lines = [repr(self), *table_of_ghosts(self._ghosts), *lines_of_left_alone(self.left_alone, self._inside)]
         left = str(left_dense(self.plain))
-        if left:
-            lines.append(left)
-        return "\n".join(lines)
+        return "\n".join([*lines, left] if left else lines)
