@@ -106,6 +106,12 @@ def test_folders_that_cannot_be_used(tmp_path):
     (tmp_path / "a/broken.png").write_bytes(b"not an image")
     with pytest.raises(TostError, match="the image .*broken.png cannot be read"):
         load_named(f"folder:{tmp_path}")
+    for name in "ab":
+        write_images(tmp_path / "cut" / name, 3, size=(20, 30))
+    whole = (tmp_path / "cut/b/1.png").read_bytes()
+    (tmp_path / "cut/b/1.png").write_bytes(whole[: len(whole) // 2])  # the header is there
+    with pytest.raises(TostError, match=r"/cut/b/1\.png cannot be read"):
+        load_named(f"folder:{tmp_path}/cut")
     for name in ("Train", "Test"):
         (tmp_path / "capitals" / name / "cat").mkdir(parents=True)
     with pytest.raises(TostError, match="no train/, and its folders Test, Train hold no images, but folders"):

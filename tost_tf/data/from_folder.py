@@ -93,9 +93,18 @@ def _read(folder: Path, classes: list[str], image_size: int) -> Part:
     try:
         batches = list(dataset.as_numpy_iterator())
     except tf.errors.OpError as error:
-        raise TostError(f"an image in {folder} cannot be read: {error.message.splitlines()[0]}") from None
+        name = next(filter(_is_broken, dataset.file_paths), f"an image in {folder}")
+        raise TostError(f"{name} cannot be read: {error.message.splitlines()[0]}") from None
     images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     return np.round(np.clip(images, 0, 255)).astype(np.uint8), labels.astype(np.int32)
+
+
+def _is_broken(file: str) -> bool:
+    try:
+        tf.io.decode_image(tf.io.read_file(file))
+    except tf.errors.OpError:
+        return True
+    return False
 
 
 def _size_of(folder: Path, classes: list[str], image_size: int) -> tuple[tuple[int, int], str]:

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from pathlib import Path
 
-from tost_tf.errors import unknown_name
+from tost_tf.errors import TostError, unknown_name
 from tost_tf.options import option
 from tost_tf.registry import FORMATS
 
@@ -54,6 +54,11 @@ class ExportOptions:
             for name in given:
                 if name not in known:
                     raise unknown_name(flag, name, known)
+        precise = [kind for kind in kinds() if kind not in FORMATS]
+        if self.precisions != type(self)().precisions and not set(precise) & set(requested["--formats"]):
+            raise TostError(
+                f"--precisions={self.precisions} is for {', '.join(precise)}, which --formats={self.formats} leaves out"
+            )
         named = [(name, *name.partition(" ")[::2]) for name in FORMATS]
         return tuple(
             name

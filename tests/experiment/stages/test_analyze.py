@@ -153,6 +153,7 @@ def test_requests_that_cannot_be_met(runs, tmp_path):
     refused("'/no/run' is not a run folder", "--run_dir=/no/run")
     refused("needs another run", "--compare", str(runs / "loud"))
     refused("unknown --what 'hesian': did you mean 'hessian'", f"--run_dir={runs}/loud", "--what=hesian")
+    refused("--out='x' is for a comparison", f"--run_dir={runs}/loud", "--out=x")
     refused("'more' is not a flag", f"--run_dir={runs}/loud", "more")
     refused("--points is 2, it must be at least 3", f"--run_dir={runs}/loud", "--points=2")
     (tmp_path / "begun").mkdir()

@@ -326,6 +326,7 @@ def test_requests_that_cannot_be_met(run, tmp_path):
         (["--run_dir=/no/run"], "is not a run folder"),
         ([f"--run_dir={run}", "--formats=onnx"], "unknown --formats 'onnx'"),
         ([f"--run_dir={run}", "--precisions=int4"], "unknown --precisions 'int4'"),
+        ([f"--run_dir={run}", "--formats=keras3", "--precisions=int8"], "is for tflite, which --formats=keras3 leaves"),
         ([f"--run_dir={run}", "more"], "'more' is not a flag"),
     ):
         with pytest.raises(TostError, match=message):

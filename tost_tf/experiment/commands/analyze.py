@@ -52,6 +52,10 @@ def _runs(options: AnalyzeOptions, more: list[str]) -> tuple[str, ...]:
     runs = (*options.compare.split(","), *more) if options.compare else (options.run_dir,)
     if not options.compare and more:
         raise TostError(f"{more[0]!r} is not a flag: flags are written --name=value")
+    if options.out and not options.compare:
+        raise TostError(
+            f"--out={options.out!r} is for a comparison (--compare): the analyses of one run go into its own folder"
+        )
     if options.compare and len(runs) < 2:
         raise TostError(f"--compare {runs[0]} needs another run to compare it with")
     for run in runs:
