@@ -7,6 +7,7 @@ import pytest
 from tost_tf.errors import TostError
 from tost_tf.experiment import flags
 from tost_tf.experiment.options import RunConfig, all_groups
+from tost_tf.experiment.recipe import RECIPES
 
 # Sweeps are grids: tests/experiment/test_sweep_flagfiles.py reads them.
 FLAGFILES = sorted(path for path in Path("flags").rglob("*.flags") if path.parent.name != "sweeps")
@@ -49,6 +50,18 @@ def test_another_recipe_after_written_flags_sets_its_tweaks(tmp_path):
     default = flags.parse([f"--flagfile={tmp_path}/config.flags", "--recipe=default"])
     assert (default.recipe.ghost_neurons, default.recipe.ghost_skips) == ("none", "identity")
     assert default.recipe.label_smoothing == 0 and not default.recipe.rescale_init
+
+
+def test_a_run_is_read_as_it_was_where_its_recipe_is_another_one_now(tmp_path, monkeypatch):
+    (tmp_path / "config.flags").write_text(flags.to_flagfile(flags.parse(["--recipe=tost_plus", "--epochs=7"])))
+    was = flags.read_config(tmp_path / "config.flags")
+    for another in ({"weight_decay": 3e-3, "label_smoothing": 0.2}, {"schedule": "cosine", "weight_average": 0.9}):
+        monkeypatch.setitem(RECIPES, "tost_plus", another)
+        assert flags.parse(["--recipe=tost_plus", "--epochs=7"]) != was
+        assert flags.read_config(tmp_path / "config.flags") == was
+    (tmp_path / "crops.flags").write_text(flags.to_flagfile(flags.parse(["--recipe=tost_plus"])))
+    monkeypatch.setitem(RECIPES, "tost_plus", another | {"crop_padding": 0})
+    assert flags.read_config(tmp_path / "crops.flags").data.crop_padding is None
 
 
 @pytest.mark.parametrize("recipe", ["default", "tost_plus"])

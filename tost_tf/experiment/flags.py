@@ -226,12 +226,18 @@ def read_flagfile(path: str | os.PathLike) -> RunConfig:
 def read_config(path: str | os.PathLike) -> RunConfig:
     """Reads a file written from `to_flagfile`; what its options name may be gone since (see `RunConfig.recorded`).
 
+    It is complete, with the values in its comments: a recipe may be another one now than it was for the run.
+
     Raises:
       TostError: it is incomplete or cannot be understood.
     """
-    if not Path(path).read_text(errors="replace").rstrip().endswith(LAST_LINE):
+    lines = Path(path).read_text(errors="replace").splitlines()
+    if not lines or lines[-1] != LAST_LINE:
         raise TostError("it is incomplete")
-    return RunConfig.recorded(_given([f"--flagfile={os.fspath(path)}"], ()))
+    lines = [line.removeprefix("# ") for line in lines]
+    given = _given([line for line in lines if line.startswith("--")], ())
+    none = recipe_defaults("default")
+    return RunConfig.recorded({name: none[name] for name in RECIPES.get(given.get("recipe"), ())} | given)
 
 
 def _expanded(arguments: Sequence[str], folder: Path, depth: int = 0) -> list[str]:
