@@ -40,10 +40,13 @@ def test_mean_and_deviation_are_those_of_the_training_part():
 
 
 def test_cifar_is_normalised_as_in_the_authors_code():
-    data = split("cifar10", numbered(10), numbered(2), 10, 0.1)
-    assert (data.mean, data.deviation) == (CIFAR_MEAN, CIFAR_DEVIATION)
-    data = split("cifar10:3.0.2", numbered(10), numbered(2), 10, 0.1)
-    assert (data.mean, data.deviation) == (CIFAR_MEAN, CIFAR_DEVIATION)
+    images = np.arange(10)[:, None, None, None] * np.ones((1, 2, 3, 3))
+    colour = LabelledImages(images.astype(np.uint8), np.arange(10, dtype=np.int32))
+    for name in ("cifar10", "cifar10:3.0.2"):
+        data = split(name, colour, colour, 10, 0.1)
+        assert (data.mean, data.deviation) == (CIFAR_MEAN, CIFAR_DEVIATION)
+    data = split("cifar10:load", numbered(10), numbered(2), 10, 0.1)  # two channels: of a user's cifar10.py
+    assert len(data.mean) == 2
 
 
 @pytest.mark.parametrize(

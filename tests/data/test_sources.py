@@ -32,6 +32,20 @@ def test_an_archive_of_arrays(tmp_path):
     np.testing.assert_array_equal(data.test.images, arrays()["x_test"])
 
 
+@pytest.mark.parametrize("end", ["validation", "val", "valid"])
+def test_an_archive_with_a_part_for_validation(tmp_path, end):
+    some = arrays()
+    own = {f"x_{end}": some["x_train"][:4] // 2, f"y_{end}": some["y_train"][:4]}
+    np.savez(tmp_path / "mine.npz", **some, **own)
+    data = load_named(f"npz:{tmp_path}/mine.npz")
+    assert len(data.train) == 12
+    np.testing.assert_array_equal(data.validation.images, own[f"x_{end}"])
+    del own[f"y_{end}"]
+    np.savez(tmp_path / "half.npz", **some, **own)
+    with pytest.raises(TostError, match=f"half.npz has x_{end}: for validation give one pair of arrays"):
+        load_named(f"npz:{tmp_path}/half.npz")
+
+
 def test_archives_that_cannot_be_used(tmp_path):
     some = arrays()
     del some["y_test"]
@@ -79,11 +93,28 @@ def test_a_folder_with_parts(tmp_path):
     assert data.image_shape == (4, 6, 1)
     assert (len(data.train), len(data.validation), len(data.test)) == (12, 4, 6)
     np.testing.assert_array_equal(data.test.images[:, 0, 0, 0], [100, 101, 102, 0, 1, 2])  # by name of the class
-    (tmp_path / "test").rename(tmp_path / "unused")
+    (tmp_path / "validation").rename(tmp_path / "val")
+    assert len(load_named(f"folder:{tmp_path}").validation) == 4
+    (tmp_path / "dev/a").mkdir(parents=True)
+    with pytest.raises(TostError, match="has dev/ beside train/: its folders may be train/, test/ and one for valid"):
+        load_named(f"folder:{tmp_path}")
+    (tmp_path / "dev/a").rename(tmp_path / "dev/drafts")
+    (tmp_path / "validation").mkdir()
+    with pytest.raises(TostError, match="has validation/, val/ beside train/"):
+        load_named(f"folder:{tmp_path}")
+    (tmp_path / "validation").rmdir()
+    (tmp_path / "val").rename(tmp_path / "validation")
+    (tmp_path / "test").rename(tmp_path.parent / "unused")
     assert len(load_named(f"folder:{tmp_path}").test) == 4  # validation/ in place of it
     (tmp_path / "validation/c").mkdir()
     with pytest.raises(TostError, match="validation has other classes than train/: c"):
         load_named(f"folder:{tmp_path}")
+
+
+def test_a_folder_called_like_a_known_dataset_is_normalised_by_its_own_images(tmp_path):
+    write_images(tmp_path / "cifar10/a", 5)
+    write_images(tmp_path / "cifar10/b", 5)
+    assert load_named(f"folder:{tmp_path}/cifar10").mean[2] == pytest.approx(200 / 255)
 
 
 def test_images_of_several_sizes_are_given_one(tmp_path):

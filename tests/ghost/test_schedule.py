@@ -119,6 +119,13 @@ def test_a_wrong_number_of_steps_is_named_and_the_logs_say_what_was_set(ghosted,
     assert caplog.text.count("fade by 8 steps in an epoch (steps_per_epoch), and this epoch had 2") == 1
 
 
+def test_a_model_without_ghosts_is_not_warned_about_ghosts(small_model, small_images, caplog):
+    plain = tost.GhostModel(small_model, "none", "none")
+    plain.compile("sgd", "categorical_crossentropy")
+    plain.fit(*small_images, batch_size=10, epochs=2, verbose=0, callbacks=[tost.GhostSchedule(end_epoch=1)])
+    assert caplog.text == ""
+
+
 def test_ghosts_that_had_ended_do_not_come_back_without_a_word(ghosted, small_images, caplog):
     fit = {"batch_size": 10, "verbose": 0, "callbacks": [tost.GhostSchedule(end_epoch=1)]}
     ghosted.fit(*small_images, epochs=2, **fit)

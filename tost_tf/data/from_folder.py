@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tost_tf.data.options import DataConfig
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # those that Keras reads
+VALIDATION = ("validation", "val", "valid")
 TEST_FRACTION = 0.2
 BATCH = 256
 
@@ -26,15 +27,17 @@ Part = tuple[np.ndarray, np.ndarray]
 def load_folder(path: Path, config: DataConfig) -> ImageData:
     """Reads images with Keras's reader, from a folder for each class, in `path` itself or in `train/`, `test/`, ...
 
-    If `path` has `train/`, it needs `test/`, and may have `validation/`, with folders of the same names; without
-    `test/`, `validation/` is the test part. If there is no `train/`, a fixed fifth of the images is the test part.
+    If `path` has `train/`, it needs `test/`, and may have `validation/` (or `val/`, `valid/`), with folders of the same
+    names; without `test/`, `validation/` is the test part. If there is no `train/`, a fixed fifth of the images is the
+    test part.
 
     Raises:
-      TostError: there are no such folders, images have different sizes and no `image_size` is given, or an image cannot
-        be read.
+      TostError: there are no such folders, or others beside them, images have different sizes and no `image_size` is
+        given, or an image cannot be read.
     """
     if not path.is_dir():
         raise TostError(f"{path} is not a folder")
+    name_of_data = f"folder:{path.name}"
     if not (path / "train").is_dir():
         classes = _classes(path)
         _require_images(path, classes)
@@ -42,8 +45,8 @@ def load_folder(path: Path, config: DataConfig) -> ImageData:
         order = np.random.default_rng(SPLIT_SEED + 1).permutation(len(images))
         cut = round(TEST_FRACTION * len(images))
         test, train = order[:cut], order[cut:]
-        return from_arrays(path.name, (images[train], labels[train]), (images[test], labels[test]), config)
-    names = [name for name in ("train", "test", "validation") if (path / name).is_dir()]
+        return from_arrays(name_of_data, (images[train], labels[train]), (images[test], labels[test]), config)
+    names = _parts(path)
     if len(names) == 1:
         raise TostError(f"{path} has train/ but neither test/ nor validation/, which are needed to evaluate a network")
     classes = _classes(path / "train")
@@ -53,7 +56,25 @@ def load_folder(path: Path, config: DataConfig) -> ImageData:
                 f"{path / name} has other classes than train/: {_difference(_classes(path / name), classes)}"
             )
     parts = [_read(path / name, classes, config.image_size) for name in names]
-    return from_arrays(path.name, parts[0], parts[1], config, *parts[2:])
+    return from_arrays(name_of_data, parts[0], parts[1], config, *parts[2:])
+
+
+def _parts(path: Path) -> list[str]:
+    """The folders of the parts: training, test and validation, as far as they are there."""
+    found = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    classes = _classes(path / "train")
+    others = [
+        name
+        for name in found
+        if name not in ("train", "test", *VALIDATION) and any((path / name / each).is_dir() for each in classes)
+    ]
+    validation = [name for name in VALIDATION if name in found]
+    if others or len(validation) > 1:
+        raise TostError(
+            f"{path} has {', '.join(f'{name}/' for name in others or validation)} beside train/: its folders may be "
+            "train/, test/ and one for validation (validation/, val/ or valid/)"
+        )
+    return [name for name in ("train", "test", *validation) if name in found]
 
 
 def _classes(folder: Path) -> list[str]:

@@ -133,7 +133,7 @@ def _normalisation(name: str, images: np.ndarray, normalize: str) -> Moments:
         return (0.0,) * images.shape[-1], (1.0,) * images.shape[-1]
     if images.dtype != np.uint8:
         return _moments(images)
-    if base_name(name) in ("cifar10", "cifar100"):
+    if base_name(name) in ("cifar10", "cifar100") and images.shape[-1] == len(CIFAR_MEAN):
         return CIFAR_MEAN, CIFAR_DEVIATION
     # From the histogram of each channel: exact, without a copy of the images as floating-point numbers.
     levels = np.arange(256) / 255

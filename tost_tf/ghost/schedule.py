@@ -173,7 +173,7 @@ class GhostSchedule(StepCallback):
             if over:
                 self.model.remove_ghosts()
             else:
-                if not self.model.ghosts_active:
+                if self.model.ghosts and not self.model.ghosts_active:
                     logging.warning(
                         "the ghosts of %s had ended, and start anew with this call of fit: to go on after epoch N, "
                         "give it initial_epoch=N",
