@@ -43,22 +43,23 @@ def test_mean_deviation_and_paired_gain():
     assert default["mean"] == pytest.approx(1.36 / 3) and default["seeds"] == 3
     # Deviations from 0.45333: -0.05333, 0.00667, 0.04667; squares sum to 0.0050667; half of it under the root.
     assert default["std"] == pytest.approx(math.sqrt(0.0050666667 / 2))
-    assert math.isnan(default["difference"]) and not default["beyond"]
+    assert math.isnan(default["difference"]) and not default["significant"]
     # Of 0.03, 0.01, 0.08 the mean is 0.04, the squares around it sum to 0.0026.
     assert tost["difference"] == pytest.approx(0.04)
     assert tost["standard_error"] == pytest.approx(math.sqrt(0.0026 / 2 / 3))
-    assert not tost["beyond"]  # 0.04 is 1.92 standard errors
+    # t is 1.9215, and for two degrees of freedom p is 1 - t / √(2 + t²).
+    assert tost["p_value"] == pytest.approx(1 - 1.92154 / math.sqrt(2 + 1.92154**2), rel=1e-4)
+    assert not tost["significant"]
     assert tost["values"] == (0.43, 0.47, 0.58)  # by seed
 
 
-def test_a_gain_beyond_two_standard_errors_is_marked():
-    more = THREE.copy()
-    more.loc[more["recipe"] == "tost", "test_accuracy"] += 0.01
-    table = cells(more, KEYS, ["test_accuracy"], DEFAULT)
-    assert cell(table, recipe="tost")["beyond"]
-    less = THREE.copy()
-    less.loc[less["recipe"] == "tost", "test_accuracy"] -= 0.1
-    assert cell(cells(less, KEYS, ["test_accuracy"], DEFAULT), recipe="tost")["beyond"]  # below counts too
+@pytest.mark.parametrize(("shift", "significant"), [(0.01, False), (0.06, True), (-0.09, False), (-0.14, True)])
+def test_a_significant_gain_or_loss_is_marked(shift, significant):
+    """With three pairs the mean must be 4.303 standard errors from zero: 0.0896; two errors are not enough."""
+    other = THREE.copy()
+    other.loc[other["recipe"] == "tost", "test_accuracy"] += shift
+    tost = cell(cells(other, KEYS, ["test_accuracy"], DEFAULT), recipe="tost")
+    assert tost["significant"] == significant and (tost["p_value"] < 0.05) == significant
 
 
 def test_only_pairs_count_in_the_gain():
@@ -89,7 +90,7 @@ def test_missing_cells_are_shown_as_missing():
 def test_one_seed_has_no_deviation():
     table = cells(THREE[THREE["seed"] == 1], KEYS, ["test_accuracy"], DEFAULT)
     tost = cell(table, recipe="tost")
-    assert math.isnan(tost["std"]) and math.isnan(tost["standard_error"]) and not tost["beyond"]
+    assert math.isnan(tost["std"]) and math.isnan(tost["standard_error"]) and not tost["significant"]
     assert grid(table, ("recipe",), ("sparsity",)).iloc[1, 1] == "47.00; +1.00"
     assert "over 1 seed;" in caption(table, DEFAULT)
 
@@ -110,7 +111,7 @@ def test_gains_say_over_how_many_pairs_they_are():
     rows = [("default", 0, 0.60), ("default", 1, 0.61), ("tost", 0, 0.62), ("tost", 1, 0.63), ("tost", 4, 0.9)]
     runs = pd.DataFrame(rows, columns=["recipe", "seed", "test_accuracy"]).assign(run="a")
     table = cells(runs, ["recipe"], ["test_accuracy"], DEFAULT)
-    assert list(table["pairs"]) == [0, 2] and not table["beyond"].any()  # two pairs are too few for a mark
+    assert list(table["pairs"]) == [0, 2] and not table["significant"].any()  # two pairs are too few for a mark
     frame = grid(table, ("recipe",), ())
     assert frame.iloc[1, 1] == "71.67 ± 15.89 (n = 3); +2.00 ± 0.00 (2 pairs)"
 
@@ -124,7 +125,7 @@ def test_formats():
     assert r"a\_b \& 5\% & tost & 49.33 $\pm$ 7.77; +4.00 $\pm$ 2.08 \\" in latex
     assert all(rule in latex for rule in (r"\toprule", r"\midrule", r"\bottomrule")) and r"\hline" not in latex
     assert to_csv(table, KEYS).splitlines()[2] == (
-        "test_accuracy,a_b & 5%,tost,0.9,49.33,7.77,3,+4.00,2.08,3,,43.00 47.00 58.00"
+        "test_accuracy,a_b & 5%,tost,0.9,49.33,7.77,3,+4.00,2.08,3,0.195,,43.00 47.00 58.00"
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
+from tost_tf.report.tables import LEVEL
+
 MISSING = "–"
 VALUE = "value"  # stands for the names of the values among the keys of rows and columns
 LATEX = {"±": r"$\pm$", "–": "--", "×": r"$\times$"}
@@ -45,7 +47,7 @@ def grid(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str]) -> pd
     """The texts of cells, rows by columns; a cell without a finished run is `MISSING`.
 
     A cell has the mean ± standard deviation and, after a semicolon, the gain over the baseline ± its standard error,
-    with a * if the gain is more than two of them. The number of seeds is given if cells differ in it (see `caption`).
+    with a * if it is significant. The number of seeds is given if cells differ in it (see `caption`).
 
     Args:
       table: from `cells`.
@@ -84,8 +86,8 @@ def caption(table: pd.DataFrame, baseline: Mapping[str, object] | None) -> str:
     )
     if baseline and table["difference"].notna().any():
         named = ", ".join(f"{key}={value}" for key, value in baseline.items())
-        text += f"; then the paired gain over {named} ± its standard error, * if it is more than two of them "
-        text += "over three pairs or more"
+        text += f"; then the paired gain over {named} ± its standard error, * if p < {LEVEL} in "
+        text += "a paired t-test, of three pairs or more"
     return f"{text}. {MISSING}: no finished run." if (table["seeds"] == 0).any() else f"{text}."
 
 
@@ -108,7 +110,8 @@ def to_csv(table: pd.DataFrame, keys: Sequence[str]) -> str:
     for name, sign in (("mean", ""), ("std", ""), ("difference", "+"), ("standard_error", "")):
         texts[name] = [kind.plain(number, sign) for kind, number in zip(kinds, table[name], strict=True)]
     texts["values"] = [" ".join(map(kind.plain, found)) for kind, found in zip(kinds, table["values"], strict=True)]
-    texts["beyond"] = ["*" if beyond else "" for beyond in table["beyond"]]
+    texts["p_value"] = ["" if math.isnan(p_value) else f"{p_value:.3f}" for p_value in table["p_value"]]
+    texts["significant"] = ["*" if significant else "" for significant in table["significant"]]
     others = [name for name in texts.columns if name not in ("value", *keys)]
     return texts[["value", *keys, *others]].to_csv(index=False, lineterminator="\n")
 
@@ -124,7 +127,7 @@ def _cell(row: pd.Series, with_seeds: bool) -> str:
         if not math.isnan(row["difference"]):
             gain = _plus_minus(kind, row["difference"], row["standard_error"], "+")
             pairs = f" ({row['pairs']} pairs)" if row["pairs"] != row["seeds"] else ""
-            parts.append(f"{gain}{'*' if row['beyond'] else ''}{pairs}")
+            parts.append(f"{gain}{'*' if row['significant'] else ''}{pairs}")
     if row.get("paper"):
         parts.append(f"paper: {row['paper']}")
     return "; ".join(parts)

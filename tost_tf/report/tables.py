@@ -12,8 +12,8 @@ from scipy import stats
 from tost_tf.errors import TostError
 
 SEED, RUN = "seed", "run"
-NUMBERS = ("mean", "std", "seeds", "difference", "standard_error", "pairs", "beyond", "values")
-BEYOND, FEWEST_PAIRS = 2, 3  # a difference of more standard errors is marked, if there are that many pairs
+NUMBERS = ("mean", "std", "seeds", "difference", "standard_error", "pairs", "p_value", "significant", "values")
+LEVEL, FEWEST_PAIRS = 0.05, 3  # a difference with a smaller p-value is marked, if there are that many pairs
 
 
 def cells(
@@ -34,8 +34,8 @@ def cells(
     Returns:
       A row for each value and cell that has a run, finished or not, with the columns "value", the keys, and `NUMBERS`:
       mean, standard deviation (n - 1; NaN for one seed), number of seeds, mean difference to the baseline, its standard
-      error (NaN for one pair), the number of pairs, whether the difference is more than two errors over at least three
-      pairs, and the single values by seed.
+      error (NaN for one pair), the number of pairs, the p-value of a paired t-test (two-sided, NaN for one pair),
+      whether it is below 0.05 for at least three pairs, and the single values by seed.
 
     Raises:
       TostError: two runs of one cell have the same seed.
@@ -78,7 +78,7 @@ def _gain(
     own: pd.Series, by_seed: Mapping[tuple, pd.Series], named: dict[str, Any], baseline: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The paired difference to the baseline's cell; NaN for the baseline itself and if there are no pairs."""
-    nothing = {"difference": np.nan, "standard_error": np.nan, "pairs": 0, "beyond": False}
+    nothing = {"difference": np.nan, "standard_error": np.nan, "pairs": 0, "p_value": np.nan, "significant": False}
     if not baseline or all(named[key] == value for key, value in baseline.items()):
         return nothing
     base = by_seed.get(tuple((named | dict(baseline)).values()))
@@ -88,10 +88,16 @@ def _gain(
     if differences.empty:
         return nothing
     pairs = len(differences)
-    error = stats.sem(differences) if pairs > 1 else np.nan
     mean = differences.mean()
-    beyond = pairs >= FEWEST_PAIRS and bool(abs(mean) > BEYOND * error)
-    return {"difference": mean, "standard_error": error, "pairs": pairs, "beyond": beyond}
+    error = stats.sem(differences) if pairs > 1 else np.nan
+    p_value = 2 * stats.t.sf(abs(mean) / error, pairs - 1) if error > 0 else float(mean == 0) if pairs > 1 else np.nan
+    return {
+        "difference": mean,
+        "standard_error": error,
+        "pairs": pairs,
+        "p_value": p_value,
+        "significant": bool(pairs >= FEWEST_PAIRS and p_value < LEVEL),
+    }
 
 
 def _ordered(table: pd.DataFrame, keys: Sequence[str], baseline: Mapping[str, Any]) -> pd.DataFrame:
