@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from scipy import stats
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -232,11 +234,12 @@ def confirmation() -> str:
 
 
 def paired(own: dict[str, float], base: dict[str, float]) -> str:
-    """Mean and standard error of the differences by seed; nothing where a seed is missing."""
+    """Mean and standard error of the differences by seed, and p of a paired t-test; nothing where a seed is missing."""
     if own.keys() != base.keys():
         return ""
     pairs = [own[seed] - base[seed] for seed in own]
-    return f"{statistics.mean(pairs):+.2f} ± {statistics.stdev(pairs) / len(pairs) ** 0.5:.2f}"
+    p_value = stats.ttest_1samp(pairs, 0).pvalue
+    return f"{statistics.mean(pairs):+.2f} ± {statistics.stdev(pairs) / len(pairs) ** 0.5:.2f} (p = {p_value:.3f})"
 
 
 def confirmation_on_validation() -> str:

@@ -51,7 +51,7 @@ def test_its_numbers_are_those_of_the_search():
     with (ROOT / "benchmarks/results/search.csv").open() as file:
         found = {(row[0], row[1]): row[2] for row in csv.reader(file)}
     rows = re.findall(r"^\| `(--recipe[^`]+)` \| ([\d, ]+) \| ([\d., ]+) \|$", README, re.MULTILINE)
-    assert len(rows) == 8
+    assert len(rows) == 2
     for text, seeds, numbers in rows:
         assert [found[text, seed] for seed in seeds.split(", ")] == numbers.split(", ")
     (dense,) = re.findall(r"the dense network has (\d+\.\d)", README)
@@ -61,7 +61,7 @@ def test_its_numbers_are_those_of_the_search():
 def test_its_gains_are_those_of_the_confirmation():
     with (ROOT / "benchmarks/results/confirm.csv").open() as file:
         runs = [row for row in csv.DictReader(file) if (row["network"], row["sparsity"]) == ("resnet20", "0.98")]
-    rows = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \| \*\*\+([\d.]+) ± ([\d.]+)\*\* \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \| \*\*\+([\d.]+) ± ([\d.]+)\*\* \|", README, re.MULTILINE)
     assert [row[0] for row in rows] == ["SynFlow", "ERK"]
     for mask, *numbers in rows:
         default, plus = (

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see `__getattr_
     from tost_tf.registry import register
     from tost_tf.training.distiller import Distiller
     from tost_tf.training.lars import LARS
+    from tost_tf.training.optimizer import CoupledSGD
     from tost_tf.training.orthogonal_sgd import OrthogonalSGD
     from tost_tf.training.rescale import rescale_init
     from tost_tf.training.weight_average import WeightAverage
@@ -39,6 +40,7 @@ __version__ = "0.2.0"
 
 _EXPORTED = {
     "CompactTraining": "tost_tf.ghost.compact_training",
+    "CoupledSGD": "tost_tf.training.optimizer",
     "Distiller": "tost_tf.training.distiller",
     "GhostActivation": "tost_tf.ghost.activation",
     "GhostDyReLU": "tost_tf.ghost.dyrelu",
@@ -75,6 +77,7 @@ __all__ = [
     "LARS",
     "SET",
     "CompactTraining",
+    "CoupledSGD",
     "Distiller",
     "GhostActivation",
     "GhostDyReLU",

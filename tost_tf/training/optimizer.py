@@ -30,6 +30,12 @@ class CoupledSGD(MaskedOptimizer):
 
     Raises:
       TostError: a number is out of range.
+
+    Examples:
+      >>> sparse = tost.sparsify(model, sparsity=0.98)
+      >>> rate = keras.optimizers.schedules.CosineDecay(0.1, 10)  # over all steps of training
+      >>> sparse.compile(tost.CoupledSGD(rate, weight_decay=5e-4), loss)
+      >>> history = sparse.fit(images, labels, batch_size=16, verbose=0)
     """
 
     trains_factors = True
