@@ -125,6 +125,44 @@ def test_a_loss_under_a_strategy_is_the_mean_over_the_examples():
         assert float(strategy.run(lambda: loss(tf.constant([[1.0], [3.0]]), tf.constant([[2.0], [7.0]])))) == 8.5
 
 
+class Squares(keras.losses.Loss):
+    """A user's loss, which leaves shapes and types to Keras."""
+
+    def call(self, labels, outputs):
+        return tf.reduce_mean((labels - outputs) ** 2, -1)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, tf.constant, list])
+@pytest.mark.parametrize("loss", ["mse", keras.losses.mean_squared_error, keras.losses.MeanSquaredError(), Squares()])
+def test_labels_get_the_rank_and_type_of_the_outputs(kind, loss):
+    labels, outputs = np.array([0.5, 2.0, -1.0]), tf.constant([[1.0], [4.0], [0.2]])
+    assert float(scalar_loss(loss)(kind(labels), outputs)) == pytest.approx((0.25 + 4 + 1.44) / 3)
+    assert float(scalar_loss(loss)(kind(labels[:, None]), outputs)) == pytest.approx((0.25 + 4 + 1.44) / 3)
+
+
+def test_labels_of_a_loss_are_those_of_fit():
+    by_class = scalar_loss("sparse_categorical_crossentropy")
+    probabilities = tf.constant([[0.7, 0.3], [0.2, 0.8], [0.9, 0.1]])
+    expected = -np.log([0.7, 0.8, 0.1]).mean()
+    for labels in ([0, 1, 1], np.array([[0], [1], [1]])):
+        assert float(by_class(labels, probabilities)) == pytest.approx(expected)
+    logistic, logits = keras.losses.BinaryCrossentropy(from_logits=True), tf.constant([[0.4], [-1.5]])
+    expected = np.log1p(np.exp([0.4, 1.5])).mean()
+    assert float(scalar_loss(logistic)(np.array([0, 1]), logits)) == pytest.approx(expected)
+    per_step = tf.constant([[[1.0], [2.0]]])  # [examples, steps, 1]
+    assert float(scalar_loss("mae")(np.array([[0.3, 4.0]]), per_step)) == pytest.approx((0.7 + 2.0) / 2)
+
+
+def test_a_loss_of_several_outputs_gets_them_as_they_are():
+    def loss(labels, outputs):
+        return outputs["a"] - labels["a"] + outputs["b"] - labels["b"]
+
+    given = {"a": np.array([1.0, 2.5], "float32"), "b": np.array([0.0, 0.3], "float32")}
+    assert float(
+        scalar_loss(loss)(given, {name: tf.constant(2 * part) for name, part in given.items()})
+    ) == pytest.approx(1.9)
+
+
 def test_labels_may_be_structures_of_arrays_and_weights_may_follow():
     inputs, labels = np.zeros((5, 2)), {"a": np.arange(5), "b": np.arange(5) * 2}
     (batch,) = Batches((inputs, labels))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tost_tf.compat import keras, tf
+from tost_tf.compat.losses import as_in_fit
 from tost_tf.errors import TostError
 
 Batch = tuple[Any, Any]  # inputs and labels
@@ -115,15 +116,29 @@ def joined(inputs: Any, labels: Any = None) -> tuple[np.ndarray, Any]:
 def scalar_loss(loss: str | Callable) -> Callable[[Any, Any], tf.Tensor]:
     """The mean over the examples of any loss of Keras: a name, a `keras.losses.Loss`, or a function.
 
+    One array of labels for one tensor of outputs gets its type and rank as in `fit`; a loss of several gets them as
+    they are.
+
     Raises:
       TostError: it is neither.
     """
     if not isinstance(loss, str) and not callable(loss):
         raise TostError(f"a loss is a name, a keras.losses.Loss or a function of labels and outputs, got {loss!r}")
-    function = keras.losses.get(loss)
-    if isinstance(function, keras.losses.Loss):
-        function = function.call  # by example: under a distribution strategy a loss refuses to compute the mean itself
-    return lambda labels, outputs: tf.reduce_mean(function(labels, outputs))
+    given = keras.losses.get(loss)
+    of_one = as_in_fit(given)
+    of_several = given.call if isinstance(given, keras.losses.Loss) else given
+
+    def mean(labels: Any, outputs: Any) -> tf.Tensor:
+        if isinstance(labels, np.ndarray) or _is_list_of_numbers(labels):
+            labels = tf.convert_to_tensor(labels)
+        is_one = tf.is_tensor(labels) and tf.is_tensor(outputs)
+        return tf.reduce_mean((of_one if is_one else of_several)(labels, outputs))
+
+    return mean
+
+
+def _is_list_of_numbers(labels: Any) -> bool:
+    return isinstance(labels, list | tuple) and all(map(np.isscalar, tf.nest.flatten(labels)))
 
 
 def _is_array(value: Any) -> bool:
