@@ -96,3 +96,64 @@ def test_a_layer_behind_the_softmax_that_is_called_before_it_too():
     image = keras.Input((4,))
     model = keras.Model(image, same(layers.Softmax()(layers.Dense(3)(same(image)))))
     assert ends_in_softmax(model)
+
+
+BEHIND = {
+    "tf.cast": lambda x: tf.cast(x, tf.float64),
+    "tf.identity": lambda x: tf.identity(x),
+    "tf.reshape": lambda x: tf.reshape(x, (-1, 3)),
+    "tf.squeeze": lambda x: tf.squeeze(layers.Reshape((1, 3))(x), 1),
+    "Identity": lambda x: layers.Identity()(x),
+    "Dropout": lambda x: layers.Dropout(0.3)(x),
+    "ActivityRegularization": lambda x: layers.ActivityRegularization(l2=1e-3)(x),
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_what_changes_no_number_behind_the_softmax_is_passed_over(behind):
+    image = keras.Input((4,))
+    assert ends_in_softmax(keras.Model(image, BEHIND[behind](layers.Dense(3, "softmax", name="top")(image))))
+    assert not ends_in_softmax(keras.Model(image, BEHIND[behind](layers.Dense(3, name="top")(image))))
+    with pytest.raises(TostError, match="ends in 'top', which gives neither logits nor"):
+        ends_in_softmax(keras.Model(image, BEHIND[behind](layers.Dense(3, "sigmoid", name="top")(image))))
+
+
+def at_each_step(layer: keras.layers.Layer) -> keras.Model:
+    steps = keras.Input((4, 5))
+    return keras.Model(steps, layers.TimeDistributed(layer)(steps), name="steps")
+
+
+def test_a_layer_at_each_step_of_a_sequence_is_looked_into():
+    plain, fused = (layers.Dense(3, activation, name="top") for activation in (None, "softmax"))
+    assert not ends_in_softmax(at_each_step(plain))
+    model = at_each_step(fused)
+    assert ends_in_softmax(model)
+    assert ends_in_softmax(at_each_step(layers.Softmax(axis=1)))  # of what the layer gets, [batch, features]
+    assert ends_in_softmax(at_each_step(keras.Sequential([fused, layers.Dropout(0.3)])))
+    assert ends_in_softmax(keras.Model(model.input, layers.TimeDistributed(layers.Identity())(model.output)))
+    with pytest.raises(TostError, match="ends in 'top', which gives neither logits nor"):
+        ends_in_softmax(at_each_step(layers.Dense(1, activation="sigmoid", name="top")))
+
+
+@pytest.mark.parametrize(
+    "softmax",
+    [
+        lambda x: layers.Softmax(axis=1, name="end")(x),
+        lambda x: layers.Softmax(axis=[1, 2], name="end")(x),
+        lambda x: tf.nn.softmax(x, axis=1, name="end"),
+        lambda x: tf.nn.softmax(x, 1, name="end"),
+        lambda x: layers.Flatten()(layers.Softmax(name="end")(x)),
+    ],
+)
+def test_a_softmax_over_other_numbers_than_the_last_axis_is_refused(softmax, tmp_path):
+    steps = keras.Input((4, 5))
+    model = keras.Model(steps, softmax(steps), name="steps")
+    with pytest.raises(TostError, match="'steps' ends in '.*', a softmax over other numbers than those along the last"):
+        tost.export.saved_model(model, tmp_path / "model")
+
+
+@pytest.mark.parametrize("axis", [-1, 2])
+def test_a_softmax_over_the_last_axis_by_its_number(axis):
+    steps = keras.Input((4, 5))
+    assert ends_in_softmax(keras.Model(steps, layers.Softmax(axis=axis)(steps)))
+    assert ends_in_softmax(keras.Model(steps, tf.nn.softmax(steps, axis=axis)))

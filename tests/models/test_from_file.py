@@ -97,6 +97,19 @@ def test_softmax_at_the_end_of_a_nested_model_or_as_an_operation(tmp_path):
         load(tmp_path / "m.h5")
 
 
+def test_softmax_at_each_step_of_a_sequence_and_an_operation_before_others(tmp_path):
+    layers, steps = keras.layers, keras.Input((4, 5))
+    x = np.random.default_rng(2).normal(size=(3, 4, 5)).astype(np.float32)
+    model = keras.Model(steps, layers.TimeDistributed(layers.Dense(3, activation="softmax"))(steps))
+    model.save(tmp_path / "model.h5")
+    logits = load(tmp_path / "model.h5")(x)
+    np.testing.assert_allclose(tf.nn.softmax(logits), model(x), rtol=1e-5)
+    assert np.abs(logits.numpy().sum(-1) - 1).max() > 0.01
+    keras.Model(steps, tf.identity(tf.nn.softmax(layers.Dense(3)(steps), name="end")), name="m").save(tmp_path / "m.h5")
+    with pytest.raises(TostError, match="at the end of 'm' is in a nested model, or other layers follow it"):
+        load(tmp_path / "m.h5")
+
+
 # A network of 240 layers for two of them.
 @pytest.mark.exhaustive
 def test_efficient_net_takes_normalised_images_unchanged():

@@ -41,9 +41,9 @@ def graph_model_in(layer: keras.layers.Layer) -> keras.Model | None:
     return model if is_graph_model(model) else None
 
 
-def with_model(layer: keras.layers.TimeDistributed, model: keras.Model) -> keras.layers.TimeDistributed:
-    """A new layer like `layer`, which calls a model at each step of a sequence, but with another model."""
-    return type(layer)(model, name=layer.name, dtype=layer.dtype_policy)
+def with_layer(layer: keras.layers.TimeDistributed, inner: keras.layers.Layer) -> keras.layers.TimeDistributed:
+    """A new layer like `layer`, but one that calls another layer or model at each step of a sequence."""
+    return type(layer)(inner, name=layer.name, dtype=layer.dtype_policy)
 
 
 def _in_precision(config: Mapping[str, Any], precision: str) -> dict[str, Any]:

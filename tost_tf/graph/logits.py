@@ -2,35 +2,63 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
+import numpy as np
+
 from tost_tf.compat import keras, tf
-from tost_tf.compat.graphs import call_of, is_graph_model, layer_of, output_layers
+from tost_tf.compat.graphs import call_of, is_graph_model, is_operation, layer_of, output_layers
 from tost_tf.errors import TostError
-from tost_tf.graph.copy import unwrapped_layer
+from tost_tf.graph.copy import graph_model_in, unwrapped_layer
 
 NO_LOGITS = ("log_softmax", "sigmoid")  # the ends of names of functions that give neither logits nor probabilities
+# Layers and operations that change no number when a network is used, only shapes and types.
+layers = keras.layers
+PASSED_OVER = (
+    *(layers.Flatten, layers.Reshape, layers.Identity, layers.ActivityRegularization),
+    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise),
+)
+PASSED_OVER_SYMBOLS = ("cast", "identity", "reshape", "squeeze")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ending:
+    """The layer that a network ends in, and the symbolic tensor that it, or a `TimeDistributed` around it, returns."""
+
+    layer: keras.layers.Layer
+    output: tf.Tensor
+    is_in_steps: bool
 
 
 def ending_layer(model: keras.Model) -> keras.layers.Layer:
-    """The layer that computes the only output of a model; it may be in a nested model.
+    """The layer that computes the only output of a model; it may be in a nested model, or in a `TimeDistributed`.
 
     Layers behind it that change no number are passed over, such as one that only casts to float32.
     """
+    return _ending(model).layer
+
+
+def _ending(model: keras.Model) -> _Ending:
     require_one_output(model)
     output = model.output
     while True:
-        layer = layer_of(output)
-        if is_graph_model(layer) and len(layer.outputs) == 1:
-            output = layer.output
-        elif isinstance(layer, keras.layers.Flatten | keras.layers.Reshape) or _is_linear(layer):
-            output = call_of(output).input_tensors
+        called = unwrapped_layer(layer_of(output))
+        nested = graph_model_in(called)
+        is_in_steps = isinstance(called, keras.layers.TimeDistributed)
+        layer = called.layer if is_in_steps else called
+        if nested is not None and len(nested.outputs) == 1:
+            output = nested.outputs[0]
+        elif _changes_no_number(layer):
+            output = call_of(output).keras_inputs[0]
         else:
-            return unwrapped_layer(layer)
+            return _Ending(unwrapped_layer(layer), output, is_in_steps)
 
 
-def _is_linear(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, keras.layers.Activation) and _name(layer.activation) == "linear"
+def _changes_no_number(layer: keras.layers.Layer) -> bool:
+    is_linear = isinstance(layer, keras.layers.Activation) and _name(layer.activation) == "linear"
+    symbol = getattr(layer, "symbol", "").removeprefix("compat.v1.")
+    return is_linear or isinstance(layer, PASSED_OVER) or symbol in PASSED_OVER_SYMBOLS
 
 
 def _name(function: Callable | None) -> str:
@@ -59,14 +87,16 @@ def ends_in_softmax(model: keras.Model) -> bool:
     """Whether a model (also a `GhostModel`) ends in a softmax, as layer, activation or operation.
 
     Raises:
-      TostError: it ends in another function that gives no logits.
+      TostError: it ends in another function that gives no logits, or in a softmax over another axis than the last.
     """
     model = getattr(model, "plain", model)
     if not is_graph_model(model) or len(model.outputs) != 1:
         return False
-    last = ending_layer(model)
+    ending = _ending(model)
+    last = ending.layer
     function, symbol = getattr(last, "activation", None), str(getattr(last, "symbol", ""))
     if symbol == "nn.softmax" or _name(function) == "softmax" or isinstance(last, keras.layers.Softmax):
+        _require_last_axis(model, ending)
         return True
     if _name(function) in NO_LOGITS or symbol.endswith(NO_LOGITS):
         raise TostError(
@@ -74,6 +104,24 @@ def ends_in_softmax(model: keras.Model) -> bool:
             "softmax: build the model without it"
         )
     return False
+
+
+def _require_last_axis(model: keras.Model, softmax: _Ending) -> None:
+    rank = len(softmax.output.shape) - softmax.is_in_steps
+    axes = [axis % rank for axis in np.ravel(_axis(softmax)).tolist()]
+    if axes != [rank - 1] or softmax.output.shape[-1] != model.output.shape[-1]:
+        raise TostError(
+            f"the model {model.name!r} ends in {softmax.layer.name!r}, a softmax over other numbers than those along "
+            "the last axis of the model's output: let it be over the last axis, or build the model without it"
+        )
+
+
+def _axis(softmax: _Ending) -> int | list[int]:
+    if not is_operation(softmax.layer):
+        return getattr(softmax.layer, "axis", -1)
+    call = call_of(softmax.output)
+    axis = call.call_kwargs.get("axis", call.call_args[1] if len(call.call_args) > 1 else None)
+    return -1 if axis is None else axis
 
 
 def to_logits(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -19,7 +19,7 @@ from tost_tf.compat.layers import copy_trainable
 from tost_tf.compat.losses import added_functions
 from tost_tf.errors import TostError
 from tost_tf.graph.calls import Call, calls, keys
-from tost_tf.graph.copy import graph_model_in, unwrapped_layer, with_model
+from tost_tf.graph.copy import graph_model_in, unwrapped_layer, with_layer
 
 Tensors = dict[str, "tf.Tensor"]
 
@@ -59,7 +59,7 @@ class Replay:
             if is_graph_model(layer):
                 new = self.model(layer)
             elif graph_model_in(layer) is not None:
-                new = with_model(layer, self.layer(graph_model_in(layer)))
+                new = with_layer(layer, self.layer(graph_model_in(layer)))
             else:
                 new = self.new_layer(layer)
             self._stand_ins[id(layer)] = (layer, new)

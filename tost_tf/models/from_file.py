@@ -14,7 +14,7 @@ from tost_tf.compat import keras, keras3
 from tost_tf.compat.graphs import is_operation, layer_of, require_graph_model
 from tost_tf.convert.from_keras3 import from_keras3
 from tost_tf.errors import TostError
-from tost_tf.graph.copy import copy_layer
+from tost_tf.graph.copy import copy_layer, with_layer
 from tost_tf.graph.logits import ending_layer, ends_in_softmax
 from tost_tf.graph.rebuild import rebuild
 
@@ -61,7 +61,8 @@ def _without_softmax(model: keras.Model) -> keras.Model:
     """The model without the softmax at its end, if it has one, also at the end of a nested model.
 
     Raises:
-      TostError: the model ends in another function that gives no logits, or in a softmax operation in a nested model.
+      TostError: the model ends in another function that gives no logits, or in a softmax operation that is in a nested
+        model or that other layers follow.
     """
     if len(model.outputs) != 1:
         return model
@@ -72,16 +73,25 @@ def _without_softmax(model: keras.Model) -> keras.Model:
         return _without_operation(model, last)
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if layer is not last:
-            return copy_layer(layer)
-        if isinstance(layer, keras.layers.Softmax):
-            return keras.layers.Activation("linear", name=layer.name)
-        return type(layer).from_config(layer.get_config() | {"activation": "linear"})
+        if layer is last:
+            return _linear(layer)
+        if isinstance(layer, keras.layers.TimeDistributed) and layer.layer is last:
+            return with_layer(layer, _linear(last))
+        return copy_layer(layer)
 
     return rebuild(model, copy)
 
 
+def _linear(softmax: keras.layers.Layer) -> keras.layers.Layer:
+    if isinstance(softmax, keras.layers.Softmax):
+        return keras.layers.Activation("linear", name=softmax.name)
+    return type(softmax).from_config(softmax.get_config() | {"activation": "linear"})
+
+
 def _without_operation(model: keras.Model, softmax: keras.layers.Layer) -> keras.Model:
     if layer_of(model.output) is not softmax:
-        raise TostError(f"a model nested in {model.name!r} ends in {softmax.name!r}: save it without that layer")
+        raise TostError(
+            f"the softmax {softmax.name!r} at the end of {model.name!r} is in a nested model, or other layers follow "
+            "it: save it without that layer"
+        )
     return keras.Model(model.inputs, softmax.input, name=model.name)
