@@ -22,7 +22,7 @@ def test_fractions_by_hand():
     assert (rows[0]["zero"], rows[0]["near_zero"]) == (5 / 8, 6 / 8)
     assert (rows[1]["zero"], rows[1]["near_zero"]) == (2 / 4, 2 / 4)
     # Nothing of the listening stays.
-    assert "heard" not in repr(model.get_layer("stage1_relu").call)
+    assert "call" not in vars(model.get_layer("stage1_relu"))
     np.testing.assert_array_equal(model(inputs), model.predict(inputs, verbose=0))
 
 
@@ -44,6 +44,41 @@ def test_shared_and_nested_layers_are_counted_at_each_call():
     rows = {row["layer"]: row for row in activation_sparsity(model, np.full((5, 3), 0.5, np.float32))}
     assert rows["relu"]["outputs"] == 30 and rows["relu"]["zero"] == 0.5
     assert rows["inner_relu"]["outputs"] == 15 and rows["inner_relu"]["zero"] == 0
+
+
+def test_a_layer_that_nested_models_share_is_counted_once_and_left_as_it_was():
+    relu, fused = keras.layers.ReLU(name="relu"), keras.layers.Dense(2, activation="relu", name="fused")
+    nested = []
+    for name in ("one", "two"):
+        x = keras.Input((2,))
+        nested.append(keras.Model(x, relu(fused(x)), name=name))
+    image = keras.Input((2,))
+    model = keras.Model(image, nested[1](nested[0](image)))
+    fused.set_weights([np.array([[1.0, -1.0], [1.0, -1.0]]), np.zeros(2)])
+    before = [dict(vars(layer)) for layer in (relu, fused)]
+    rows = activation_sparsity(model, np.full((3, 2), 0.7, np.float32))
+    assert [(row["layer"], row["outputs"], row["zero"]) for row in rows] == [("fused", 12, 0.5), ("relu", 12, 0.5)]
+    assert vars(relu).keys() == before[0].keys() and "call" not in vars(relu)
+    assert fused.activation is before[1]["activation"]
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 2)), np.ones((4, 2)), verbose=0)  # records nothing
+
+
+def test_layers_at_each_step_of_a_sequence_are_counted():
+    steps, kernel = keras.Input((5, 3)), [np.array([[1.0, -1.0]] * 3)]
+    dense = keras.layers.Dense(2, "relu", use_bias=False, name="dense")
+    for inner in (dense, keras.Sequential([keras.Input((3,)), dense])):
+        model = keras.Model(steps, keras.layers.TimeDistributed(inner)(steps))
+        dense.set_weights(kernel)
+        (row,) = activation_sparsity(model, np.full((7, 5, 3), 0.3, np.float32))
+        assert (row["layer"], row["outputs"], row["zero"]) == ("dense", 70, 0.5)
+
+
+def test_of_a_model_with_ghosts_its_view_in_use_is_counted(small_model, small_images):
+    ghosted = tost.GhostModel(small_model, "pswish", "none")
+    assert activation_sparsity(ghosted, small_images[0]) == activation_sparsity(ghosted.ghosted, small_images[0])
+    ghosted.remove_ghosts()
+    assert activation_sparsity(ghosted, small_images[0]) == activation_sparsity(ghosted.plain, small_images[0])
 
 
 def test_stages_weight_every_output_equally():

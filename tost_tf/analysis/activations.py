@@ -13,12 +13,15 @@ import numpy as np
 from tost_tf.analysis.analysis import Analysis, Results, Subject
 from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras, tf
-from tost_tf.compat.graphs import is_graph_model
 from tost_tf.drawing import COLOURS, save, titled_axes
 from tost_tf.ghost.graph import RELUS, has_activation, is_relu
+from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.neuron_layer import GhostNeuron
 from tost_tf.graph.batches import inputs_alone
 from tost_tf.graph.copy import unwrapped_layer
+from tost_tf.graph.kernels import walk
+from tost_tf.graph.lent import lent
+from tost_tf.graph.replaced_calls import calls_replaced
 from tost_tf.progress import progress
 from tost_tf.ranges import require_number
 
@@ -29,8 +32,9 @@ def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) 
     """The fraction of zero outputs of each ReLU or ghost neuron of a model, in inference mode.
 
     Args:
-      model: a functional or Sequential tf_keras model. Layers of nested models are counted too, and a layer that is
-        called several times is counted over all its calls.
+      model: a functional or Sequential tf_keras model, or a `GhostModel` (its view in use). Layers of nested models and
+        those in `TimeDistributed` are counted too, and a layer that is called several times is counted over all its
+        calls.
       images: preprocessed as the model expects, [images, ...]; or data with images and labels, as `Batches` takes it.
       epsilon: outputs with a smaller absolute value than this count as near zero; above 0.
 
@@ -38,7 +42,7 @@ def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) 
       Rows of `layer`, `stage`, `zero` and `near_zero` (fractions in [0, 1]) and `outputs` (the number of outputs).
 
     Raises:
-      TostError: `epsilon` is out of range.
+      TostError: `epsilon` is out of range, or `model` is of another kind.
 
     Examples:
       >>> [row["layer"] for row in tost.analysis.activation_sparsity(model, images)]
@@ -46,6 +50,7 @@ def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) 
     """
     require_number("epsilon", epsilon, above=0)
     images = inputs_alone(images)
+    network = model.view if isinstance(model, GhostModel) else model
     counts: dict[str, np.ndarray] = {}
 
     def record(name: str, outputs: tf.Tensor) -> None:
@@ -53,9 +58,9 @@ def activation_sparsity(model: keras.Model, images: Any, epsilon: float = 1e-2) 
         zero, near = (int(tf.math.count_nonzero(condition)) for condition in (size == 0, size < epsilon))
         counts[name] = counts.get(name, np.zeros(3)) + np.array([zero, near, int(tf.size(outputs))])
 
-    with _listening(model, record):
+    with _listening(network, record):
         for start in progress(range(0, len(images), BATCH), "activations"):
-            model(tf.constant(images[start : start + BATCH]), training=False)
+            network(tf.constant(images[start : start + BATCH]), training=False)
     return [
         {
             "layer": name,
@@ -101,38 +106,49 @@ def stage_of(name: str) -> str:
 @contextlib.contextmanager
 def _listening(model: keras.Model, record: Callable[[str, tf.Tensor], None]) -> Iterator[None]:
     """Inside the `with` block, passes the name and output of each ReLU or ghost neuron to `record`."""
-    undo = []
+    for_masks: list[str] = []  # a model at each step of a sequence is computed once more, only for its Keras mask
 
-    def listen(owner: keras.layers.Layer, attribute: str, name: str) -> None:
-        original = getattr(owner, attribute)
-
+    def heard(name: str, function: Callable) -> Callable:
         def recorded(*args, **kwargs):
-            outputs = original(*args, **kwargs)
-            record(name, outputs)
+            outputs = function(*args, **kwargs)
+            if not for_masks:
+                record(name, outputs)
             return outputs
 
-        object.__setattr__(owner, attribute, recorded)
-        undo.append(lambda: object.__setattr__(owner, attribute, original))
+        return recorded
 
-    for layer in _flat(model):
-        inner = unwrapped_layer(layer)
-        if isinstance(inner, GhostNeuron) or is_relu(inner):
-            listen(inner, "call", inner.name.removesuffix("_ghost"))
-        elif has_activation(inner) and inner.activation in RELUS:
-            listen(inner, "activation", inner.name)
-    try:
+    def unheard(layer: keras.layers.Layer, compute_mask: Callable) -> Callable:
+        def computed(*args, **kwargs):
+            for_masks.append(layer.name)
+            try:
+                return compute_mask(*args, **kwargs)
+            finally:
+                for_masks.pop()
+
+        return computed
+
+    layers = list(_layers(model))
+    whole = [layer for layer in layers if isinstance(layer, GhostNeuron) or is_relu(layer)]
+    fused = [layer for layer in layers if has_activation(layer) and layer.activation in RELUS]
+    activations = [(layer, "activation", heard(layer.name, layer.activation)) for layer in fused]
+    in_steps = [part for part in model.submodules if isinstance(part, keras.layers.TimeDistributed)]
+    with (
+        calls_replaced(whole, lambda layer, call: heard(layer.name.removesuffix("_ghost"), call)),
+        calls_replaced(in_steps, unheard, method="compute_mask"),
+        lent(activations),
+    ):
         yield
-    finally:
-        for restore in undo:
-            restore()
 
 
-def _flat(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    for layer in model.layers:
-        if is_graph_model(layer):
-            yield from _flat(layer)
-        else:
-            yield layer
+def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """The layers of a model and of models in it, each once, without wrappers around them."""
+    seen: set[int] = set()
+    for _, layer in walk(model):
+        inner = unwrapped_layer(layer)
+        inner = inner.layer if isinstance(inner, keras.layers.TimeDistributed) else inner
+        if id(inner) not in seen:
+            seen.add(id(inner))
+            yield inner
 
 
 def draw_activations(results: Results, path: Path, title: str) -> None:
