@@ -59,6 +59,25 @@ def test_directions_have_the_norms_of_the_filters_and_keep_pruned_weights(sparse
     assert np.abs(direction - filter_normalised_direction(weights, 4)).max() > 0.01
 
 
+def test_filters_of_every_kind_of_kernel_keep_their_norms():
+    layers, image = keras.layers, keras.Input((2, 2, 3))
+    x = layers.Reshape((4, 5))(layers.Conv2DTranspose(5, 2, padding="same", name="transposed")(image))
+    x = layers.EinsumDense("bsi,ioj->bsoj", (None, 2, 3), name="einsum")(x)
+    x = layers.MultiHeadAttention(2, 3, name="attention")(layers.Reshape((4, 6))(x), layers.Reshape((4, 6))(x))
+    weights = KeptWeights(keras.Model(image, x))
+    others = {"transposed/kernel": (0, 1, 3), "einsum/kernel": 0, "attention_output/kernel": (0, 1)}
+    others |= {f"{name}/kernel": 0 for name in ("query", "key", "value")}
+    parts = weights.parts(filter_normalised_direction(weights, 3))
+    found = {
+        "/".join(v.name[:-2].split("/")[-2:]): (v.numpy(), part)
+        for v, part in zip(weights.variables, parts, strict=True)
+    }
+    for name, axes in others.items():
+        value, part = found[name]
+        np.testing.assert_allclose((part**2).sum(axes), (value**2).sum(axes), rtol=1e-4)
+        assert (np.abs(part) > 0).all()
+
+
 @pytest.mark.parametrize("landscape", [weight_landscape, input_landscape])
 def test_planes_have_the_model_in_their_middle(sparse, small_images, landscape):
     before = [weight.numpy() for weight in sparse.weights]

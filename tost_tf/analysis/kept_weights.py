@@ -9,7 +9,7 @@ import numpy as np
 from tost_tf.compat import keras, tf
 from tost_tf.ghost.model import GhostModel
 from tost_tf.graph.batch_norm import statistics_kept
-from tost_tf.graph.kernels import current_masks, prunable_weights
+from tost_tf.graph.kernels import current_masks, prunable_kernels, prunable_weights
 from tost_tf.graph.labels import one_hot
 from tost_tf.graph.logits import classes_of
 from tost_tf.graph.summed_loss import summed_loss
@@ -26,17 +26,19 @@ class KeptWeights:
     Attributes:
       variables: the trainable weights.
       masks: for each variable an array, 1 where a weight is kept.
-      kernels, depthwise: for each variable whether it is a prunable kernel, and a depthwise one.
+      output_axes: for each variable that is a prunable kernel the axes of its outputs, counted from the end; `None` for
+        any other.
+      kernels: for each variable whether it is a prunable kernel.
       size: the length of the vector, pruned weights included.
     """
 
     def __init__(self, model: keras.Model):
         self.model = model
         variables = list(model.trainable_weights)
-        kernels = {id(kernel) for kernel in prunable_weights(self._network).values()}
-        self.kernels = [id(variable) in kernels for variable in variables]
+        outputs = {id(kernel.variable): kernel.axes[1] for kernel in prunable_kernels(self._network).values()}
+        self.output_axes = [outputs.get(id(variable)) for variable in variables]
+        self.kernels = [axes is not None for axes in self.output_axes]
         self.read_masks()
-        self.depthwise = [variable.name.endswith("depthwise_kernel:0") for variable in variables]
         self.variables: list[tf.Variable] = [_local(variable) for variable in variables]
         self.size = sum(mask.size for mask in self.masks)
 

@@ -15,6 +15,7 @@ from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras
 from tost_tf.drawing import save
 from tost_tf.errors import TostError
+from tost_tf.ghost.branches import filter_norms
 from tost_tf.graph.batches import joined
 from tost_tf.progress import progress
 from tost_tf.ranges import require_number
@@ -71,19 +72,19 @@ def loss_along_direction(
 def filter_normalised_direction(weights: KeptWeights, seed: int) -> np.ndarray:
     """A random direction whose filters have the norms of the model's filters (Li et al. 2018, Section 4).
 
-    It is zero for pruned weights, and as in that paper for biases and BatchNormalization.
+    A filter computes one output: a channel, or one number of a head of attention. The direction is zero for pruned
+    weights, and as in that paper for biases and BatchNormalization.
     """
     generator = np.random.default_rng(seed)
     parts = []
-    kinds = zip(weights.variables, weights.masks, weights.kernels, weights.depthwise, strict=True)
-    for variable, mask, is_kernel, is_depthwise in kinds:
-        value = variable.numpy()
+    for variable, mask, outputs in zip(weights.variables, weights.masks, weights.output_axes, strict=True):
+        value = variable.numpy().astype(np.float64)
         drawn = generator.normal(size=value.shape) * mask
-        # A filter computes one output channel. A depthwise kernel is [..., channels, multiplier].
-        axes = tuple(range(value.ndim - (2 if is_depthwise else 1)))
-        norms = np.sqrt((drawn**2).sum(axes, keepdims=True))
-        wanted = np.sqrt((value.astype(np.float64) ** 2).sum(axes, keepdims=True))
-        parts.append(drawn * wanted / np.maximum(norms, 1e-12) if is_kernel else np.zeros(value.shape))
+        if outputs is None:
+            parts.append(np.zeros(value.shape))
+        else:
+            norms = filter_norms(drawn, outputs)
+            parts.append(drawn * filter_norms(value, outputs) / np.maximum(norms, 1e-12))
     return weights.flat(parts)
 
 
