@@ -40,6 +40,18 @@ def test_weights_come_back_as_they_were(tmp_path):
     assert are_saved_here(read_weights(tmp_path / "w.npz")) and not are_saved_here({"conv.weight": 1})
 
 
+def test_a_normalization_computes_with_the_weights_of_the_file(tmp_path):
+    one, other = (keras.Sequential([keras.Input((2,)), layers.Normalization(name="scale")]) for _ in range(2))
+    for model, factor in ((one, 1.0), (other, 3.0)):
+        model.layers[0].adapt(factor * np.array([[1.0, -4.0], [2.5, 0.3]]))
+        model(np.ones((1, 2)))
+    save_weights(one, tmp_path / "w.npz")
+    load_weights(other, tmp_path / "w.npz")
+    x = np.array([[0.7, 2.0]], np.float32)
+    np.testing.assert_allclose(other(x), one(x))
+    np.testing.assert_allclose(one(x), (x - [[1.75, -1.85]]) / [[0.75, 2.15]], rtol=1e-5)
+
+
 @pytest.mark.parametrize("hidden", [(), (7, 8)])
 def test_layers_that_start_anew(tmp_path, hidden):
     """The head of the file has other shapes, and fewer weights."""

@@ -80,6 +80,9 @@ def set_named_weights(
         )
     for (_, weight), array in zip(old, taken.values(), strict=True):
         weight.assign(array)
+    for part in model.submodules:
+        if hasattr(part, "finalize_state"):
+            part.finalize_state()  # a Normalization layer computes with values derived from its weights
 
 
 def weight_layers(model: keras.Model) -> list[str]:
