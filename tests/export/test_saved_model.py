@@ -149,3 +149,33 @@ def test_what_is_no_model_is_refused(export, name, tmp_path):
     with pytest.raises(TostError, match="expected a functional or Sequential tf_keras model, got an object of type"):
         export({"kernel": 3}, tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def lookup(kind: str) -> tuple[keras.layers.Layer, tf.Tensor]:
+    """A layer with a table, and values to look up, of which the last is not in the table."""
+    if kind == "StringLookup":
+        return keras.layers.StringLookup(vocabulary=["b", "a"]), tf.constant([["a"], ["b"], ["z"]])
+    if kind == "IntegerLookup":
+        layer, values = keras.layers.IntegerLookup(), np.array([[5], [7], [3]])
+        layer.adapt(np.array([[5], [7], [7]]))
+        return layer, tf.constant(values)
+    layer = keras.layers.TextVectorization(output_sequence_length=1)
+    layer.adapt(["a b", "b"])
+    return layer, tf.constant([["a"], ["b"], ["z"]])
+
+
+@pytest.mark.parametrize("kind", ["StringLookup", "IntegerLookup", "TextVectorization"])
+def test_tables_of_lookup_layers_are_in_the_file_and_stay_in_a_compacted_model(kind, tmp_path):
+    layer, values = lookup(kind)
+    given = keras.Input((1,), dtype=values.dtype)
+    model = keras.Model(
+        given, keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Embedding(5, 4)(layer(given))))
+    )
+    expected = model(values).numpy()
+    assert len(np.unique(expected[:, 0])) == 3
+    compacted, _ = tost.compact(model)
+    np.testing.assert_allclose(compacted(values), expected, rtol=1e-6)
+    tost.export.saved_model(compacted, tmp_path / "model")
+    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    ((name, _),) = serve.structured_input_signature[1].items()
+    np.testing.assert_allclose(serve(**{name: values})["logits"], expected, rtol=1e-6)

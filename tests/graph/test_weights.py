@@ -81,3 +81,14 @@ def test_everything_else_must_match(tmp_path):
 def test_pickle_is_never_read():
     with pytest.raises(TostError, match="'w.pt' is a pickle, which is never read: convert it"):
         read_weights("w.pt")
+
+
+def test_a_vocabulary_is_no_weight_of_a_file(tmp_path):
+    words = layers.TextVectorization(max_tokens=9, output_sequence_length=2, name="words")
+    words.adapt(["a b", "b c"])
+    text = keras.Input((1,), dtype="string")
+    model = keras.Model(text, layers.Embedding(9, 2)(words(text)))
+    with pytest.raises(TostError, match="the layer 'words' was adapted to a vocabulary, which a weights file cannot"):
+        save_weights(model, tmp_path / "w.npz")
+    words = layers.TextVectorization(9, output_sequence_length=2, vocabulary=["b", "c"])
+    save_weights(keras.Model(text, layers.Embedding(9, 2)(words(text))), tmp_path / "w.npz")

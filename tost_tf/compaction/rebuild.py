@@ -77,7 +77,7 @@ def _smaller_layer(rule: Rule, plan: Plan) -> tuple[keras.layers.Layer, list[np.
     if is_graph_model(rule.layer):
         return rebuild(rule.layer, copy_layer), weights
     # An initializer may hold an array of the old size. All weights are set later, so zeros will do.
-    if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in rule.layer.weights]:
+    if [weight.shape for weight in weights] != [np.shape(weight) for weight in rule.layer.get_weights()]:
         options |= {key: "zeros" for key in rule.layer.get_config() if key.endswith("_initializer")}
     layer = copy_layer(rule.layer, **options)
     layer.trainable = rule.layer.trainable

@@ -10,6 +10,7 @@ import numpy as np
 
 from tost_tf.compaction.graph import Graph
 from tost_tf.compat import keras, tf
+from tost_tf.compat.layers import variables_of
 from tost_tf.graph.calls import Call
 
 HARDLY_ANYTHING = 0.01
@@ -104,7 +105,7 @@ def layer_sizes(graph: Graph) -> dict[str, LayerSize]:
 def uncounted_layers(graph: Graph) -> tuple[str, ...]:
     """Names of layers with kernels that `layer_sizes` does not know."""
     others = (call.layer for call in graph.calls if not isinstance(call.layer, WEIGHTED))
-    return tuple(dict.fromkeys(layer.name for layer in others if any(map(_is_kernel, layer.weights))))
+    return tuple(dict.fromkeys(layer.name for layer in others if any(map(_is_kernel, variables_of(layer)))))
 
 
 def _channels(call: Call) -> int:

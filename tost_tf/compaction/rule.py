@@ -63,7 +63,7 @@ class Rule:
 
     def cuts(self, kept_in: list[np.ndarray], kept_out: np.ndarray) -> list[Cut]:
         """What stays of each weight of the layer, in their order; arguments as for `resized`."""
-        return [Cut.of_last_axes(weight.shape) for weight in self.layer.weights]
+        return [Cut.of_last_axes(np.shape(weight)) for weight in self.layer.get_weights()]
 
     def resized(
         self, constant: Constants, kept_in: list[np.ndarray], kept_out: np.ndarray

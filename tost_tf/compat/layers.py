@@ -12,6 +12,16 @@ def copy_trainable(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
     new._trainable = old._trainable
 
 
+def variables_of(layer: keras.layers.Layer) -> list[tf.Variable]:
+    """The weights of a layer or model that are variables: Keras counts the vocabulary of a lookup layer as a weight."""
+    return [weight for weight in layer.weights if hasattr(weight, "shape")]
+
+
+def lookup_tables(model: keras.Model) -> list:
+    """TensorFlow's tables in the lookup layers of `model` (StringLookup, IntegerLookup, TextVectorization)."""
+    return [part.lookup_table for part in model.submodules if hasattr(part, "lookup_table")]
+
+
 def rename(layer: keras.layers.Layer, name: str) -> None:
     """Gives a layer another name before it is called."""
     layer._name = name

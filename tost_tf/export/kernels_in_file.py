@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tost_tf.compat import keras, tf
+from tost_tf.compat.layers import variables_of
 from tost_tf.export.format import Format
 from tost_tf.export.fresh_process import FreshProcessResult
 from tost_tf.graph.kernels import prunable_weights
@@ -35,7 +36,7 @@ def by_order(
     kernels: Mapping[str, tf.Variable], network: keras.Model, found: FreshProcessResult
 ) -> dict[str, int] | None:
     """The indices of kernels in a file that has the model's variables in the model's order."""
-    order = {id(variable): place for place, variable in enumerate(network.variables)}
+    order = {id(variable): place for place, variable in enumerate(variables_of(network))}
     return {path: order[id(kernel)] for path, kernel in kernels.items()} if len(order) == len(found.sizes) else None
 
 

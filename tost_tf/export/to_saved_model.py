@@ -10,6 +10,7 @@ import numpy as np
 
 from tost_tf.compat import keras, tf
 from tost_tf.compat.graphs import require_graph_model
+from tost_tf.compat.layers import lookup_tables, variables_of
 from tost_tf.errors import TostError
 from tost_tf.export.format import Format, Preprocessing
 from tost_tf.export.inputs import ExportedInput
@@ -64,9 +65,10 @@ def saved_model(
     _require_statistics(model, mean, deviation)
     _require_replaceable(path)
 
-    # Only the variables are passed, not the model, so that the file describes no Keras object.
+    # Only variables and tables are passed, not the model, so that the file describes no Keras object.
     module = tf.Module()
-    module.network_variables = list(model.variables)
+    module.network_variables = variables_of(model)
+    module.lookup_tables = lookup_tables(model)
     signatures = _signatures(model, mean, deviation)
     with replaced_folder(path) as temporary:
         # Servers and profilers find the functions under these names too.

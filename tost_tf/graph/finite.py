@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tost_tf.compat import keras, tf
 from tost_tf.compat.graphs import is_graph_model
+from tost_tf.compat.layers import variables_of
 from tost_tf.errors import NotFinite
 from tost_tf.graph.batch_norm import statistics_kept
 from tost_tf.graph.parameter_paths import parameter_paths
@@ -45,7 +46,7 @@ def first_not_finite(model: keras.Model, images: tf.Tensor) -> str:
 
 def require_finite_weights(model: keras.Model) -> None:
     """Raises `NotFinite`, naming it, if a weight of `model` is NaN or infinite."""
-    for weight in model.weights:
+    for weight in variables_of(model):
         if not _all_finite(weight):
             raise NotFinite(f"{weight.name.split(':')[0]} of {model.name} has values that are not finite")
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tost_tf.compat import keras, tf
+from tost_tf.compat.layers import variables_of
 from tost_tf.errors import TostError
 from tost_tf.files import read_arrays, require_no_pickle, write_arrays
 from tost_tf.graph.copy import unwrapped_layer
@@ -17,8 +18,24 @@ from tost_tf.graph.places import by_place
 
 
 def named_weights(model: keras.Model) -> dict[str, tf.Variable]:
-    """The weights of `model`, in its order, by unique names: "0003 stem_conv/kernel"."""
+    """The weights of `model`, in its order, by unique names: "0003 stem_conv/kernel".
+
+    Raises:
+      TostError: a layer was adapted to a vocabulary, which Keras counts as a weight.
+    """
+    _require_variables(model)
     return {f"{index:04d} {weight.name.removesuffix(':0')}": weight for index, weight in enumerate(model.weights)}
+
+
+def _require_variables(model: keras.Model) -> None:
+    if len(variables_of(model)) == len(model.weights):
+        return
+    for path, layer in walk(model):
+        if len(variables_of(layer)) < len(layer.weights):
+            raise TostError(
+                f"the layer {path!r} was adapted to a vocabulary, which a weights file cannot hold: make the layer "
+                "with vocabulary=[...], as its get_vocabulary(include_special_tokens=False) gives it"
+            )
 
 
 def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
