@@ -5,6 +5,8 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 import tost_tf as tost
 from tost_tf.compat import keras, keras3, tf
 from tost_tf.errors import TostError
+from tost_tf.export.format import Preprocessing
+from tost_tf.registry import FORMATS
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (9, 6, 6, 2)).astype(np.uint8)
 MEAN, DEVIATION = (0.1, 0.4), (0.5, 0.3)
@@ -108,7 +110,7 @@ def test_nothing_but_a_saved_model_is_replaced(final, tmp_path, monkeypatch):
         ([0.3, 0.4, 0.2], [0.2], "mean has 3 numbers, it must have one for each of the 2 channels, or one"),
         ([0.3], [0.0], "deviation is 0, it must be above 0"),
         ([float("nan")], [0.2], "mean is nan, it must be finite"),
-        ([120.0, 125.0], [63.0, 62.0], "mean is 125, and is to be in units of pixel / 255: divide it by"),
+        ([120.0, 125.0], [63.0, 62.0], "mean is 125, and is to be in units of pixel / 255: divide both by"),
     ],
 )
 def test_mean_and_deviation_that_cannot_be_right(final, tmp_path, mean, deviation, message):
@@ -149,6 +151,18 @@ def test_what_is_no_model_is_refused(export, name, tmp_path):
     with pytest.raises(TostError, match="expected a functional or Sequential tf_keras model, got an object of type"):
         export({"kernel": 3}, tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_values_that_are_no_bytes_may_have_any_mean(tmp_path):
+    model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    scans = np.random.default_rng(5).normal(600, 100, (4, 2, 2, 1)).astype(np.float32)
+    tost.export.saved_model(model, tmp_path / "one", [2.35], [0.39])
+    serve = tf.saved_model.load(str(tmp_path / "one")).signatures["serving_default"]
+    np.testing.assert_allclose(serve(image=scans)["logits"], model((scans / 255 - 2.35) / 0.39), rtol=1e-4, atol=1e-5)
+    for kind, name in (("saved_model", "two"), ("tflite float32", "two.tflite")):
+        FORMATS[kind].write(model, tmp_path / name, Preprocessing([7.8], [2.3], 4 * scans))  # a run knows its data
+        with pytest.raises(TostError, match="mean is 7.8, and is to be in units of pixel / 255"):
+            FORMATS[kind].write(model, tmp_path / "no.tflite", Preprocessing([7.8], [2.3], PIXELS))
 
 
 def lookup(kind: str) -> tuple[keras.layers.Layer, tf.Tensor]:

@@ -70,6 +70,11 @@ class ImageData:
         return self.train.images.ndim == 4
 
     @property
+    def has_pixels(self) -> bool:
+        """Whether the examples are images of bytes, not images of other numbers, such as scans."""
+        return self.has_images and self.train.images.dtype == np.uint8
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
         """Of an example: height, width and channels of an image."""
         return tuple(self.train.images.shape[1:])

@@ -50,6 +50,11 @@ class Preprocessing:
     deviation: Sequence[float]
     images: np.ndarray
 
+    @property
+    def are_pixels(self) -> bool:
+        """Whether the images are bytes, not other numbers such as those of scans."""
+        return self.images.dtype == np.uint8
+
 
 @dataclasses.dataclass(frozen=True)
 class Format:

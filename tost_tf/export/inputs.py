@@ -50,10 +50,9 @@ class ExportedInput:
         generator = np.random.default_rng(0)
         return generator.integers(0, self.values, shape).astype(self.dtype.as_numpy_dtype)
 
-    @property
-    def text(self) -> str:
+    def text(self, are_pixels: bool) -> str:
         """A description: "image: float32 [batch, height, width, channels], pixels 0 to 255"."""
-        if self.are_images:
-            return f"{self.name}: {self.dtype.name} [batch, height, width, channels], pixels 0 to 255"
         sizes = ", ".join("any" if size is None else str(size) for size in self.shape[1:])
-        return f"{self.name}: {self.dtype.name} [batch, {sizes}], as in the data"
+        axes = "height, width, channels" if self.are_images else sizes
+        values = "pixels 0 to 255" if self.are_images and are_pixels else "as in the data"
+        return f"{self.name}: {self.dtype.name} [batch, {axes}], {values}"

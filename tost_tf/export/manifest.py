@@ -113,8 +113,8 @@ def _entry(exported: Exported, name: str, kind: Format, folder: Path) -> dict[st
 
 def _input(kind: Format, model: keras.Model, data: ImageData) -> str:
     if data.mean is None or kind.takes_pixels:
-        return ExportedInput.of(model, unchanged=data.mean is None).text
-    what, axes = ("pixel", "height, width, channels") if data.has_images else ("value", "...")
+        return ExportedInput.of(model, unchanged=data.mean is None).text(data.has_pixels)
+    what, axes = "pixel" if data.has_pixels else "value", "height, width, channels" if data.has_images else "..."
     return f"float32 [batch, {axes}], ({what} / 255 - mean) / deviation"
 
 

@@ -54,6 +54,17 @@ def saved_model(
       >>> exported = tf.saved_model.load(folder / "model").signatures["serving_default"]
       >>> logits = exported(image=tf.constant(255 * images))["logits"]  # pixels, not normalised
     """
+    write_saved_model(model, path, mean, deviation, are_pixels=True)
+
+
+def write_saved_model(
+    model: keras.Model,
+    path: str | os.PathLike,
+    mean: Sequence[float] | None,
+    deviation: Sequence[float] | None,
+    are_pixels: bool,
+) -> None:
+    """As `saved_model`; unless the images `are_pixels`, their mean and deviation may be of any size."""
     require_stripped(model)
     if not isinstance(model, keras.Model) or not model.inputs:
         require_graph_model(model)
@@ -63,6 +74,8 @@ def saved_model(
         )
     require_finite_weights(model)
     _require_statistics(model, mean, deviation)
+    if are_pixels and mean is not None and deviation is not None and model.inputs[0].shape.rank == 4:
+        _require_units_of_pixels(mean, deviation)
     _require_replaceable(path)
 
     # Only variables and tables are passed, not the model, so that the file describes no Keras object.
@@ -89,8 +102,12 @@ def _require_statistics(model: keras.Model, mean: Sequence[float] | None, deviat
     for name, count in (("mean", np.size(mean)), ("deviation", np.size(deviation))):
         if channels is not None and count not in (1, channels):
             raise TostError(f"{name} has {count} numbers, it must have one for each of the {channels} channels, or one")
-    if model.inputs[0].shape.rank == 4 and max(np.ravel(mean)) > 1:
-        raise TostError(f"mean is {max(np.ravel(mean)):g}, and is to be in units of pixel / 255: divide it by 255")
+
+
+def _require_units_of_pixels(mean: Sequence[float], deviation: Sequence[float]) -> None:
+    """Values that are no bytes, such as those of scans, may have a larger mean."""
+    if min(max(np.ravel(mean)), max(np.ravel(deviation))) > 1:
+        raise TostError(f"mean is {max(np.ravel(mean)):g}, and is to be in units of pixel / 255: divide both by 255")
 
 
 def _require_replaceable(path: str | os.PathLike) -> None:
@@ -123,7 +140,7 @@ def _signatures(
 
 
 def _write(model: keras.Model, path: Path, preprocessing: Preprocessing) -> bool:
-    saved_model(model, path, preprocessing.mean, preprocessing.deviation)
+    write_saved_model(model, path, preprocessing.mean, preprocessing.deviation, preprocessing.are_pixels)
     return False
 
 

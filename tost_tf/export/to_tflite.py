@@ -15,7 +15,7 @@ from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
 from tost_tf.export.format import Format, Preprocessing, Tolerance
 from tost_tf.export.inputs import ExportedInput
-from tost_tf.export.to_saved_model import saved_model
+from tost_tf.export.to_saved_model import write_saved_model
 from tost_tf.files import replaced_file
 from tost_tf.graph.batches import inputs_alone
 
@@ -55,6 +55,18 @@ def tflite(
       >>> final = tost.strip(tost.sparsify(model, sparsity=0.9))
       >>> stored_sparse = tost.export.tflite(final, folder / "model.tflite", precision="float16")
     """
+    return _write_tflite(model, path, mean, deviation, precision, images, are_pixels=True)
+
+
+def _write_tflite(
+    model: keras.Model,
+    path: str | os.PathLike,
+    mean: Sequence[float] | None,
+    deviation: Sequence[float] | None,
+    precision: str,
+    images: Any,
+    are_pixels: bool,
+) -> bool:
     if Path(path).suffix != ".tflite":
         raise TostError(f"the path {str(path)!r} must end with .tflite")
     if precision not in PRECISIONS:
@@ -65,7 +77,7 @@ def tflite(
     if images is not None and not len(images):
         raise TostError("images has no image: some are needed, to measure the ranges of activations on")
     with tempfile.TemporaryDirectory() as scratch:
-        saved_model(model, Path(scratch) / "saved_model", mean, deviation)
+        write_saved_model(model, Path(scratch) / "saved_model", mean, deviation, are_pixels)
         taken = ExportedInput.of(model, unchanged=mean is None)
         try:
             dense, sparse = (
@@ -118,7 +130,8 @@ def _not_convertible(model: keras.Model, error: Exception) -> TostError:
 
 
 def _write(model: keras.Model, path: Path, preprocessing: Preprocessing, precision: str) -> bool:
-    return tflite(model, path, preprocessing.mean, preprocessing.deviation, precision, preprocessing.images)
+    given = (preprocessing.mean, preprocessing.deviation, precision, preprocessing.images, preprocessing.are_pixels)
+    return _write_tflite(model, path, *given)
 
 
 def load_tflite(path):
