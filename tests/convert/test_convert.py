@@ -178,6 +178,14 @@ def test_activations_that_are_layers_in_tf_keras():
     same_outputs(image, tost.from_keras3(image), np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32))
 
 
+@pytest.mark.parametrize("activation", ["silu", "swish", tf.nn.silu], ids=["silu", "swish", "tf.nn.silu"])
+def test_both_names_of_silu_in_tf_keras(activation):
+    x = np.linspace(-5, 3, 12, dtype=np.float32).reshape(4, 3)
+    layers = [keras.layers.Dense(2, activation=activation), keras.layers.Activation(activation)]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    same_outputs(model, to_keras3(model), x)
+
+
 def test_masks_and_ghosts_are_stripped_before_an_export(small_model):
     sparse = tost.sparsify(small_model, tost.masks.random(small_model, sparsity=0.5))
     for model in (sparse, tost.GhostModel(sparse)):

@@ -18,6 +18,8 @@ RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 GENERAL = {"name", "trainable", "dtype"}
 # Activations with the same name that are different functions (slope 0.2 in tf_keras, 1/6 in Keras 3).
 OTHER_FUNCTION = {"hard_sigmoid"}
+# Names of one activation. The functions of these names are different objects in tf_keras, whose configs say "swish".
+SAME_FUNCTION = ("silu", "swish")
 # Options of only one Keras that do not change what a layer computes for given weights and random numbers.
 INACTIVE = {"rng_type"}
 # Options that recurrent layers take although they are not in their signatures.
@@ -135,8 +137,8 @@ class Direction:
     def _require_activation(self, layer: Any, key: str, value: Any) -> None:
         if not key.endswith("activation") or value is None:
             return
-        if value == "silu" and not self.to_keras3 and getattr(layer, key, None) is self.source.activations.silu:
-            return  # "swish" in tf_keras
+        if value in SAME_FUNCTION and getattr(layer, key, None) in map(self.source.activations.get, SAME_FUNCTION):
+            return
         known = isinstance(value, str) and value not in OTHER_FUNCTION and hasattr(self.target.activations, value)
         # A user's function may have the name of a known one.
         if not known or getattr(layer, key, None) not in (None, self.source.activations.get(value)):
