@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tost_tf.compat import keras, keras3, tf
-from tost_tf.compat.graphs import call_arguments, graph_nodes, is_graph_model, require_graph_model
+from tost_tf.compat.graphs import call_arguments, graph_nodes, is_graph_model, layer_of, require_graph_model
+from tost_tf.compat.keras3_graphs import name_operation
 from tost_tf.convert.arguments import by_meaning
 from tost_tf.convert.layer import Direction, copy_weights
+from tost_tf.convert.names import LegalNames
 from tost_tf.convert.operations import TO_KERAS3
+from tost_tf.errors import TostError
 from tost_tf.graph.copy import graph_model_in
 from tost_tf.graph.stripped import require_stripped
 
@@ -16,27 +19,37 @@ from tost_tf.graph.stripped import require_stripped
 def to_keras3(model: keras.Model) -> Any:
     """A functional or Sequential tf_keras model rebuilt in Keras 3: same layers, names, options, weights, outputs.
 
+    Names have `_` for each `/`, which Keras 3 has in no name.
+
     Args:
       model: usually from `strip`.
 
     Raises:
       TostError: it is of another kind, or a layer or operation has no counterpart in Keras 3.
     """
-    return _converted(model, Direction(keras, keras3(), to_keras3=True))
-
-
-def _converted(model: keras.Model, direction: Direction) -> Any:
     require_stripped(model)
     require_graph_model(model)
-    return _sequential(model, direction) if isinstance(model, keras.Sequential) else _functional(model, direction)
+    return _converted(model, Direction(keras, keras3(), to_keras3=True), LegalNames(model))
 
 
-def _sequential(model: keras.Sequential, direction: Direction) -> Any:
+def _converted(model: keras.Model, direction: Direction, names: LegalNames) -> Any:
+    require_graph_model(model)
+    convert = _sequential if isinstance(model, keras.Sequential) else _functional
+    try:
+        return convert(model, direction, names)
+    except TostError:
+        raise
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise TostError(f"the model {model.name!r} cannot be made in Keras 3: {reason}") from None
+
+
+def _sequential(model: keras.Sequential, direction: Direction, names: LegalNames) -> Any:
     keras_3 = direction.target
     shape = tuple(model.inputs[0].shape)
-    layers = [_layer(layer, direction) for layer in model.layers]
+    layers = [_layer(layer, direction, names) for layer in model.layers]
     new = keras_3.Sequential(
-        [keras_3.Input(shape[1:], shape[0], dtype=model.inputs[0].dtype.name), *layers], name=model.name
+        [keras_3.Input(shape[1:], shape[0], dtype=model.inputs[0].dtype.name), *layers], name=names.of(model.name)
     )
     for layer, new_layer in zip(model.layers, layers, strict=True):
         if graph_model_in(layer) is None:
@@ -44,12 +57,12 @@ def _sequential(model: keras.Sequential, direction: Direction) -> Any:
     return new
 
 
-def _functional(model: keras.Model, direction: Direction) -> Any:
+def _functional(model: keras.Model, direction: Direction, names: LegalNames) -> Any:
     keras_3 = direction.target
     tensors, layers = {}, {}
     for tensor in model.inputs:
         shape = tuple(tensor.shape)
-        name = tensor._keras_history.layer.name
+        name = names.of(layer_of(tensor).name)
         tensors[str(id(tensor))] = keras_3.Input(shape[1:], shape[0], dtype=tensor.dtype.name, name=name)
     inputs = _repacked(model.input, [tensors[str(id(tensor))] for tensor in model.inputs])
     for node in graph_nodes(model):
@@ -64,9 +77,10 @@ def _functional(model: keras.Model, direction: Direction) -> Any:
                 outputs = getattr(keras_3.ops, TO_KERAS3[symbol])(*arguments, **keywords)
             except (TypeError, ValueError) as error:
                 raise direction.not_called(layer.name, symbol, error) from None
+            name_operation(outputs, names.of(layer.name))  # Keras 3 gives it a name that a layer may have
         else:
             if layer.name not in layers:
-                layers[layer.name] = (layer, _layer(layer, direction))
+                layers[layer.name] = (layer, _layer(layer, direction, names))
             arguments, keywords = by_meaning(layer, arguments, keywords)
             try:
                 outputs = layers[layer.name][1](*arguments, **keywords)
@@ -74,7 +88,7 @@ def _functional(model: keras.Model, direction: Direction) -> Any:
                 raise direction.not_called(layer.name, type(layer).__name__, error) from None
         tensors |= dict(zip(node.flat_output_ids, tf.nest.flatten(outputs), strict=True))
     outputs = _repacked(model.output, [tensors[str(id(tensor))] for tensor in model.outputs])
-    new = keras_3.Model(inputs, outputs, name=model.name)
+    new = keras_3.Model(inputs, outputs, name=names.of(model.name))
     for layer, new_layer in layers.values():
         if graph_model_in(layer) is None:
             copy_weights(layer, new_layer)
@@ -83,11 +97,11 @@ def _functional(model: keras.Model, direction: Direction) -> Any:
     return new
 
 
-def _layer(layer: keras.layers.Layer, direction: Direction) -> Any:
+def _layer(layer: keras.layers.Layer, direction: Direction, names: LegalNames) -> Any:
     def make(layer: keras.layers.Layer) -> Any:
         if is_graph_model(layer):
-            return _converted(layer, direction)
-        return direction.counterpart(layer, lambda model: _converted(model, direction))
+            return _converted(layer, direction, names)
+        return direction.counterpart(layer, lambda model: _converted(model, direction, names), names.of(layer.name))
 
     return direction.once(layer, make)
 
