@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from tost_tf.compat import keras, keras3, tf
+from tost_tf.compat.keras3_graphs import calls_by_name
 from tost_tf.convert.arguments import by_meaning
 from tost_tf.convert.layer import Direction, copy_weights
+from tost_tf.convert.masks_from_keras3 import arguments_with_masks, is_mask_of_keras, outputs_with_masks
+from tost_tf.convert.merges import require_same_masks_in_row
 from tost_tf.convert.operations import FROM_KERAS3
 from tost_tf.errors import TostError
 from tost_tf.graph.copy import graph_model_in
@@ -53,6 +56,7 @@ def _converted(model: Any, keras_3: Any, direction: Direction) -> keras.Model:
         new = keras.Sequential(
             [inputs, *(_layer(layer, keras_3, direction) for layer in model.layers)], name=model.name
         )
+        require_same_masks_in_row(new)
         _copy_all(model.layers, new.layers)
         return new
     if not any(base.__name__ == "Functional" for base in type(model).__mro__):
@@ -87,7 +91,9 @@ class _Rebuilt:
 
     def __init__(self, model: Any, keras_3: Any, direction: Direction):
         self.source, self.keras_3, self.direction = model, keras_3, direction
-        self.tensors: dict[tuple, Any] = {}  # (layer, call, output) -> tensor
+        self.tensors: dict[tuple, Any] = {}  # (layer, call, output) -> tensor, or the error that says why there is none
+        self.ours: dict[int, Any] = {}  # the same by the id of the tensor in Keras 3
+        self.nodes = calls_by_name(model)
         self.layers: dict[str, Any] = {}
         config = model.get_config()
         self.calls = {entry["name"]: len(_calls(entry)) for entry in config["layers"]}
@@ -107,49 +113,73 @@ class _Rebuilt:
 
     def _call(self, entry: dict, number: int, call: dict | None) -> bool:
         """Repeats one call of a layer; returns `False` if a tensor it needs is still missing."""
-        name = entry["name"]
+        node = self.nodes[entry["name"]][number]
         if call is None:
             config = entry["config"]
-            self.tensors[name, 0, 0] = keras.Input(
-                config["batch_shape"][1:], config["batch_shape"][0], name=name, dtype=config["dtype"]
-            )
+            shape, dtype = config["batch_shape"], config["dtype"]
+            self._keep(node, 0, 0, keras.Input(shape[1:], shape[0], name=entry["name"], dtype=dtype))
             return True
         if any(self._key(key) not in self.tensors for key in _needed(call)):
             return False
-        arguments, keywords = self._filled(call["args"]), self._filled(call["kwargs"])
-        function = self._function(entry)
-        if name in self.layers:
-            arguments, keywords = by_meaning(self.source.get_layer(name), arguments, keywords)
+        if (entry.get("module") or "").startswith("keras.src.ops"):
+            try:
+                outputs = [self._computed(entry, call)]
+            except TostError as error:  # the operation may only compute a mask that tf_keras finds by itself
+                outputs = [error] * len(node.output_tensors)
         else:
-            keywords = {key: value for key, value in keywords.items() if value is not None}
-        try:
-            outputs = function(*arguments, **keywords)
-        except (TypeError, ValueError) as error:
-            raise self.direction.not_called(name, entry["class_name"], error) from None
-        for index, tensor in enumerate(outputs if isinstance(outputs, list | tuple) else [outputs]):
-            self.tensors[name, number, index] = tensor
+            outputs = self._returned(entry, call, node)
+        for index, tensor in enumerate(outputs):
+            self._keep(node, number, index, tensor)
         return True
 
-    def _function(self, entry: dict) -> Any:
-        name, module = entry["name"], entry.get("module") or ""
-        if module.startswith("keras.src.ops"):
-            if entry["class_name"] not in FROM_KERAS3:
-                raise self.direction.no_counterpart(name, f"the operation {entry['class_name']}")
-            return operator.attrgetter(FROM_KERAS3[entry["class_name"]])(tf)
+    def _keep(self, node: Any, number: int, index: int, tensor: Any) -> None:
+        self.tensors[node.operation.name, number, index] = self.ours[id(node.output_tensors[index])] = tensor
+
+    def _computed(self, entry: dict, call: dict) -> tf.Tensor:
+        """What an operation gives."""
+        name, kind = entry["name"], entry["class_name"]
+        if kind not in FROM_KERAS3:
+            raise self.direction.no_counterpart(name, f"the operation {kind}")
+        keywords = {key: value for key, value in self._filled(call["kwargs"]).items() if value is not None}
+        try:
+            return operator.attrgetter(FROM_KERAS3[kind])(tf)(*self._filled(call["args"]), **keywords)
+        except TostError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise self.direction.not_called(name, kind, error) from None
+
+    def _returned(self, entry: dict, call: dict, node: Any) -> list:
+        """What a layer returns."""
+        name, source = entry["name"], self.source.get_layer(entry["name"])
         if name not in self.layers:
-            self.layers[name] = _layer(self.source.get_layer(name), self.keras_3, self.direction)
-        return self.layers[name]
+            self.layers[name] = _layer(source, self.keras_3, self.direction)
+        layer, given = self.layers[name], call["kwargs"]
+        if call["args"]:  # the masks of its tensors are found along the graph
+            given = {key: value for key, value in given.items() if not is_mask_of_keras(key)}
+        arguments, keywords = by_meaning(source, self._filled(call["args"]), self._filled(given))
+        arguments, keywords = arguments_with_masks(node, layer, arguments, keywords, self.ours)
+        try:
+            outputs = layer(*arguments, **keywords)
+        except (TypeError, ValueError) as error:
+            raise self.direction.not_called(name, entry["class_name"], error) from None
+        return outputs_with_masks(node, layer, outputs, self.ours)
 
     def _key(self, history: Sequence) -> tuple:
         """The key of a tensor. Where a nested model shares layers, Keras counts a call of it that is not listed."""
         name, call, output = history
         return name, min(call, self.calls[name] - 1), output
 
+    def _tensor(self, history: Sequence) -> tf.Tensor:
+        tensor = self.tensors[self._key(history)]
+        if isinstance(tensor, TostError):
+            raise tensor
+        return tensor
+
     def _filled(self, value: Any) -> Any:
         """The arguments, with descriptions of tensors replaced by the tensors."""
         if isinstance(value, dict):
             if value.get("class_name") == "__keras_tensor__":
-                return self.tensors[self._key(value["config"]["keras_history"])]
+                return self._tensor(value["config"]["keras_history"])
             if value.get("class_name") == "__tuple__":
                 return tuple(self._filled(item) for item in value["items"])
             if value.get("class_name") in ("__numpy__", "__tensor__"):
@@ -161,7 +191,7 @@ class _Rebuilt:
         if isinstance(value, dict):
             return {key: self._structure(item) for key, item in value.items()}
         if len(value) == 3 and isinstance(value[0], str):
-            return self.tensors[self._key(value)]
+            return self._tensor(value)
         return [self._structure(item) for item in value]
 
 

@@ -16,6 +16,12 @@ TO_KERAS3 = {
     "nn.sigmoid": "sigmoid",
     "math.tanh": "tanh",
     "nn.silu": "silu",
+    "math.maximum": "maximum",
+    "math.minimum": "minimum",
+    "math.not_equal": "not_equal",
+    "math.logical_and": "logical_and",
+    "math.logical_or": "logical_or",
+    "identity": "copy",
 }
 
 # Class of a Keras 3 operation -> name in `tensorflow`.
@@ -30,4 +36,10 @@ FROM_KERAS3 = {
     "Sigmoid": "math.sigmoid",
     "Tanh": "math.tanh",
     "Silu": "nn.silu",
+    "Maximum": "math.maximum",
+    "Minimum": "math.minimum",
+    "NotEqual": "math.not_equal",
+    "LogicalAnd": "math.logical_and",
+    "LogicalOr": "math.logical_or",
+    "Copy": "identity",
 }

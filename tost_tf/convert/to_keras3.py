@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from tost_tf.compat import keras, keras3, tf
-from tost_tf.compat.graphs import call_arguments, graph_nodes, is_graph_model, layer_of, require_graph_model
+from tost_tf.compat.graphs import (
+    call_arguments,
+    graph_nodes,
+    is_graph_model,
+    is_operation,
+    layer_of,
+    require_graph_model,
+)
 from tost_tf.compat.keras3_graphs import name_operation
 from tost_tf.convert.arguments import by_meaning
 from tost_tf.convert.layer import Direction, copy_weights
+from tost_tf.convert.masks_to_keras3 import called_with_masks
+from tost_tf.convert.merges import require_same_masks_in_row
 from tost_tf.convert.names import LegalNames
 from tost_tf.convert.operations import TO_KERAS3
 from tost_tf.errors import TostError
@@ -45,6 +54,7 @@ def _converted(model: keras.Model, direction: Direction, names: LegalNames) -> A
 
 
 def _sequential(model: keras.Sequential, direction: Direction, names: LegalNames) -> Any:
+    require_same_masks_in_row(model)
     keras_3 = direction.target
     shape = tuple(model.inputs[0].shape)
     layers = [_layer(layer, direction, names) for layer in model.layers]
@@ -69,23 +79,12 @@ def _functional(model: keras.Model, direction: Direction, names: LegalNames) -> 
         arguments, keywords = call_arguments(node, tensors)
         keywords = {key: value for key, value in keywords.items() if value is not None and key != "name"}
         layer = node.layer
-        symbol = getattr(layer, "symbol", None)
-        if symbol is not None:
-            if symbol not in TO_KERAS3:
-                raise direction.no_counterpart(layer.name, f"the operation {symbol}")
-            try:
-                outputs = getattr(keras_3.ops, TO_KERAS3[symbol])(*arguments, **keywords)
-            except (TypeError, ValueError) as error:
-                raise direction.not_called(layer.name, symbol, error) from None
-            name_operation(outputs, names.of(layer.name))  # Keras 3 gives it a name that a layer may have
+        if is_operation(layer):
+            outputs = _computed(layer, arguments, keywords, direction, names)
         else:
             if layer.name not in layers:
                 layers[layer.name] = (layer, _layer(layer, direction, names))
-            arguments, keywords = by_meaning(layer, arguments, keywords)
-            try:
-                outputs = layers[layer.name][1](*arguments, **keywords)
-            except (TypeError, ValueError) as error:
-                raise direction.not_called(layer.name, type(layer).__name__, error) from None
+            outputs = _returned(node, layers[layer.name][1], arguments, keywords, direction)
         tensors |= dict(zip(node.flat_output_ids, tf.nest.flatten(outputs), strict=True))
     outputs = _repacked(model.output, [tensors[str(id(tensor))] for tensor in model.outputs])
     new = keras_3.Model(inputs, outputs, name=names.of(model.name))
@@ -95,6 +94,31 @@ def _functional(model: keras.Model, direction: Direction, names: LegalNames) -> 
     if not model.trainable:
         new.trainable = False  # for all its layers; True would also unfreeze frozen ones
     return new
+
+
+def _computed(operation: Any, arguments: tuple, keywords: dict, direction: Direction, names: LegalNames) -> Any:
+    name, symbol = operation.name, operation.symbol
+    if symbol not in TO_KERAS3:
+        raise direction.no_counterpart(name, f"the operation {symbol}")
+    if symbol.startswith("math.logical") and "y" in keywords:
+        arguments = (*arguments, keywords.pop("y"))  # TensorFlow keeps it by this name, however it was given
+    try:
+        outputs = getattr(direction.target.ops, TO_KERAS3[symbol])(*arguments, **keywords)
+    except (TypeError, ValueError) as error:
+        raise direction.not_called(name, symbol, error) from None
+    name_operation(outputs, names.of(name))  # Keras 3 gives it a name that a layer may have
+    return outputs
+
+
+def _returned(node: Any, new_layer: Any, arguments: tuple, keywords: dict, direction: Direction) -> Any:
+    layer = node.layer
+    arguments, keywords = by_meaning(layer, arguments, keywords)
+    try:
+        return called_with_masks(node, new_layer, arguments, keywords, direction)
+    except TostError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise direction.not_called(layer.name, type(layer).__name__, error) from None
 
 
 def _layer(layer: keras.layers.Layer, direction: Direction, names: LegalNames) -> Any:
