@@ -57,6 +57,9 @@ def replaced_folder(path: str | os.PathLike) -> Iterator[Path]:
 def require_writable(folder: str | os.PathLike, whose: str) -> None:
     """Raises `TostError` if no files can be written into a folder. It need not exist yet, and is not created.
 
+    What is tried is to make a folder with a temporary name where the nearest one exists: permissions alone do not tell,
+    since they do not bind the superuser, and some file systems (such as /proc) take no files.
+
     Args:
       folder: the folder.
       whose: what will be written, for the message: "--out=masks/mask.npz".
@@ -65,8 +68,14 @@ def require_writable(folder: str | os.PathLike, whose: str) -> None:
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not nearest.is_dir():
         raise TostError(f"{whose} cannot be written: {str(nearest)!r} is not a folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise TostError(f"{whose} cannot be written: the folder {str(nearest)!r} is not writable")
+    try:
+        tried = tempfile.mkdtemp(prefix=TEMPORARY, dir=nearest)
+    except OSError as error:
+        raise TostError(
+            f"{whose} cannot be written: the folder {str(nearest)!r} is not writable ({error.strerror})"
+        ) from None
+    with contextlib.suppress(OSError):  # another process may have taken it for a leftover
+        os.rmdir(tried)
 
 
 def sweep_folder(folder: Path) -> None:

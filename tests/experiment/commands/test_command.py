@@ -16,6 +16,13 @@ def test_a_terminal_without_the_characters_ends_no_command(monkeypatch):
     assert output.buffer.getvalue() == b"3\\xd73 \\xe9\n"
 
 
+def test_a_file_that_cannot_be_opened_is_one_sentence(tmp_path, capsys):
+    assert run_command("tost", lambda arguments: (tmp_path / "none.npz").read_bytes(), []) == 2
+    assert capsys.readouterr().err == f"tost: error: '{tmp_path}/none.npz': No such file or directory\n"
+    with pytest.raises(ConnectionError):  # of no file
+        run_command("tost", lambda arguments: (_ for _ in ()).throw(ConnectionError(104, "reset by peer")), [])
+
+
 @pytest.fixture
 def file(tmp_path):
     """A file where a folder is to be."""
@@ -26,6 +33,8 @@ def file(tmp_path):
 def test_a_mask_that_could_not_be_written_is_not_searched_for(file, tmp_path):
     with pytest.raises(TostError, match=r"--out='.*/file/deep/mask.npz' cannot be written: '.*/file' is not a folder"):
         mask.main(["--dataset=digits", "--mask=erk", f"--out={file}/deep/mask.npz"])
+    with pytest.raises(TostError, match=r"--out='/proc/x/m.npz' cannot be written: the folder '/proc' is not writable"):
+        mask.main(["--dataset=digits", "--mask=erk", "--out=/proc/x/m.npz"])
     (tmp_path / "mask.npz").mkdir()
     with pytest.raises(TostError, match=r"--out='.*/mask.npz' is a folder, it must name the .npz file to write"):
         mask.main(["--dataset=digits", "--mask=erk", f"--out={tmp_path}/mask.npz"])

@@ -18,7 +18,8 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
 def run_command(name: str, main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:
     """Runs `main` on the arguments of the command line and returns the exit code.
 
-    For a `TostError` only its sentence is printed, with exit code 2; Ctrl-C gives 130 and SIGTERM 143.
+    For a `TostError`, or a file that cannot be read or written, only a sentence is printed, with exit code 2; Ctrl-C
+    gives 130 and SIGTERM 143.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show × must not end a run
@@ -29,6 +30,11 @@ def run_command(name: str, main: Callable[[Sequence[str]], None], arguments: Seq
             main(sys.argv[1:] if arguments is None else arguments)
     except TostError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:  # not of a file
+            raise
+        print(f"{name}: error: {error.filename!r}: {error.strerror or error}", file=sys.stderr)
         return 2
     except Stopped as stopped:
         print(f"\n{name}: {stopped}", file=sys.stderr)
