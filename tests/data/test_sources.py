@@ -160,6 +160,9 @@ def load(config):
 
 def wrong(config):
     return [1, 2]
+
+def missing(config):
+    return {"x": 3}["y_test"]
 """
 
 
@@ -173,6 +176,11 @@ def test_a_function_of_the_user(tmp_path, monkeypatch):
         load_named("my_rows:lode")
     with pytest.raises(TostError, match="my_rows:wrong returned list, it must return an ImageData or the four arrays"):
         load_named("my_rows:wrong")
+    with pytest.raises(
+        TostError, match=r"my_rows:missing raised KeyError: 'y_test' \(in line 14 of .*my_rows.py"
+    ) as raised:
+        load_named("my_rows:missing")
+    assert isinstance(raised.value.__cause__, KeyError)
     with pytest.raises(TostError, match="'my_row:load': there is no Python module 'my_row' here or installed"):
         load_named("my_row:load")
 

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,17 +44,32 @@ def load_own(config: DataConfig) -> ImageData:
     """Loads the data of a name for which `is_own` holds.
 
     Raises:
-      TostError: the data are missing or not suitable.
+      TostError: the data are missing or not suitable, or the user's function raises an error, which is the cause.
     """
     source = _source_of(config.dataset)
     if source is not None:
         return _as_data(DATA_SOURCES[source](_path(config.dataset), config), config)
     found = FUNCTION.fullmatch(config.dataset)
-    module = with_working_folder(lambda: importlib.import_module(found["module"]))
-    function = getattr(module, found["function"], None)
+    try:
+        given = with_working_folder(lambda: _called(found["module"], found["function"], config))
+    except TostError:
+        raise
+    except Exception as error:
+        deepest = traceback.extract_tb(error.__traceback__)[-1]
+        raise TostError(
+            f"{config.dataset} raised {type(error).__name__}: {' '.join(str(error).split())} (in line "
+            f"{deepest.lineno} of {deepest.filename!r})"
+        ) from error
+    return _as_data(given, config)
+
+
+def _called(name: str, function_name: str, config: DataConfig) -> object:
+    """What the user's function returns."""
+    module = importlib.import_module(name)
+    function = getattr(module, function_name, None)
     if not callable(function):
-        raise TostError(f"{found['module']} has no function {found['function']!r} that returns a dataset")
-    return _as_data(with_working_folder(lambda: function(config)), config)
+        raise TostError(f"{name} has no function {function_name!r} that returns a dataset")
+    return function(config)
 
 
 def with_working_folder(job: Callable):
