@@ -118,11 +118,27 @@ def test_every_option_alone_has_an_effect_or_is_refused(recipe):
         ({"superpose": "caa", "cima_factor": 0.3}, "--cima_factor=0.3 .* use --superpose=cima"),
         ({"dynamic": "rigl", "mask": "erk", "initial_sparsity": 0.3}, "--initial_sparsity=0.3 .* use --dynamic=granet"),
         ({"distribution": "none", "virtual_devices": 2}, "--virtual_devices=2 has no effect with --distribution=none"),
+        ({"mask": "none", "sparsity": 0.98}, "--sparsity=0.98 has no effect with --mask=none"),
+        ({"ghost_schedule": "constant", "beta_end": 5.0}, "--beta_end=5.0 has no effect with --ghost_schedule=const"),
+        ({"ghost_schedule": "constant", "beta_schedule": "inverse"}, "--beta_schedule=inverse .* --ghost_schedule=con"),
+        ({"lr_drop_epochs": (), "lr_drop_factor": 0.3}, "factor=0.3 has no effect .* use --lr_drop_epochs=EPOCHS"),
+        ({"teacher": "train", "distill_weight": 0.0}, "--teacher=train has no effect with --distill_weight=0"),
+        ({"teacher": "t", "distill_weight": 1.0, "label_smoothing": 0.2}, "smoothing=0.2 .* --distill_weight=1"),
     ],
 )
 def test_pairs_without_effect(options, message):
     with pytest.raises(TostError, match=message):
         RunConfig.make(**options)
+
+
+def test_values_that_nothing_contradicts():
+    for sparsity in (0.0, 0.95):  # what a flagfile says of the dense network, and the default
+        assert RunConfig.make(mask="none", sparsity=sparsity).mask.mask == "none"
+    # β stays where it starts, so it may start above where it would end.
+    for options in ({"ghost_schedule": "constant"}, {"ghost_end_epoch": -1}):
+        assert RunConfig.make(beta_start=30.0, **options).recipe.beta_start == 30
+    assert RunConfig.make(lr_drop_epochs=(3,), lr_drop_factor=0.3).training.lr_drop_factor == 0.3
+    assert RunConfig.make(teacher="t", distill_weight=1.0).recipe.label_smoothing == 0.1  # what the recipe says
 
 
 def test_options_of_methods_reach_them():

@@ -142,8 +142,9 @@ def test_studies_of_this_project_are_those_of_their_tables(configs):
 
 
 def test_a_dense_network_after_any_flagfile():
-    config = parse(["--flagfile=flags/quickstart.flags", "--flagfile=flags/ablations/dense.flags"])
-    assert config.mask.mask == "none" and config.model.model == "resnet20"
+    for name, model in (("quickstart", "resnet20"), ("cifar10_resnet32x2_random98_tost", "resnet32x2")):
+        config = parse([f"--flagfile=flags/{name}.flags", "--flagfile=flags/ablations/dense.flags"])
+        assert config.mask.mask == "none" and config.model.model == model
 
 
 def test_commands_in_the_headers_are_right():

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tost_tf.data.names import check_dataset
-from tost_tf.errors import TostError, unknown_name
+from tost_tf.errors import NoEffect, TostError, unknown_name
+from tost_tf.experiment.mask_options import MaskConfig
 from tost_tf.experiment.recipe import DYRELU, HAM, NEEDED, SIGN_IN, TRAIN_TEACHER
 from tost_tf.masks.layer_sparsity import parsed_layer_sparsity
 from tost_tf.masks.lottery import LotteryOptions
@@ -19,7 +20,6 @@ from tost_tf.registry import MODELS, OPTIMIZERS
 
 if TYPE_CHECKING:
     from tost_tf.dynamic.options import SuperposeConfig
-    from tost_tf.experiment.mask_options import MaskConfig
     from tost_tf.experiment.options import RunConfig
 
 
@@ -79,6 +79,12 @@ def _check_mask(mask: MaskConfig) -> None:
     if mask.mask == "none" and mask.file:
         flag = "mask_file" if mask.mask_file else "from_torch"
         raise TostError(f"--mask=none and --{flag}={mask.file} contradict each other: leave one out")
+    if mask.mask == "none" and mask.sparsity not in (0, MaskConfig.sparsity):
+        raise NoEffect(
+            f"--sparsity={mask.sparsity:g} has no effect with --mask=none, which trains the dense network: leave it "
+            "out, or choose a mask",
+            "sparsity",
+        )
     for flag in ("dense_layers", "new_layers"):
         require_expression(f"--{flag}", getattr(mask, flag))
     try:
@@ -123,7 +129,7 @@ def _check_schedule(config: RunConfig) -> None:
             f"--ghost_end_epoch={recipe.ghost_end_epoch} with --epochs={training.epochs} leaves no epoch without "
             "ghosts, so there would be nothing to export: end them earlier, or give -1 to keep (and export) them"
         )
-    if recipe.beta_end < recipe.beta_start:
+    if recipe.moves_beta and recipe.beta_end < recipe.beta_start:
         raise TostError(f"--beta_end={recipe.beta_end:g} is below --beta_start={recipe.beta_start:g}: β must grow")
     if recipe.beta_schedule != "linear" and not recipe.beta_start:
         raise TostError(f"--beta_schedule={recipe.beta_schedule} needs --beta_start above 0, or take linear")

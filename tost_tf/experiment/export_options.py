@@ -10,6 +10,8 @@ from tost_tf.errors import TostError, unknown_name
 from tost_tf.options import option
 from tost_tf.registry import FORMATS
 
+NOT_CALIBRATED = frozenset({"saved_model", "keras3", "tflite float32", "tflite float16"})  # a user's format may be
+
 
 def kinds() -> tuple[str, ...]:
     """The formats without precisions: the first words of the names."""
@@ -60,8 +62,14 @@ class ExportOptions:
                 f"--precisions={self.precisions} is for {', '.join(precise)}, which --formats={self.formats} leaves out"
             )
         named = [(name, *name.partition(" ")[::2]) for name in FORMATS]
-        return tuple(
+        names = tuple(
             name
             for name, kind, precision in named
             if kind in requested["--formats"] and (not precision or precision in requested["--precisions"])
         )
+        if self.calibration_examples != type(self)().calibration_examples and NOT_CALIBRATED.issuperset(names):
+            raise TostError(
+                f"--calibration_examples={self.calibration_examples} is for int8, which --formats={self.formats} and "
+                f"--precisions={self.precisions} leave out"
+            )
+        return names

@@ -19,6 +19,8 @@ IF_BETA = {"ghost_neurons": none_of(NO_GHOST, DYRELU)}  # which fades by α
 IF_FADING = IF_NEURONS | {"ghost_skips": none_of(NO_GHOST)}
 IF_GHOSTS = IF_FADING | {"ghost_branches": none_of(1)}
 IF_ENDING = {"ghost_end_epoch": none_of(-1)}
+CONSTANT = "constant"
+IF_BETA_MOVES = IF_BETA | IF_ENDING | {"ghost_schedule": none_of(CONSTANT)}
 IF_TEACHER = {"teacher": none_of("")}
 
 
@@ -85,15 +87,13 @@ class Recipe:
         only_with_one=IF_GHOSTS,
     )
     beta_start: float = option(1.0, "β of the ghost neurons at the start", minimum=0, only_with=IF_BETA)
-    beta_end: float = option(
-        20.0, "β of the ghost neurons when they become ReLU", above=0, only_with=IF_BETA | IF_ENDING
-    )
+    beta_end: float = option(20.0, "β of the ghost neurons when they become ReLU", above=0, only_with=IF_BETA_MOVES)
     beta_schedule: str = option(
         "linear",
         "in what β rises evenly (under a linear --ghost_schedule): in β itself, in 1/β (inverse), which is even in the "
         "distance to ReLU, or in log β (logarithmic)",
         names=BETA_SCHEDULES,
-        only_with=IF_BETA | IF_ENDING,
+        only_with=IF_BETA_MOVES,
     )
     rescale_init: bool = option(
         False,
@@ -103,7 +103,13 @@ class Recipe:
     rescale_steps: int = option(
         180, "number of iterations of --rescale_init", minimum=1, only_with={"rescale_init": one_of(True)}
     )
-    label_smoothing: float = option(0.0, "the smoothing a of labels y(1-a) + a/K", minimum=0, below=1)
+    label_smoothing: float = option(
+        0.0,
+        "the smoothing a of labels y(1-a) + a/K",
+        minimum=0,
+        below=1,
+        only_with={"distill_weight": none_of(1)},
+    )
     optimizer_tweak: str = option(
         NO_TWEAK,
         "a change to each step of the optimizer: ham multiplies weights after it, sparse_opt scales gradients by the "
@@ -123,6 +129,7 @@ class Recipe:
         "",
         "also learn from the soft labels of this SavedModel or finished run (a KD ticket); train trains the same "
         "network without a mask first",
+        only_with={"distill_weight": none_of(0)},
     )
     distill_weight: float = option(
         0.9, "weight w of the teacher in (1-w)·CE + w·T²·KL", minimum=0, maximum=1, only_with=IF_TEACHER
@@ -151,6 +158,11 @@ class Recipe:
     def keeps_ghosts(self) -> bool:
         """Whether ghosts are never removed (Figure 6 of the paper); then they are exported too."""
         return self.has_ghosts and self.ghost_end_epoch == -1
+
+    @property
+    def moves_beta(self) -> bool:
+        """Whether β goes from `beta_start` to `beta_end`; if not, it stays where it starts."""
+        return not self.keeps_ghosts and self.ghost_schedule != CONSTANT
 
     @property
     def passing_ghost_epochs(self) -> int:

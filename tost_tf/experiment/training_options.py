@@ -45,7 +45,13 @@ class TrainingConfig:
         minimum=1,
         only_with=IF_STEP,
     )
-    lr_drop_factor: float = option(0.1, "factor of the learning rate at a drop", above=0, maximum=1, only_with=IF_STEP)
+    lr_drop_factor: float = option(
+        0.1,
+        "factor of the learning rate at a drop",
+        above=0,
+        maximum=1,
+        only_with=IF_STEP | {"lr_drop_epochs": Condition(lambda epochs: epochs != (), "EPOCHS")},
+    )
     momentum: float = option(
         0.9,
         "momentum of SGD",

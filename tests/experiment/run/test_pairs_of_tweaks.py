@@ -119,10 +119,10 @@ def train(row: Mapping[str, Any], masks: Callable, batches: tuple[np.ndarray, np
     """Trains 50 steps as a run would; raises `NonFiniteLoss`."""
     model, mask = masks(row["mask"])
     options = {name: value for name, value in row.items() if name not in ("mask", "skips")} | SKIPS[row["skips"]]
-    if options["ghost_neurons"] == "dyrelu":
+    if options["ghost_neurons"] == "dyrelu" or options["ghost_schedule"] == "constant":
         del options["beta_schedule"]  # which has no effect then
-        if options["optimizer_tweak"] == "ham":
-            options["optimizer_tweak"] = "none"  # the two do not go together
+    if (options["ghost_neurons"], options["optimizer_tweak"]) == ("dyrelu", "ham"):
+        options["optimizer_tweak"] = "none"  # the two do not go together
     if options["optimizer_tweak"] == "sign_in":
         options["optimizer"] = "sgd"  # the only one it goes with
     config = RunConfig.make(recipe="default", epochs=10, dataset="digits", **options)

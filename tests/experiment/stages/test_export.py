@@ -327,6 +327,8 @@ def test_requests_that_cannot_be_met(run, tmp_path):
         ([f"--run_dir={run}", "--formats=onnx"], "unknown --formats 'onnx'"),
         ([f"--run_dir={run}", "--precisions=int4"], "unknown --precisions 'int4'"),
         ([f"--run_dir={run}", "--formats=keras3", "--precisions=int8"], "is for tflite, which --formats=keras3 leaves"),
+        ([f"--run_dir={run}", "--formats=keras3", "--calibration_examples=5"], "calibration_examples=5 is for int8"),
+        ([f"--run_dir={run}", "--precisions=float32", "--calibration_examples=5"], "--precisions=float32 leave out"),
         ([f"--run_dir={run}", "more"], "'more' is not a flag"),
     ):
         with pytest.raises(TostError, match=message):
