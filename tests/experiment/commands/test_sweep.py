@@ -53,7 +53,7 @@ def test_a_value_with_commas_can_be_chosen(sweep):
 
 
 def test_folder_by_the_name_of_the_flagfile(sweep, tmp_path):
-    (tmp_path / "mine.flags").write_text("--dataset=digits\n--seed=0|1\n")
+    (tmp_path / "mine.flags").write_text("--dataset=digits\n--seed=0|1\n--run_dir=runs/a_single_run\n")
     assert "--run_dir=runs/mine/seed0\n" in sweep("--flagfile=mine.flags", "--dry_run")[1]
 
 
@@ -139,6 +139,7 @@ def test_no_tensorflow_is_imported():
         ((*GRID, "--skip=snip"), "--skip has 'snip', it must have the form name=value"),
         ((*GRID, "--skip=mask=erk", "--skip=mask=snip"), "no cell of the 4 is left"),
         ((*GRID, "--epochs=3|x"), "epochs"),
+        ((*GRID, "--run_dir=runs/mine"), "--run_dir is set by the sweep"),
         ((*GRID, "--before=nothing.flags"), "there is no flagfile 'nothing.flags'"),
     ],
 )

@@ -87,8 +87,9 @@ def test_flagfiles(tmp_path):
     assert [cell.name for cell in grid] == ["sparsity0.9_x", "sparsity0.95_x", "y"]
     assert grid[0].labels == {"flagfile": "x"} and own["jobs"] == ["3"]
     assert grid[1].arguments == ("--epochs=9", "--sparsity=0.95", "--mask=snip", "--seed=4")
-    two = f"--flagfile={tmp_path}/y.flags|{tmp_path}/y.flags"
-    assert len(cells(two, f"--flagfile={tmp_path}/x.flags|{tmp_path}/base.flags")) == 4
+    (tmp_path / "z.flags").write_text("--mask=erk\n--seed=5\n")
+    two = f"--flagfile={tmp_path}/y.flags|{tmp_path}/z.flags"
+    assert len(cells(two, f"--flagfile={tmp_path}/x.flags|{tmp_path}/base.flags")) == 8
     single = names(f"--flagfile={tmp_path}/x.flags")
     assert single == ["sparsity0.9", "sparsity0.95"]
 
@@ -107,6 +108,8 @@ def test_options_of_the_sweep_are_not_in_the_grid():
         (["--case=seed/a: --seed=1"], "--seed is already an option"),
         (["--case=a/b: --mask='snip"], "cannot be split into flags"),
         (["--case=a/b: snip"], "'snip' is not a flag"),
+        (["--case=a/b: --seed=1", "--case=a/c:", "--case=a/b: --seed=2"], "--case=a/b is given twice: give each case"),
+        (["--flagfile=flags/quickstart.flags|./flags/quickstart.flags"], "has 'quickstart' twice: give each flagfile"),
         (["--flagfile=nothing.flags"], "there is no flagfile 'nothing.flags'"),
         (["--flagfile=flags/quickstart.flags|nothing.flags"], "there is no flagfile 'nothing.flags'"),
     ],

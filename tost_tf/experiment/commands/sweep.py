@@ -34,6 +34,12 @@ def main(arguments: Sequence[str]) -> None:
     if asks_for_help(arguments):
         print(flags.help_text("tost-sweep", SUMMARY, SweepOptions))
         return
+    if any(
+        re.match(r"--?run_dir(=|$)", argument) for argument in arguments
+    ):  # one in a flagfile is that of its own run
+        raise TostError(
+            "--run_dir is set by the sweep, to a folder in --runs_dir for each run: give --runs_dir instead"
+        )
     kinds = {field.name: str(field.type) for field in dataclasses.fields(SweepOptions)}
     cells, own = read_grid(arguments, kinds)
     skips = own.pop("skip")

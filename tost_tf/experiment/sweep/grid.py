@@ -68,7 +68,8 @@ def read_grid(arguments: Sequence[str], own: Mapping[str, str]) -> tuple[list[Ce
       own: the options of the sweep, which are not part of the grid: name -> "bool", or another kind.
 
     Raises:
-      TostError: an argument is not a flag, a flagfile cannot be read, or a case does not have the right form.
+      TostError: an argument is not a flag, a flagfile cannot be read, or a case does not have the right form or the
+        name of another.
     """
     reader = _Reader(own)
     tokens = _with_joined_cases(reader.read(arguments, Path()))
@@ -121,6 +122,10 @@ class _Reader:
         alternatives = {}
         for name in names.split("|"):
             lines, beside = flagfile_lines(name, folder)
+            if Path(name).stem in alternatives:
+                raise TostError(
+                    f"--flagfile={names} has {Path(name).stem!r} twice: give each flagfile a name of its own"
+                )
             alternatives[Path(name).stem] = self.read(lines, beside, depth + 1)
         if len(alternatives) == 1:
             return next(iter(alternatives.values()))
@@ -153,6 +158,8 @@ def _with_joined_cases(tokens: Sequence[_Flag | _Axis]) -> list[_Flag | _Axis]:
             same = (other for other in result if isinstance(other, _Axis) and other.name == token.name)
             before = next(same, None)
             if before is not None:
+                for name in before.alternatives.keys() & token.alternatives.keys():
+                    raise TostError(f"--case={token.name}/{name} is given twice: give each case a name of its own")
                 result.remove(before)
                 token = _Axis(token.name, {**before.alternatives, **token.alternatives}, is_open=True)
         result.append(token)
