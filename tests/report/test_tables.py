@@ -7,14 +7,14 @@ import pytest
 
 from tost_tf.errors import TostError
 from tost_tf.report.table_text import caption, grid, quantity, to_csv, to_latex, to_markdown
-from tost_tf.report.tables import cells
+from tost_tf.report.tables import cells, column_of
 
 KEYS = ("mask", "recipe", "sparsity")
 DEFAULT = {"recipe": "default"}
 
 
 def runs(*rows: tuple) -> pd.DataFrame:
-    names = [*KEYS, "seed", "test_accuracy"]
+    names = [*KEYS, "seed", column_of("test_accuracy")]
     frame = pd.DataFrame(rows, columns=names)
     return frame.assign(run=[f"run{number}" for number in range(len(rows))])
 
@@ -57,7 +57,7 @@ def test_mean_deviation_and_paired_gain():
 def test_a_significant_gain_or_loss_is_marked(shift, significant):
     """With three pairs the mean must be 4.303 standard errors from zero: 0.0896; two errors are not enough."""
     other = THREE.copy()
-    other.loc[other["recipe"] == "tost", "test_accuracy"] += shift
+    other.loc[other["recipe"] == "tost", column_of("test_accuracy")] += shift
     tost = cell(cells(other, KEYS, ["test_accuracy"], DEFAULT), recipe="tost")
     assert tost["significant"] == significant and (tost["p_value"] < 0.05) == significant
 
@@ -71,7 +71,8 @@ def test_only_pairs_count_in_the_gain():
 
 
 def test_gains_are_taken_from_the_cell_with_the_same_other_keys():
-    other = THREE.assign(mask="erk", test_accuracy=THREE["test_accuracy"] - 0.2 * (THREE["recipe"] == "tost"))
+    other = THREE.assign(mask="erk")
+    other.loc[other["recipe"] == "tost", column_of("test_accuracy")] -= 0.2
     table = cells(pd.concat([THREE, other]), KEYS, ["test_accuracy"], DEFAULT)
     assert cell(table, recipe="tost", mask="snip")["difference"] == pytest.approx(0.04)
     assert cell(table, recipe="tost", mask="erk")["difference"] == pytest.approx(-0.16)
@@ -109,7 +110,7 @@ def test_numbers_are_ordered_by_size_and_names_as_they_came():
 
 def test_gains_say_over_how_many_pairs_they_are():
     rows = [("default", 0, 0.60), ("default", 1, 0.61), ("tost", 0, 0.62), ("tost", 1, 0.63), ("tost", 4, 0.9)]
-    runs = pd.DataFrame(rows, columns=["recipe", "seed", "test_accuracy"]).assign(run="a")
+    runs = pd.DataFrame(rows, columns=["recipe", "seed", column_of("test_accuracy")]).assign(run="a")
     table = cells(runs, ["recipe"], ["test_accuracy"], DEFAULT)
     assert list(table["pairs"]) == [0, 2] and not table["significant"].any()  # two pairs are too few for a mark
     frame = grid(table, ("recipe",), ())
@@ -139,7 +140,7 @@ def test_quantities():
 
 
 def test_values_can_be_rows():
-    table = cells(THREE.assign(sparsity_=0.9), ("recipe",), ["test_accuracy", "sparsity_"])
+    table = cells(THREE.assign(**{column_of("sparsity"): 0.9}), ("recipe",), ["test_accuracy", "sparsity"])
     frame = grid(table, ("value",), ("recipe",))
-    assert list(frame["value"]) == ["test_accuracy", "sparsity_"]
+    assert list(frame["value"]) == ["test_accuracy", "sparsity"]
     assert list(frame["recipe=default"]) == ["45.33 ± 5.03", "0.9000 ± 0.0000"]

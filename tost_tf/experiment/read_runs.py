@@ -117,13 +117,14 @@ def find_runs(folders: Iterable[str | os.PathLike]) -> Found:
     Files that cannot be read are reported in `problems`; they raise no error.
 
     Raises:
-      TostError: one of the folders does not exist.
+      TostError: one of the folders does not exist, or is a file.
     """
     runs: dict[Path, Run] = {}
     problems: dict[str, str] = {}
     for folder in map(Path, folders):
         if not folder.is_dir():
-            raise TostError(f"{str(folder)!r} is not a folder of runs: there is no such folder")
+            why = "it is a file" if folder.exists() else "there is no such folder"
+            raise TostError(f"{str(folder)!r} is not a folder of runs: {why}")
         for path in _run_folders(folder):
             planned = _planned(path.parent / SWEEP, problems)
             if path not in runs:

@@ -19,7 +19,7 @@ from tost_tf.experiment.read_runs import Found, Run, differing_options
 from tost_tf.experiment.report_options import ReportOptions
 from tost_tf.report.paper import FACTS, beside_paper, read_paper
 from tost_tf.report.table_text import VALUE, WRITERS, caption, grid, to_csv
-from tost_tf.report.tables import RUN, SEED, cells
+from tost_tf.report.tables import RUN, SEED, cells, column_of
 
 PAPER = Path("benchmarks/paper_numbers.csv")
 MOST_MIXED = 5  # options named in a warning
@@ -67,6 +67,8 @@ class Study:
         table = cells(frame, keys, values, baseline)
         if options.against_paper:
             table = beside_paper(table, _facts(table, keys, runs), read_paper(_paper_file()))
+            if not table["paper"].any():
+                logging.warning("--against_paper: no cell of these runs is in the paper, whose numbers are accuracies")
         if VALUE not in (*rows, *columns) and len(values) > 1:
             columns = (*columns, VALUE)
         return cls(tuple(runs), found.problems, rows, columns, baseline, table)
@@ -174,7 +176,7 @@ def _baseline(text: str, keys: Sequence[str], runs: Sequence[Run]) -> dict[str, 
 
 
 def _frame(runs: Sequence[Run], keys: Sequence[str], names: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """A row for each run with its keys, seed, name and values; and the names of the values."""
+    """A row for each run with its keys, seed, name and numbers; and the names of the values."""
     rows, values = [], {}
     for run in runs:
         numbers = {}
@@ -184,13 +186,12 @@ def _frame(runs: Sequence[Run], keys: Sequence[str], names: Sequence[str]) -> tu
                 logging.warning("%s has no number %r in result.json", run.name, name)
             numbers |= found
         values |= dict.fromkeys(numbers)
-        rows.append(
-            {key: run.keys.get(key, "") for key in keys} | {SEED: run.config.training.seed, RUN: run.name} | numbers
-        )
+        named = {key: run.keys.get(key, "") for key in keys} | {SEED: run.config.training.seed, RUN: run.name}
+        rows.append(named | {column_of(name): number for name, number in numbers.items()})
     if any(run.result for run in runs) and not values:
         raise TostError(f"no run has a number {', '.join(map(repr, names))} in its result.json")
     order = list(values) or list(names)
-    return pd.DataFrame(rows, columns=list(dict.fromkeys([*keys, SEED, RUN, *order]))), order
+    return pd.DataFrame(rows, columns=list(dict.fromkeys([*keys, SEED, RUN, *map(column_of, order)]))), order
 
 
 def _check_places(runs: Sequence[Run], keys: Sequence[str]) -> None:

@@ -25,10 +25,10 @@ def cells(
     difference to the baseline's cell, which has the values of `baseline` and the same values for all other keys.
 
     Args:
-      runs: a row for each run, with columns for the keys, "seed", "run" (its name, for errors) and the values, which
-        are NaN if the run is not finished.
+      runs: a row for each run, with columns for the keys, "seed", "run" (its name, for errors) and the numbers of the
+        values (`column_of`), which are NaN if the run is not finished.
       keys: columns that together identify a cell, in the order of the table.
-      values: columns with numbers.
+      values: names of values.
       baseline: some of the keys and their values in the baseline; `None` for no gains.
 
     Returns:
@@ -44,12 +44,19 @@ def cells(
     groups = {_tuple(cell): group for cell, group in runs.groupby(list(keys), sort=False, dropna=False)}
     rows = []
     for value in values:
-        by_seed = {cell: group.set_index(SEED)[value].dropna().sort_index() for cell, group in groups.items()}
+        by_seed = {
+            cell: group.set_index(SEED)[column_of(value)].dropna().sort_index() for cell, group in groups.items()
+        }
         for cell, own in by_seed.items():
             named = dict(zip(keys, cell, strict=True))
             rows.append({"value": value, **named, **_spread(own), **_gain(own, by_seed, named, baseline or {})})
     table = pd.DataFrame(rows, columns=["value", *keys, *NUMBERS])
     return _ordered(table, keys, baseline or {})
+
+
+def column_of(value: str) -> str:
+    """The column with the numbers of a value, whose name may also be that of a key: the sparsity, asked and found."""
+    return f"number {value}"
 
 
 def require_one_run_a_seed(runs: pd.DataFrame, keys: Sequence[str]) -> None:

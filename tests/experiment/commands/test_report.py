@@ -59,6 +59,19 @@ def test_csv_of_several_values_and_no_baseline(report, runs):
     ]
 
 
+def test_a_value_may_have_the_name_of_a_key(report, runs):
+    """Runs whose measured sparsities differ a little are of one requested sparsity, and are paired."""
+    for number, path in enumerate(sorted(runs.glob("*/result.json"))):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"sparsity": 0.900083 + number / 10_000}))
+    code, output, _ = report(runs, "--format=csv", "--value=test_accuracy,sparsity")
+    rows = list(csv.DictReader(io.StringIO(output)))
+    assert code == 0 and [(row["value"], row["recipe"], row["sparsity"], row["mean"]) for row in rows] == [
+        *(("test_accuracy", "default", "0.9", "43.00"), ("test_accuracy", "tost", "0.9", "46.50")),
+        *(("sparsity", "default", "0.9", "0.9001"), ("sparsity", "tost", "0.9", "0.9003")),
+    ]
+    assert rows[1]["pairs"] == "2" and rows[1]["difference"] == "+3.50"
+
+
 def test_files_figures_and_page(report, runs, tmp_path):
     write_run(runs / "tost_2", None, mask="snip", sparsity=0.9, recipe="tost", seed=2)
     write_run(runs / "kept_0", 0.4, mask="snip", sparsity=0.9, recipe="tost", ghost_end_epoch=-1)
@@ -148,6 +161,7 @@ def test_no_tensorflow_is_imported(runs):
         (("{runs}", "--figures=pie", "--out=x"), "unknown --figures 'pie'"),
         (("{runs}", "--format=word"), "unknown --format 'word'"),
         (("{runs}/nothing",), "there is no such folder"),
+        (("{runs}/default_0/config.flags",), "default_0/config.flags' is not a folder of runs: it is a file"),
         (("{runs}", "--out={runs}/default_0/config.flags"), "is not a folder"),
     ],
 )
@@ -247,7 +261,7 @@ def by_cell(output: str) -> dict[tuple, dict]:
     return {(row["value"], row["method"], row["tickets"], row["sparsity"]): row for row in rows}
 
 
-def test_comparison_with_the_papers_numbers(report, tmp_path):
+def test_comparison_with_the_papers_numbers(report, tmp_path, caplog):
     for seed, accuracy in enumerate((0.855, 0.861)):
         options = {"dataset": "cifar10", "model": "resnet32x2", "mask": "random", "sparsity": 0.98, "seed": seed}
         write_run(tmp_path / f"default_{seed}", accuracy, **options, recipe="default")
@@ -255,13 +269,19 @@ def test_comparison_with_the_papers_numbers(report, tmp_path):
     ticket = {"dataset": "cifar100", "model": "resnet18", "mask": "lottery", "sparsity": 0.95, "recipe": "default"}
     write_run(tmp_path / "ticket", 0.7, **ticket, ghost_skips="projection")
     code, output, errors = report(tmp_path, "--rows=dataset,mask,recipe", "--against_paper")
-    assert code == 0 and "--epochs" not in errors
+    assert code == 0 and "--epochs" not in errors and "no cell" not in caplog.text
     assert "85.80 ± 0.42 (n = 2); paper: 86.13 ± 0.25" in output
     assert "–; paper: 88.20 ± 0.89" in output  # not finished here
     assert "70.00 (n = 1); paper: 71.72 ± 0.22, +2.15" in output  # Tables 4 and 5
     _, output, _ = report(tmp_path, "--rows=dataset,mask,recipe", "--against_paper", "--format=csv")
     row = next(csv.DictReader(io.StringIO(output)))
     assert (row["mean"], row["paper_mean"], row["paper_std"]) == ("85.80", "86.13", "0.25")
+
+
+def test_runs_that_the_paper_does_not_have(report, runs, caplog):
+    code, output, _ = report(runs, "--against_paper")
+    assert code == 0 and "43.00 ± 4.24" in output and "paper:" not in output
+    assert "--against_paper: no cell of these runs is in the paper" in caplog.text
 
 
 def test_the_papers_numbers_are_with_the_source(report, runs, tmp_path, monkeypatch):
