@@ -17,6 +17,7 @@ from tost_tf.training.sign_in import SignIn
         (1.5, False, {"minimum": 0, "below": 1}, "rate is 1.5, it must be at least 0 and below 1"),
         (float("nan"), False, {"above": 0}, "rate is nan, it must be above 0"),
         (float("inf"), False, {}, "rate is inf, it must be finite"),
+        (float("inf"), False, {"above": 0}, "rate is inf, it must be finite, above 0"),
         ("0.5", False, {"maximum": 2}, "rate is '0.5', it must be a number, at most 2"),
         (True, False, {}, "rate is True, it must be a number"),
         (2.5, True, {"minimum": 1}, "rate is 2.5, it must be a whole number, at least 1"),

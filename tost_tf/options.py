@@ -95,7 +95,7 @@ def _check_value(name: str, value: Any, allowed: Allowed, kind: str) -> None:
             if isinstance(number, float) and "float" not in kind:
                 raise TostError(f"{name} is {number:g}, it must be a whole number")
             if not allowed.contains(number):
-                raise TostError(f"{name} is {number:.6g}, it must be {allowed.range_text() or 'finite'}")
+                raise TostError(f"{name} is {number:.6g}, it must be {allowed.wanted_text(number)}")
 
 
 def _wanted(value: Any, kind: str) -> str:

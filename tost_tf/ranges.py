@@ -30,6 +30,10 @@ class Range:
         )
         return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
 
+    def wanted_text(self, number: float) -> str:
+        """What a number outside of the range should be, in words; infinity may be above all bounds."""
+        return ", ".join(filter(None, ("finite" if math.isinf(number) else "", self.range_text()))) or "finite"
+
     def contains(self, number: float) -> bool:
         """Whether a number is finite and inside the range."""
         return (
@@ -62,7 +66,7 @@ def require_number(name: str, value: Any, whole: bool = False, **bounds: float) 
         texts = filter(None, (f"a {'whole ' if whole else ''}number", allowed.range_text()))
         raise TostError(f"{name} is {shown}, it must be {', '.join(texts)}")
     if not allowed.contains(value):
-        raise TostError(f"{name} is {value:.6g}, it must be {allowed.range_text() or 'finite'}")
+        raise TostError(f"{name} is {value:.6g}, it must be {allowed.wanted_text(value)}")
 
 
 def require_expression(name: str, text: Any) -> None:

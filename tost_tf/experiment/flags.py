@@ -58,6 +58,7 @@ DEFINERS = {
     "float": _define_float,
     "str": flags.DEFINE_string,
 }
+WANTED = {"bool": "true or false", "int": "a whole number", "float": "a number"}  # kind -> its values in words
 LAST_LINE = "# end of the options"
 MOST_NESTED = 20
 
@@ -102,9 +103,17 @@ def _read(arguments: Sequence[str], groups: Groups) -> tuple[dict[str, Any], lis
     try:
         rest = values(["tost", *_expanded(arguments, Path())])[1:]
     except flags.Error as error:
-        raise TostError(" ".join(str(error).split())) from None
+        raise _in_plain_words(" ".join(str(error).split()), groups) from None
     given = {name: _from_flag(name, values[name].value) for name in values if values[name].value is not None}
     return given, rest
+
+
+def _in_plain_words(message: str, groups: Groups) -> TostError:
+    """The error of absl, which says of values that cannot be read how Python would say it."""
+    match = re.match(r"flag (?P<given>--(?P<name>\w+)=.*?): ", message)
+    kinds = {field.name: _kind(field) for _, fields in groups for field in fields}
+    wanted = WANTED.get(kinds.get(match["name"], "")) if match else None
+    return TostError(f"{match['given']} is not understood: it must be {wanted}" if wanted else message)
 
 
 def to_flagfile(config: RunConfig) -> str:

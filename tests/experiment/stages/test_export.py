@@ -323,6 +323,7 @@ def test_format_of_the_user_is_one_value(tmp_path):
 
 def test_requests_that_cannot_be_met(run, tmp_path):
     for arguments, message in (
+        ([], "no run is given: name its folder by --run_dir=RUN"),
         (["--run_dir=/no/run"], "is not a run folder"),
         ([f"--run_dir={run}", "--formats=onnx"], "unknown --formats 'onnx'"),
         ([f"--run_dir={run}", "--precisions=int4"], "unknown --precisions 'int4'"),

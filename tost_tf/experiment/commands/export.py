@@ -24,6 +24,8 @@ def main(arguments: Sequence[str]) -> None:
     if rest:
         raise TostError(f"{rest[0]!r} is not a flag: flags are written --name=value")
     options.names()
+    if not options.run_dir:
+        raise TostError("no run is given: name its folder by --run_dir=RUN")
     if not (Path(options.run_dir) / "config.flags").is_file():
         raise TostError(f"--run_dir={options.run_dir!r} is not a run folder: it has no config.flags")
     require_writable(options.folder(options.run_dir), f"--out={options.out!r}" if options.out else "the export")
