@@ -1,7 +1,9 @@
 import os
 import signal
+import sys
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -36,6 +38,50 @@ def test_a_signal_stops_immediately_unless_it_is_noted(number, code, name, capfd
     assert str(Stopped(number, "step 3 of epoch 2")).endswith(
         "after step 3 of epoch 2; the same command resumes from there"
     )
+
+
+class Thing:
+    """Something that weak references can point to."""
+
+
+def lose(number):
+    """A signal that comes while the callback of a weak reference runs, in which Python swallows what is raised."""
+    thing, called = Thing(), []
+
+    def callback(_):
+        called.append(number)
+        send(number)
+
+    reference = weakref.ref(thing, callback)
+    del thing
+    assert called == [number] and reference() is None
+
+
+def test_a_signal_that_python_swallows_comes_again(monkeypatch):
+    hook = sys.unraisablehook
+    with StopSignals():
+        with pytest.raises(Stopped) as stopped:
+            lose(signal.SIGTERM)
+            time.sleep(2)
+        assert stopped.value.signal == signal.SIGTERM
+    monkeypatch.setattr("tost_tf.experiment.run.stop.AGAIN_AFTER", 0.3)
+    with StopSignals() as stop:
+        lose(signal.SIGTERM)  # it comes again in the block, which notes it like any first signal
+        with stop.noted():
+            assert stop.requested is None
+            time.sleep(0.5)
+            assert stop.requested == signal.SIGTERM
+    assert sys.unraisablehook is hook
+
+
+def test_other_errors_that_python_swallows_are_still_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(unraisable.exc_type))
+    thing = Thing()
+    with StopSignals():
+        reference = weakref.ref(thing, lambda _: 1 / 0)
+        del thing
+    assert told == [ZeroDivisionError] and reference() is None
 
 
 def test_signals_another_library_took_are_taken_back():

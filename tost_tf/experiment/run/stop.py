@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGAIN_AFTER = 0.02  # seconds until a signal that was lost is sent again
 
 
 class Stopped(KeyboardInterrupt):
@@ -38,7 +41,8 @@ class StopSignals:
     """Turns the two signals into `Stopped`, raised immediately; inside `noted` the first is only stored in `requested`.
 
     A context manager; at its end the signals do what they did before. Outside the main thread, where Python allows no
-    handlers, it does nothing.
+    handlers, it does nothing. Python swallows what is raised in a callback of a weak reference or in `__del__`: a
+    signal that is lost there comes again a moment later.
 
     Attributes:
       requested: the signal received, `None` if there was none.
@@ -48,6 +52,8 @@ class StopSignals:
         self.requested: int | None = None
         self._noted = False
         self._before: dict[int, object] = {}
+        self._earlier: int | None = None  # what `requested` was before the last signal
+        self._hook_before: Callable[[Any], object] | None = None
 
     def __enter__(self) -> StopSignals:
         self.listen()
@@ -56,6 +62,8 @@ class StopSignals:
     def __exit__(self, *_) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._hook_before is not None:
+            sys.unraisablehook, self._hook_before = self._hook_before, None
 
     def listen(self) -> None:
         """Installs the handlers; again if a library replaced them, as TensorFlow's coordination service does."""
@@ -64,6 +72,8 @@ class StopSignals:
         for number in SIGNALS:
             before = signal.signal(number, self._receive)
             self._before.setdefault(number, signal.SIG_DFL if before is None else before)
+        if self._hook_before is None:
+            self._hook_before, sys.unraisablehook = sys.unraisablehook, self._swallowed
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
@@ -75,10 +85,21 @@ class StopSignals:
             self._noted = False
 
     def _receive(self, number: int, _: FrameType | None) -> None:
-        first, self.requested = self.requested is None, number
+        self._earlier, first, self.requested = self.requested, self.requested is None, number
         if not (self._noted and first):
             raise Stopped(number)
         # No print: the signal may have come in the middle of one.
         os.write(
             2, f"\n{signal.Signals(number).name}: stopping at the next step; once more stops immediately\n".encode()
         )
+
+    def _swallowed(self, unraisable: Any) -> None:
+        """Sends the signal of a `Stopped` again that Python would only have printed; all else goes where it went."""
+        if not isinstance(unraisable.exc_value, Stopped):
+            self._hook_before(unraisable)
+            return
+        self.requested = self._earlier
+        # By a timer: sent from here, it would be raised in this function, and swallowed like the first.
+        again = threading.Timer(AGAIN_AFTER, os.kill, (os.getpid(), unraisable.exc_value.signal))
+        again.daemon = True
+        again.start()
