@@ -1,6 +1,7 @@
 """The documentation builds without a warning, its numbers are those of the results, and its code runs as it stands."""
 
 import csv
+import dataclasses
 import os
 import re
 import runpy
@@ -10,6 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tost_tf.experiment.analyze_options import AnalyzeOptions
+from tost_tf.experiment.commands.mask import MaskOptions
+from tost_tf.experiment.export_options import ExportOptions
+from tost_tf.experiment.flags import flag_kinds
+from tost_tf.experiment.report_options import ReportOptions
+from tost_tf.experiment.sweep_options import SweepOptions
 from tost_tf.registry import REGISTRIES
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +100,25 @@ def test_a_broken_link_or_number_is_a_failure(tmp_path):
         (tmp_path / "docs/index.md").write_text(f"# Page\n\n{text}\n")
         command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
         assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0, text
+
+
+# Flags that a page defines itself; those of other programs would stand here too.
+OTHER_FLAGS = {"centre_weight"}
+
+
+def unknown_flags(text: str) -> set[str]:
+    """The flags that a text names and no command of ours has."""
+    kinds = (SweepOptions, ExportOptions, AnalyzeOptions, ReportOptions, MaskOptions)
+    known = {field.name for kind in kinds for field in dataclasses.fields(kind)} | {*flag_kinds(), "flagfile", "help"}
+    named = set(re.findall(r"(?<![-\w])--([A-Za-z]\w*)", text))
+    return {name for name in named - known - OTHER_FLAGS if name.removeprefix("no") not in known}
+
+
+def test_flags_in_texts_are_those_of_the_commands():
+    flagfiles = sorted((ROOT / "flags").rglob("*.flags"))
+    for path in (ROOT / "README.md", *PAGES, *flagfiles):
+        assert not unknown_flags(path.read_text()), path
+    assert unknown_flags("`--norescale_init --mask_batch_size=3 --sparsity`") == {"mask_batch_size"}
 
 
 def test_messages_of_the_troubleshooting_are_those_of_the_code():
