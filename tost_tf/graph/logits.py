@@ -13,11 +13,10 @@ from tost_tf.errors import TostError
 from tost_tf.graph.copy import graph_model_in, unwrapped_layer
 
 NO_LOGITS = ("log_softmax", "sigmoid")  # the ends of names of functions that give neither logits nor probabilities
-# Layers and operations that change no number when a network is used, only shapes and types.
-layers = keras.layers
+# Layers of Keras and operations that change no number when a network is used, only shapes and types.
 PASSED_OVER = (
-    *(layers.Flatten, layers.Reshape, layers.Identity, layers.ActivityRegularization),
-    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise),
+    *("Flatten", "Reshape", "Identity", "ActivityRegularization"),
+    *("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
 )
 PASSED_OVER_SYMBOLS = ("cast", "identity", "reshape", "squeeze")
 
@@ -58,7 +57,8 @@ def _ending(model: keras.Model) -> _Ending:
 def _changes_no_number(layer: keras.layers.Layer) -> bool:
     is_linear = isinstance(layer, keras.layers.Activation) and _name(layer.activation) == "linear"
     symbol = getattr(layer, "symbol", "").removeprefix("compat.v1.")
-    return is_linear or isinstance(layer, PASSED_OVER) or symbol in PASSED_OVER_SYMBOLS
+    passed_over = tuple(getattr(keras.layers, name) for name in PASSED_OVER)
+    return is_linear or isinstance(layer, passed_over) or symbol in PASSED_OVER_SYMBOLS
 
 
 def _name(function: Callable | None) -> str:
