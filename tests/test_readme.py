@@ -62,7 +62,7 @@ def test_its_gains_are_those_of_the_confirmation():
     with (ROOT / "benchmarks/results/confirm.csv").open() as file:
         runs = [row for row in csv.DictReader(file) if (row["network"], row["sparsity"]) == ("resnet20", "0.98")]
     rows = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \| \*\*\+([\d.]+) ± ([\d.]+)\*\* \|", README, re.MULTILINE)
-    assert [row[0] for row in rows] == ["SynFlow", "ERK"]
+    assert [row[0] for row in rows] == ["SynFlow", "ERK", "SNIP"]
     for mask, *numbers in rows:
         default, plus = (
             np.array(
