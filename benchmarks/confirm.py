@@ -81,7 +81,7 @@ def draw(rows: list[dict[str, str]]) -> None:
         right.errorbar(
             statistics.mean(pairs), place, xerr=statistics.stdev(pairs) / len(pairs) ** 0.5, fmt="o", color=colour
         )
-    left.set_yticks(list(places.values()), [f"{cell}\n{method}" for cell, method in places], fontsize=8)
+    left.set_yticks(list(places.values()), [f"{cell}: {method}" for cell, method in places], fontsize=8)
     left.margins(y=0.25)
     left.invert_yaxis()
     left.set_xlabel("test accuracy, %: each seed, and the mean")
