@@ -151,6 +151,12 @@ def sparse_latency() -> str:
     return f"{statistics.median(float(row['ratio']) for row in rows('latency.csv') if row['network'] == 'sparse'):.2f}"
 
 
+def of_calls(threads: str, channels: str) -> str:
+    """The time of a MobileNet with a share of the channels to that with all, for one image."""
+    (row,) = (row for row in rows("latency_of_calls.csv") if (row["threads"], row["channels"]) == (threads, channels))
+    return row["to all channels"]
+
+
 def compact_training() -> str:
     """MACs left, and times to those of training with all channels."""
     return table(
@@ -310,6 +316,7 @@ MACROS = (
     span,
     macs_left,
     compact_training,
+    of_calls,
     compact_training_accuracy,
     gain,
     channel_macs,
