@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from tost_tf.report.figures import BLUE, GREEN, GREY, ORANGE, save
 from tost_tf.report.table_text import quantity
@@ -131,6 +131,9 @@ def accuracy_by_latency(table: pd.DataFrame, lines: Sequence[str], path: Path, t
             axes.errorbar(small, height, error, label=_label(line), capsize=3, ls="", **style)
             axes.plot([small, dense], [height, height], lw=0.8, markevery=[1], markerfacecolor="none", **style)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda milliseconds, place: f"{milliseconds:g}"))
         axes.set_xlabel(f"milliseconds for a batch of {batch}")
         axes.set_ylabel(_axis(table["value"].iloc[0]))
         axes.set_title(f"{name}, one thread", parse_math=False)
