@@ -21,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tost_tf as tost
 from tost_tf.compat import tf
+from tost_tf.files import write_text
 
 RESULTS = Path("benchmarks/results/latency_of_calls.csv")
 WIDTHS = (1.0, 0.5, 1 / 16)
@@ -73,7 +74,7 @@ def main() -> None:
         own = {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
         command = [sys.executable, __file__, "--only", "--rounds", str(arguments.rounds)]
         text += subprocess.run(command, env=os.environ | own, stdout=subprocess.PIPE, text=True, check=True).stdout
-    RESULTS.write_text(text)
+    write_text(RESULTS, text)
     print(text, end="")
 
 

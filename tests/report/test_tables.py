@@ -62,6 +62,15 @@ def test_a_significant_gain_or_loss_is_marked(shift, significant):
     assert tost["significant"] == significant and (tost["p_value"] < 0.05) == significant
 
 
+def test_pairs_that_do_not_differ_have_no_p_value(recwarn):
+    same = THREE.copy()
+    by_seed = same.set_index(["recipe", "seed"])[column_of("test_accuracy")]
+    same[column_of("test_accuracy")] = [by_seed["default", seed] for seed in same["seed"]]
+    tost = cell(cells(same, KEYS, ["test_accuracy"], DEFAULT), recipe="tost")
+    assert (tost["difference"], tost["standard_error"]) == (0, 0)
+    assert math.isnan(tost["p_value"]) and not tost["significant"] and not recwarn.list
+
+
 def test_only_pairs_count_in_the_gain():
     table = cells(THREE.drop(index=2), KEYS, ["test_accuracy"], DEFAULT)  # seed 1 of the default is missing
     tost = cell(table, recipe="tost")

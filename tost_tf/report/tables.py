@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,8 +35,8 @@ def cells(
     Returns:
       A row for each value and cell that has a run, finished or not, with the columns "value", the keys, and `NUMBERS`:
       mean, standard deviation (n - 1; NaN for one seed), number of seeds, mean difference to the baseline, its standard
-      error (NaN for one pair), the number of pairs, the p-value of a paired t-test (two-sided, NaN for one pair),
-      whether it is below 0.05 for at least three pairs, and the single values by seed.
+      error (NaN for one pair), the number of pairs, the p-value of a paired t-test (two-sided, NaN for one pair and
+      where no pair differs), whether it is below 0.05 for at least three pairs, and the single values by seed.
 
     Raises:
       TostError: two runs of one cell have the same seed.
@@ -97,7 +98,9 @@ def _gain(
     pairs = len(differences)
     mean = differences.mean()
     error = stats.sem(differences) if pairs > 1 else np.nan
-    p_value = 2 * stats.t.sf(abs(mean) / error, pairs - 1) if error > 0 else float(mean == 0) if pairs > 1 else np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # differences that are all alike, as accuracies may be
+        p_value = stats.ttest_1samp(differences, 0).pvalue if pairs > 1 else np.nan
     return {
         "difference": mean,
         "standard_error": error,
