@@ -48,7 +48,7 @@ def test_how_many_runs_there_are():
         "suptickets_digits": 48,
         "six_masks": 7,
         "search_long": 2 * 3 * 18 * 3,
-        "search_length": 3 * 4 * 3,
+        "search_length": 5 * 2 * 4 * 3,
         "confirm98": 2 * 4 * 4 * 3,
         "confirm95": 2 * 4 * 3 * 3,
     }
