@@ -19,7 +19,7 @@ from tost_tf.compat import keras
 PACKAGE = "tost_tf"
 CLASSES: Mapping[str, str] = {
     "AdamW": "tost_tf.training.adamw",
-    "BeforeActivation": "tost_tf.ghost.graph",
+    "BeforeActivation": "tost_tf.ghost.before_activation",
     "CoupledSGD": "tost_tf.training.optimizer",
     "Dirac": "tost_tf.ghost.dirac",
     "Distillation": "tost_tf.training.losses",

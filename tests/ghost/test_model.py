@@ -5,7 +5,7 @@ import tost_tf as tost
 from tests.exhaustive import exhaustive
 from tost_tf.compat import keras, tf
 from tost_tf.errors import TostError
-from tost_tf.ghost.graph import is_relu
+from tost_tf.ghost.relus import is_relu
 from tost_tf.graph.kernels import prunable_weights
 
 

@@ -14,9 +14,9 @@ from tost_tf.analysis.analysis import Analysis, Results, Subject
 from tost_tf.analysis.options import AnalysisOptions
 from tost_tf.compat import keras, tf
 from tost_tf.drawing import COLOURS, save, titled_axes
-from tost_tf.ghost.graph import RELUS, has_activation, is_relu
 from tost_tf.ghost.model import GhostModel
 from tost_tf.ghost.neuron_layer import GhostNeuron
+from tost_tf.ghost.relus import RELUS, has_activation, is_relu
 from tost_tf.graph.batches import inputs_alone
 from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.graph.kernels import walk

@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tost_tf.compat import keras, tf
-from tost_tf.compat.losses import clear_symbolic_losses
-from tost_tf.compat.saving import serialized
 from tost_tf.ghost import NO_GHOST
 from tost_tf.ghost.activation import GhostActivation, is_layer
+from tost_tf.ghost.before_activation import BeforeActivation
 from tost_tf.ghost.branch_places import BranchPlace, branch_places
 from tost_tf.ghost.branches import GhostBranches
 from tost_tf.ghost.kinds import Kind, function_of, label_of
 from tost_tf.ghost.neuron_layer import SOFT, GhostNeuron
+from tost_tf.ghost.relus import RELUS, cap_of, has_activation, has_relu_inside, is_relu, other_activation
 from tost_tf.ghost.skip import GhostSkip
-from tost_tf.graph.calls import Call, calls, keys
-from tost_tf.graph.copy import graph_model_in, unwrapped_layer
+from tost_tf.ghost.skip_places import SkipPlace, skip_places
+from tost_tf.graph.calls import Call
+from tost_tf.graph.copy import unwrapped_layer
 from tost_tf.graph.rebuild import Replay, Tensors
 from tost_tf.registry import GHOST_NEURONS
 from tost_tf.seeds import derive_seed
-
-CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
-TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-WEIGHTED = (*CONVOLUTIONS, keras.layers.Dense, keras.layers.EinsumDense)
-# Layers that are an activation and not a ReLU.
-OTHER_ACTIVATIONS = (keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU, keras.layers.ThresholdedReLU)
-# Each ReLU with its cap: functions, and the symbols of TensorFlow's operations in a graph.
-RELUS = {keras.activations.relu: None, tf.nn.relu: None, tf.nn.relu6: 6.0, "nn.relu": None, "nn.relu6": 6.0}
-# Operations that are an activation and not a ReLU.
-OTHER_SYMBOLS = {f"nn.{name}" for name in ("elu", "gelu", "leaky_relu", "selu", "silu", "swish")} | {"math.tanh"}
-NOT_OF_INTEREST = (keras.activations.linear, keras.activations.softmax, keras.activations.sigmoid)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,44 +32,6 @@ class Ghost:
     kind: str
     shape: tuple[int | None, ...]
     extra_parameters: int
-
-
-@dataclasses.dataclass(frozen=True)
-class SkipPlace:
-    """Where a skip is added: the convolution it bypasses, and the key of the tensor the convolution reads."""
-
-    convolution: keras.layers.Layer
-    source: str
-
-
-@keras.utils.register_keras_serializable("tost_tf")
-class BeforeActivation(keras.layers.Layer):
-    """A layer called without its activation, and without the penalty on the activation's output.
-
-    It holds the layer itself, so the weights are the same.
-    """
-
-    def __init__(self, layer: keras.layers.Layer, **kwargs):
-        super().__init__(**kwargs)
-        self.layer = layer
-        self.supports_masking = layer.supports_masking
-        clear_symbolic_losses(unwrapped_layer(layer))
-
-    def call(self, inputs):
-        inner = unwrapped_layer(self.layer)
-        activation, regularizer = inner.activation, inner.activity_regularizer
-        inner.activation, inner.activity_regularizer = keras.activations.linear, None
-        try:
-            return self.layer(inputs)
-        finally:
-            inner.activation, inner.activity_regularizer = activation, regularizer
-
-    def get_config(self):
-        return super().get_config() | {"layer": serialized(self.layer)}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**(config | {"layer": keras.layers.deserialize(config["layer"])}))
 
 
 class GhostGraph(Replay):
@@ -168,7 +111,7 @@ class GhostGraph(Replay):
         if has_activation(own) and (place or self._becomes_ghost(own.activation)):
             return self._split(call, arguments[0], place, tensors)
         if self.neurons != NO_GHOST and is_relu(layer):
-            return self._activate(call, tensors[call.inputs[0]], _cap(layer))
+            return self._activate(call, tensors[call.inputs[0]], cap_of(layer))
         outputs = self.layer(layer)(*arguments, **keywords)
         return self._add_skip(place, tensors, outputs) if place else outputs
 
@@ -193,7 +136,7 @@ class GhostGraph(Replay):
         other = other_activation(own)
         if other and self.neurons != NO_GHOST:
             self.left_alone[own.name] = other
-        if self.neurons != NO_GHOST and own.name not in self.inside and _has_relu_inside(own):
+        if self.neurons != NO_GHOST and own.name not in self.inside and has_relu_inside(own):
             self.inside.append(own.name)
 
     def _activate(self, call: Call, x: tf.Tensor, cap: float | None) -> tf.Tensor:
@@ -267,89 +210,3 @@ class GhostGraph(Replay):
 def _parameters(ghost: keras.layers.Layer) -> int:
     """How many numbers of a ghost are trained."""
     return sum(int(tf.size(weight)) for weight in ghost.trainable_weights)
-
-
-def skip_places(model: keras.Model) -> dict[str, SkipPlace]:
-    """Key of a tensor (of `model` or a model nested in it) -> the skip that is added to it."""
-    places: dict[str, SkipPlace] = {}
-    seen: set[int] = set()
-
-    def walk(network: keras.Model, past_weights: set[str]) -> None:
-        """`past_weights`: the inputs that are computed by layers with weights."""
-        seen.add(id(network))
-        network_calls = calls(network)
-        readers = defaultdict(list)
-        for call in network_calls:
-            for key in call.inputs:
-                readers[key].append(call)
-        for call in network_calls:
-            is_past = not past_weights.isdisjoint(call.inputs)
-            own = unwrapped_layer(call.layer)
-            nested = graph_model_in(own)
-            if nested is not None and id(nested) not in seen:
-                pairs = zip(keys(nested.inputs), call.inputs, strict=True)
-                walk(nested, {inner for inner, outer in pairs if outer in past_weights})
-            elif is_past and is_spatial(own):
-                place = _place(call, own, readers[call.outputs[0]], keys(network.outputs))
-                places[place] = SkipPlace(own, call.inputs[0])
-            parts = (own, *own.submodules)
-            if is_past or any(isinstance(part, WEIGHTED) for part in parts):
-                past_weights |= set(call.outputs)
-
-    walk(model, set())
-    return places
-
-
-def _place(call: Call, convolution: keras.layers.Layer, readers: list[Call], model_outputs: list[str]) -> str:
-    """The tensor a skip is added to: the convolution's output, or that of a BatchNormalization that alone reads it."""
-    output = call.outputs[0]
-    normalised = len(readers) == 1 and isinstance(readers[0].layer, keras.layers.BatchNormalization)
-    if normalised and output not in model_outputs and not has_activation(convolution):
-        return readers[0].outputs[0]
-    return output
-
-
-def is_spatial(layer: keras.layers.Layer) -> bool:
-    """Whether `layer` is a convolution that reads more than one position of its input."""
-    return isinstance(layer, CONVOLUTIONS) and not isinstance(layer, TRANSPOSED) and max(layer.kernel_size) > 1
-
-
-def is_relu(layer: keras.layers.Layer) -> bool:
-    """Whether `layer` is a ReLU, capped or not, without leak or threshold."""
-    if isinstance(layer, keras.layers.ReLU):
-        return not layer.negative_slope and not layer.threshold
-    return _as_function(layer) in RELUS
-
-
-def _has_relu_inside(layer: keras.layers.Layer) -> bool:
-    """Whether a layer inside `layer`, which is not a model, has a ReLU."""
-    if graph_model_in(layer) is not None:
-        return False
-    parts = [part for part in layer.submodules if isinstance(part, keras.layers.Layer)]
-    return any(is_relu(part) or getattr(part, "activation", None) in RELUS for part in parts)
-
-
-def _as_function(layer: keras.layers.Layer) -> Callable | str | None:
-    """The activation an `Activation` layer holds, or the symbol of an operation (`tf.nn.relu(x)` is a layer too)."""
-    return layer.activation if isinstance(layer, keras.layers.Activation) else getattr(layer, "symbol", None)
-
-
-def other_activation(layer: keras.layers.Layer) -> str | None:
-    """The name of the activation that `layer` is or has, if no ghost replaces it."""
-    if isinstance(layer, OTHER_ACTIVATIONS) or (isinstance(layer, keras.layers.ReLU) and not is_relu(layer)):
-        return type(layer).__name__
-    function = layer.activation if has_activation(layer) else _as_function(layer)
-    if isinstance(function, str):
-        return function if function in OTHER_SYMBOLS else None
-    return None if function in (None, *NOT_OF_INTEREST, *RELUS) else getattr(function, "__name__", str(function))
-
-
-def has_activation(layer: keras.layers.Layer) -> bool:
-    """Whether `layer` has weights and an activation after them."""
-    return isinstance(layer, WEIGHTED) and layer.activation not in (None, keras.activations.linear)
-
-
-def _cap(layer: keras.layers.Layer) -> float | None:
-    if isinstance(layer, keras.layers.ReLU):
-        return None if layer.max_value is None else float(layer.max_value)
-    return RELUS[_as_function(layer)]

@@ -14,7 +14,6 @@ from tost_tf.compaction.report import CompactionReport
 from tost_tf.compat import keras, tf
 from tost_tf.compat.fit import own_steps
 from tost_tf.compat.graphs import require_graph_model
-from tost_tf.compat.optimizers import build_optimizer
 from tost_tf.compat.saving import config_of_part, save_hdf5
 from tost_tf.errors import TostError
 from tost_tf.ghost import NO_GHOST
@@ -27,8 +26,8 @@ from tost_tf.ghost.inputs import for_training
 from tost_tf.ghost.kinds import Kind, config_of, function_of
 from tost_tf.ghost.merge import as_if_merged, merge_branches, merged_variables
 from tost_tf.ghost.neuron_layer import SOFT
-from tost_tf.ghost.switch import Switch
 from tost_tf.ghost.train_step import train_step
+from tost_tf.ghost.two_views import TwoViews
 from tost_tf.graph.kernels import current_masks, masked
 from tost_tf.graph.left_dense import left_dense
 from tost_tf.graph.slots import set_to_first_values
@@ -57,7 +56,7 @@ class _Arguments:
 
 
 @keras.utils.register_keras_serializable("tost_tf")
-class GhostModel(keras.Model):
+class GhostModel(TwoViews):
     """Trains a sparse model first with ghosts and later without them; both views share all layers of the model.
 
     It is compiled and fitted like any Keras model. While ghosts are active, `fit`, `evaluate` and `predict` use the
@@ -139,8 +138,6 @@ class GhostModel(keras.Model):
                 f"branches={branches} needs a convolution or Dense layer that only a BatchNormalization with gamma and "
                 f"beta reads, and {sparse.name} has none: leave branches out"
             )
-        self.plain = sparse
-        self.ghosted = graph.view
         self._ghosts = tuple(graph.ghosts)
         self._left_alone = tuple(graph.left_alone.items())
         self._inside = tuple(graph.inside)
@@ -148,11 +145,7 @@ class GhostModel(keras.Model):
         self._held = _Held()
         self._compact = CompactSteps()
         self._merges = 0
-        self._ghosts_active = bool(graph.ghosts)  # the view in use, as Python knows it: see `_follow`
-        start = keras.initializers.Constant(self._ghosts_active)
-        self._switch = Switch(self.add_weight("ghosts_active", (), tf.bool, start, trainable=False))
-        with self._switch.not_needed():
-            self.build(sparse.input_shape)
+        self._set_views(sparse, graph.view, has_ghosts=bool(graph.ghosts))
 
     @property
     def ghosts(self) -> list[Ghost]:
@@ -161,16 +154,6 @@ class GhostModel(keras.Model):
     @property
     def left_alone(self) -> dict[str, str]:
         return dict(self._left_alone)
-
-    @property
-    def ghosts_active(self) -> bool:
-        self._follow()
-        return self._ghosts_active
-
-    @property
-    def view(self) -> keras.Model:
-        """The view in use."""
-        return self.ghosted if self.ghosts_active else self.plain
 
     def find_dead_channels(self, images: np.ndarray) -> dict[str, int]:
         """Keeps ReLU, in the view with ghosts, on the channels that do not vary over some images.
@@ -260,57 +243,6 @@ class GhostModel(keras.Model):
         """Raises `TostError` if dead channels are left out, and masks have changed since."""
         self._compact.require_same_masks()
 
-    def _use_ghosts(self, active: bool) -> None:
-        self._switch.set(active)
-        self._follow()
-
-    def _follow(self) -> None:
-        """Goes over to the view that the variable of the switch says, which loading weights may have changed."""
-        if not tf.executing_eagerly():
-            return
-        active = bool(self._switch.variable.numpy())
-        if active == self._ghosts_active:
-            return
-        self._ghosts_active = active
-        self._trace_again()
-
-    def _trace_again(self) -> None:
-        # Keras keeps the traced steps of the other view: make it trace again where it has traced.
-        if self.train_function is not None:
-            self.make_train_function(force=True)
-        if self.test_function is not None:
-            self.make_test_function(force=True)
-        if self.predict_function is not None:
-            self.make_predict_function(force=True)
-
-    def one_view(self) -> contextlib.AbstractContextManager[None]:
-        """In its block, graphs that are traced compute the view in use only, and do not switch when the ghosts end."""
-        return self._switch.not_needed()
-
-    def make_train_function(self, force=False):
-        self._follow()
-        if self._ghosts and not self._ghosts_active and self.optimizer is not None:
-            # For all weights that may be trained, should the ghosts come back.
-            build_optimizer(self.optimizer, self.ghosted.trainable_weights)
-        return super().make_train_function(force)
-
-    def make_test_function(self, force=False):
-        self._follow()
-        return super().make_test_function(force)
-
-    def make_predict_function(self, force=False):
-        self._follow()
-        return super().make_predict_function(force)
-
-    def set_weights(self, weights):
-        super().set_weights(weights)
-        self._follow()
-
-    def load_weights(self, filepath, *args, **kwargs):
-        status = super().load_weights(filepath, *args, **kwargs)
-        self._follow()
-        return status
-
     def save(self, filepath, overwrite=True, save_format=None, **kwargs):
         if save_format == "h5" or os.fspath(filepath).endswith((".h5", ".hdf5")):
             save_hdf5(self, os.fspath(filepath), overwrite, kwargs.get("include_optimizer", True))
@@ -353,30 +285,10 @@ class GhostModel(keras.Model):
         with self._switch.not_needed(), self._compact.in_step():
             return super().predict_step(data)
 
-    # Only what the view in use computes with: a weight without a gradient would be warned about at every step. The
-    # view is not looked up anew: an optimizer is made for both views' weights before a file's say which is in use.
-    @property
-    def trainable_weights(self) -> list[tf.Variable]:
-        return (self.ghosted if self._ghosts_active else self.plain).trainable_weights
-
-    @property
-    def non_trainable_weights(self) -> list[tf.Variable]:
-        trainable = {id(weight) for weight in self.trainable_weights}
-        return [weight for weight in self.weights if id(weight) not in trainable]
-
-    @property
-    def weights(self) -> list[tf.Variable]:
-        every = (*self.plain.weights, *self.ghosted.weights, self._switch.variable)
-        return list({id(weight): weight for weight in every}.values())
-
     @property
     def fit_data(self) -> Any:
         """What `fit` is being given to train on: inputs, labels and weights; `None` outside of it."""
         return self._held.value
-
-    @property
-    def losses(self) -> list[tf.Tensor]:
-        return self._switch.losses(self.view)
 
     def fit(
         self,
