@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tost_tf.compat import tf
 from tost_tf.data.images import ImageData, LabelledImages
 from tost_tf.data.pipeline import balanced_batches, evaluation_batches, normalise, steps_per_epoch, training_batches
 from tost_tf.errors import TostError
@@ -50,13 +51,15 @@ def test_epoch_resumes_at_any_step(small_data):
         np.testing.assert_array_equal(labels, labels_again)
 
 
-def shifts(crop_padding):
+def shifts(crop_padding, crop_probabilities=None):
     """How far 40 images were shifted along rows and columns, and whether they were flipped."""
     images = np.zeros((40, 9, 9, 1), np.uint8)
     images[:, 4, 4], images[:, 4, 5] = 200, 100  # a bright pixel, a darker one to its right
     part = LabelledImages(images, np.zeros(40, np.int32))
     data = ImageData(part, part, part, 2, (0.0,), (1.0,))
-    ((batch, _),) = training_batches(data, 40, seed=3, epochs=1, crop_padding=crop_padding)
+    ((batch, _),) = training_batches(
+        data, 40, seed=3, epochs=1, crop_padding=crop_padding, crop_probabilities=crop_probabilities
+    )
     found = []
     for image in batch.numpy()[..., 0]:
         bright, darker = (np.argwhere(np.isclose(image, value / 255))[0] for value in (200, 100))
@@ -68,6 +71,32 @@ def test_images_are_shifted_by_no_more_than_the_padding():
     assert set(shifts(0)) == {(0, 0, False), (0, 0, True)}
     assert {row for row, _, _ in shifts(2)} == {column for _, column, _ in shifts(2)} == {-2, -1, 0, 1, 2}
     assert {row for row, _, _ in shifts(None)} == {-1, 0, 1}  # an eighth of 9
+
+
+def test_images_are_cropped_with_the_probability_of_their_epoch():
+    assert shifts(2, np.float32([1])) == shifts(2)
+    assert {(row, column) for row, column, _ in shifts(2, np.float32([0]))} == {(0, 0)}
+    always, sometimes = shifts(2), shifts(2, np.float32([0.3]))
+    cropped = [one == other for one, other in zip(always, sometimes, strict=True) if one[:2] != (0, 0)]
+    assert 0.1 < np.mean(cropped) < 0.5
+    assert all(one == other or other[:2] == (0, 0) for one, other in zip(always, sometimes, strict=True))
+    assert [flip for *_, flip in always] == [flip for *_, flip in sometimes]
+
+
+def test_probability_of_crops_may_change_while_images_are_drawn(small_data, monkeypatch):
+    monkeypatch.setattr("tost_tf.data.pipeline.BATCHES_AHEAD", 4)
+    probabilities = tf.Variable([0.0, 0.0, 0.0])
+    epochs = [range(0, 3), range(3, 6), range(6, 9)]
+    with_crops, without = (
+        list(training_batches(small_data, 4, seed=3, epochs=3, crop_padding=padding)) for padding in (2, 0)
+    )
+    found = []
+    for batch in training_batches(small_data, 4, 3, 3, crop_padding=2, crop_probabilities=probabilities):
+        found.append(batch)
+        probabilities.assign([0.0, 0.0, 1.0])
+    for epoch, expected in zip(epochs, (without, without, with_crops), strict=True):
+        for step in epoch:
+            np.testing.assert_array_equal(found[step][0], expected[step][0])
 
 
 def test_seed_decides_order_and_augmentation(small_data):

@@ -47,7 +47,7 @@ def test_how_many_runs_there_are():
         "tweaks_cifar10": 2,
         "suptickets_digits": 48,
         "six_masks": 7,
-        "search_long": 2 * 3 * 18 * 3,
+        "search_long": 2 * 4 * 18 * 3,
         "search_length": 5 * 2 * 4 * 3,
         "confirm98": 2 * 4 * 4 * 3,
         "confirm95": 2 * 4 * 3 * 3,

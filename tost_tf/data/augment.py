@@ -18,19 +18,23 @@ def padding(height: int, width: int) -> int:
     return min(LARGEST_PADDING, round(min(height, width) / 8))
 
 
-def draw(examples: int, seed: tf.Tensor, pixels: int) -> dict[str, tf.Tensor]:
+def draw(examples: int, seed: tf.Tensor, pixels: int, probability: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
     """Random shifts and flips for `examples` images, which depend only on `seed`.
 
     Args:
       examples: number of images.
       seed: two integers.
       pixels: the padding of the images.
+      probability: that an image is shifted at all, a scalar; by default 1.
 
     Returns:
       `top` and `left`: int32 of shape [examples], the corner of the crop in the padded image, 0 to 2 · `pixels`;
       `flip`: bool of shape [examples].
     """
     corners = tf.random.stateless_uniform((examples, 3), seed, 0, 2 * pixels + 1, tf.int32)
+    if probability is not None:
+        is_shifted = tf.random.stateless_uniform((examples,), tf.random.fold_in(seed, 2)) < probability
+        corners = tf.where(is_shifted[:, None], corners, pixels)
     flip_seed = tf.random.fold_in(seed, 1)
     flip = tf.random.stateless_uniform((examples,), flip_seed) < 0.5
     return {"top": corners[:, 0], "left": corners[:, 1], "flip": flip}

@@ -12,6 +12,7 @@ import numpy as np
 
 from tost_tf.compat import tf
 from tost_tf.data import augment as augmentation
+from tost_tf.data.adaptive_crops import BATCHES_AHEAD
 from tost_tf.data.images import ImageData, LabelledImages
 from tost_tf.errors import TostError
 from tost_tf.seeds import derive_seed
@@ -46,6 +47,7 @@ def training_batches(
     augment: bool = True,
     first_step: int = 0,
     crop_padding: int | None = None,
+    crop_probabilities: tf.Variable | np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Batches of `(images, one-hot labels)` for the epochs `first_epoch` to `epochs - 1`, in order.
 
@@ -59,6 +61,8 @@ def training_batches(
       first_step: the first step of that epoch, counted from 0: the number of its steps already done.
       crop_padding: by how many pixels images are padded before they are cropped, and so shifted at most; by default
         `augment.padding`; 0 for flips only.
+      crop_probabilities: [epochs], how likely an image is to be cropped in each epoch; by default 1. A variable is read
+        when the first batch of an epoch is drawn, up to `adaptive_crops.BATCHES_AHEAD` batches ahead.
     """
     images, labels = tf.constant(data.train.images), tf.constant(data.train.labels)
     augment = augment and data.has_images
@@ -70,7 +74,9 @@ def training_batches(
     def plan(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch = tf.cast(epoch, tf.int32)
         order = tf.random.experimental.stateless_shuffle(tf.range(examples), tf.stack([order_seed, epoch]))
-        drawn = augmentation.draw(examples, tf.stack([augment_seed, epoch]), pixels) if augment else {}
+        probability = None if crop_probabilities is None else tf.gather(crop_probabilities, epoch)
+        seeds = tf.stack([augment_seed, epoch])
+        drawn = augmentation.draw(examples, seeds, pixels, probability) if augment else {}
         return tf.data.Dataset.from_tensor_slices((order, drawn)).batch(batch_size)
 
     def make_batch(order: tf.Tensor, drawn: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -80,8 +86,9 @@ def training_batches(
         return normalise(batch, data), tf.one_hot(tf.gather(labels, order), data.num_classes)
 
     epochs_left = tf.data.Dataset.range(first_epoch, epochs).flat_map(plan)
-    batches = epochs_left.skip(first_step).map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return _split_by_examples(batches).prefetch(tf.data.AUTOTUNE)
+    ahead = tf.data.AUTOTUNE if crop_probabilities is None else BATCHES_AHEAD // 4
+    batches = epochs_left.skip(first_step).map(make_batch, num_parallel_calls=ahead, deterministic=True)
+    return _split_by_examples(batches).prefetch(ahead)
 
 
 def evaluation_batches(data: ImageData, part: LabelledImages) -> tf.data.Dataset:

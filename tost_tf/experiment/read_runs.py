@@ -14,6 +14,7 @@ from tost_tf.errors import TostError
 from tost_tf.experiment.flags import parse, read_config
 from tost_tf.experiment.mask_options import MaskConfig
 from tost_tf.experiment.options import RunConfig
+from tost_tf.experiment.run.folder import OPTIONAL
 from tost_tf.files import read_object
 
 CONFIG, RESULT, METRICS, SWEEP = "config.flags", "result.json", "metrics.csv", "sweep.json"
@@ -143,7 +144,7 @@ def find_runs(folders: Iterable[str | os.PathLike]) -> Found:
 
 
 def read_curves(run: Run) -> list[dict[str, float]]:
-    """The rows of `metrics.csv`, as numbers; `plain_loss` is NaN without ghosts.
+    """The rows of `metrics.csv`, as numbers; NaN where a column is empty, as `plain_loss` is without ghosts.
 
     Raises:
       TostError: the file is missing or damaged.
@@ -152,7 +153,7 @@ def read_curves(run: Run) -> list[dict[str, float]]:
     try:
         with open(path, newline="") as file:
             rows = [
-                {name: math.nan if (name, value) == ("plain_loss", "") else float(value) for name, value in row.items()}
+                {name: math.nan if name in OPTIONAL and not value else float(value) for name, value in row.items()}
                 for row in csv.DictReader(file)
             ]
     except (OSError, TypeError, ValueError) as error:

@@ -54,7 +54,7 @@ def underfitting(rows: Sequence[Mapping[str, float]], data: DataConfig) -> str:
 
     At 98% sparsity a ResNet-20 gained 3 points without crops, and 0.5 without any augmentation (docs/results.md).
     """
-    crops = data.augment and data.crop_padding != 0
+    crops = data.augment and data.crop_padding != 0 and not data.adaptive_crops
     if not crops or not rows or rows[-1]["accuracy"] >= rows[-1]["val_accuracy"]:
         return ""
     training, validation = (100 * rows[-1][name] for name in ("accuracy", "val_accuracy"))

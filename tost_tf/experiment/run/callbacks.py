@@ -10,7 +10,7 @@ import numpy as np
 
 from tost_tf.compat import keras
 from tost_tf.experiment.run.checkpoints import Checkpoints
-from tost_tf.experiment.run.folder import RunDirectory
+from tost_tf.experiment.run.folder import OPTIONAL, RunDirectory
 from tost_tf.graph.kernels import prunable_weights
 from tost_tf.progress import duration_text
 
@@ -90,7 +90,7 @@ class EpochTable(keras.callbacks.Callback):
         names = ("loss", "accuracy", "val_loss", "val_accuracy", "alpha", "beta")
         row = {name: float(logs[name]) for name in names}
         row |= {
-            "plain_loss": logs.get("plain_loss"),
+            **{name: logs.get(name) for name in OPTIONAL},
             "epoch": epoch + 1,
             "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
             "sparsity": measured_sparsity(self.plain),

@@ -24,12 +24,16 @@ METRICS = (
     "val_loss",
     "val_accuracy",
     "plain_loss",
+    "clean_accuracy",
+    "crop_probability",
     "learning_rate",
     "alpha",
     "beta",
     "sparsity",
     "seconds",
 )
+# Columns that are empty in some runs, and missing in those of older versions.
+OPTIONAL = ("plain_loss", "clean_accuracy", "crop_probability")
 LOCK = ".lock"
 
 
@@ -202,7 +206,7 @@ class RunDirectory:
 
 
 def _numbers(row: dict[str, str]) -> dict[str, float | None]:
-    """Of a row of `metrics.csv`; runs of older versions have no `plain_loss`."""
-    plain_loss = row.get("plain_loss")
-    numbers = {name: float(row[name]) for name in METRICS if name != "plain_loss"}
-    return numbers | {"epoch": int(row["epoch"]), "plain_loss": float(plain_loss) if plain_loss else None}
+    """Of a row of `metrics.csv`."""
+    numbers = {name: float(row[name]) for name in METRICS if name not in OPTIONAL}
+    optional = {name: float(row[name]) if row.get(name) else None for name in OPTIONAL}
+    return numbers | optional | {"epoch": int(row["epoch"])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from tost_tf.compat import keras, tf
 from tost_tf.data.pipeline import evaluation_batches, first_examples, training_batches
 from tost_tf.errors import NotFinite, TostError
+from tost_tf.experiment.run.adapt_crops import AdaptCrops, no_crops
 from tost_tf.experiment.run.agreement import require_same, starting_point
 from tost_tf.experiment.run.callbacks import EpochTable, NonFiniteLoss, SaveCheckpoints, StopOnNonFiniteLoss
 from tost_tf.experiment.run.checkpoints import Checkpoints, has_epoch, last_checkpoint
@@ -48,6 +50,7 @@ def compute(run: Run, network: RunNetwork) -> None:
         print(f"training on {run.replicas} devices, batches of {batch_size} split over them", flush=True)
     _name_other_devices(run)
     note_data(run)
+    probabilities = no_crops(run.config.training.epochs) if run.config.data.adaptive_crops else None
     with run.strategy.scope(), run.output_folder() as output:
         model = add_ghosts_and_compile(run.config, network.dense, network.masks, run.teacher())
         average = make_average(run.config.recipe)
@@ -62,7 +65,7 @@ def compute(run: Run, network: RunNetwork) -> None:
         if run.workers.several:
             require_same(run.strategy, starting_point(run.data, model, done, progress))
         training = _Training(
-            run, output, model, network.masks, checkpoints, average, done, progress, run.stop_requested()
+            run, output, model, network.masks, checkpoints, average, done, progress, probabilities, run.stop_requested()
         )
         with run.stop.noted():
             training.fit()
@@ -122,6 +125,7 @@ class _Training:
       average: of its weights, `None` without.
       done: the number of epochs done.
       progress: within the next epoch, `None` for its start.
+      crop_probabilities: of each epoch, `None` where they do not change.
       stop_requested: returns the signal that stops the run, or `None`.
     """
 
@@ -133,6 +137,7 @@ class _Training:
     average: WeightAverage | None
     done: int
     progress: EpochProgress | None
+    crop_probabilities: tf.Variable | None
     stop_requested: Callable[[], int | None]
 
     def fit(self) -> None:
@@ -168,7 +173,15 @@ class _Training:
             self.run.config.data.augment,
             first_step=self.progress.step if self.progress else 0,
             crop_padding=self.run.config.data.crop_padding,
+            crop_probabilities=self.crop_probabilities,
         )
+
+    def _adapting(self) -> list[keras.callbacks.Callback]:
+        if self.crop_probabilities is None:
+            return []
+        rows = [row for row in self.output.read_metrics() if row["epoch"] <= self.done]
+        as_validated = self.average.in_use if self.average else contextlib.nullcontext
+        return [AdaptCrops(self.crop_probabilities, self.run.data, self.run.steps_per_epoch, rows, as_validated)]
 
     def _merging(self) -> list[keras.callbacks.Callback]:
         run = self.run
@@ -199,6 +212,7 @@ class _Training:
             *([CompactTraining(verbose=int(run.writes))] if config.machine.compact_training else []),
             WatchPlainView(*first_examples(run.data, run.data.validation, training.batch_size), recipe.label_smoothing),
             StopOnNonFiniteLoss(),
+            *self._adapting(),
             *mask_callbacks(config, model, self.masks, steps, output),
             *([self.average] if self.average else []),
             EpochTable(output, model.plain, training.epochs, self.progress.seconds if self.progress else 0.0),

@@ -33,7 +33,8 @@ def compute(run: Run, network: RunNetwork) -> None:
     half = max(1, training.batch_size // 2)
     epochs = math.ceil(HALF_BATCHES_PER_STEP * recipe.rescale_steps / steps_per_epoch(len(data.train), half))
     seed, images = derive_seed(training.seed, "rescale"), config.data
-    halves = training_batches(data, half, seed, epochs, augment=images.augment, crop_padding=images.crop_padding)
+    padding = 0 if images.adaptive_crops else images.crop_padding  # as training begins
+    halves = training_batches(data, half, seed, epochs, augment=images.augment, crop_padding=padding)
     if teacher:
         halves = halves.map(lambda images, labels: (images, with_soft_labels(images, labels, teacher)))
     ghosted = add_ghosts(without_branches(config), network.dense, network.masks)

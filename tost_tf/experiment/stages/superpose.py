@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tost_tf.compat import keras
+from tost_tf.compat import keras, tf
 from tost_tf.data.images import ImageData
 from tost_tf.data.pipeline import training_batches
 from tost_tf.dynamic.tickets import ticket_path
@@ -52,7 +52,7 @@ def compute(run: Run, network: RunNetwork) -> None:
         tickets.append({"epoch": _epoch(config, number), **_accuracies(final, data)})
         if number:
             _put(final, join(average, _arrays(final), newest_fraction(options.superpose, number, options.cima_factor)))
-            recalibrate(final, _training_images(config, data))
+            recalibrate(final, _training_images(config, data, directory.read_metrics()))
         superpositions.append({"tickets": number + 1, "epoch": tickets[-1]["epoch"], **_accuracies(final, data)})
         print(
             f"ticket {number + 1}: test accuracy {100 * tickets[-1]['test_accuracy']:.2f}%, "
@@ -116,9 +116,12 @@ def _accuracies(model: keras.Model, data: ImageData) -> dict[str, float]:
     return {name: evaluate(model, data, part).accuracy for name, part in parts.items()}
 
 
-def _training_images(config: RunConfig, data: ImageData):
-    """One pass over the training images, augmented and batched as in training."""
+def _training_images(config: RunConfig, data: ImageData, rows: Sequence[Mapping[str, float]]) -> tf.data.Dataset:
+    """One pass over the training images, augmented and batched as in the last epoch, the last of `rows`."""
     seed = derive_seed(config.training.seed, "recalibration")
     size, images = config.training.batch_size, config.data
-    batches = training_batches(data, size, seed, 1, augment=images.augment, crop_padding=images.crop_padding)
+    crops = np.float32([rows[-1]["crop_probability"]]) if images.adaptive_crops else None
+    batches = training_batches(
+        data, size, seed, 1, augment=images.augment, crop_padding=images.crop_padding, crop_probabilities=crops
+    )
     return batches.map(lambda images, labels: images)
