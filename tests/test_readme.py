@@ -63,14 +63,15 @@ def test_its_gains_are_those_of_the_confirmation():
         runs = [row for row in csv.DictReader(file) if (row["network"], row["sparsity"]) == ("resnet20", "0.98")]
     rows = re.findall(r"^\| ([\w ]+) \| ([\d.]+) \| ([\d.]+) \| \**\+([\d.]+) ± ([\d.]+)\** \|", README, re.MULTILINE)
     assert [row[0] for row in rows] == ["SynFlow", "ERK", "random by layer", "SNIP"]
-    for mask, *numbers in rows:
+    for name, *numbers in rows:
+        mask = name.lower().removesuffix(" by layer")
         default, plus = (
             np.array(
                 [
                     float(row["test accuracy"])
                     for seed in "012"
                     for row in runs
-                    if (row["mask"], row["method"], row["seed"]) == (mask.lower().removesuffix(" by layer"), method, seed)
+                    if (row["mask"], row["method"], row["seed"]) == (mask, method, seed)
                 ]
             )
             for method in ("default", "tost_plus")
