@@ -63,7 +63,7 @@ WITHOUT_EFFECT["tost"] = WITHOUT_EFFECT["default"] - {
     *("ghost_skip_initializer", "ghost_schedule", "ghost_end_epoch", "beta_start", "beta_end", "rescale_steps"),
     *("beta_schedule", "ghost_skip_gate", "ghost_dead_channels"),
 }
-WITHOUT_EFFECT["tost_plus"] = WITHOUT_EFFECT["default"] | {"lr_drop_epochs", "lr_drop_factor"}
+WITHOUT_EFFECT["tost_plus"] = WITHOUT_EFFECT["default"] | {"lr_drop_epochs", "lr_drop_factor", "adaptive_crops"}
 # Values that are beside the default and within all ranges.
 OTHER = {str: "he_normal", bool: None, int: 7, float: 0.4, tuple: (3, 5)}
 SPECIAL = {
