@@ -18,7 +18,7 @@ RESULTS, BASE = Path("benchmarks/results/search.csv"), "flags/search/base.flags"
 # In the order in which they are written; the mask, the network and the data are those of the base.
 SHOWN = (
     *("optimizer", "optimizer_tweak", "schedule", "learning_rate", "momentum", "weight_decay", "batch_size"),
-    *("weight_average", "teacher", "distill_weight", "ghost_neurons", "ghost_branches"),
+    *("mask", "weight_average", "teacher", "distill_weight", "ghost_neurons", "ghost_branches"),
     *("crop_padding", "adaptive_crops", "train_examples", "epochs", "sparsity", "mixed_precision"),
 )
 OF_EACH_RUN = ("run_dir", "seed", "lr_drop_epochs", "ghost_end_epoch")  # the last two follow from the others

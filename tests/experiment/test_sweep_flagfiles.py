@@ -49,8 +49,8 @@ def test_how_many_runs_there_are():
         "six_masks": 7,
         "search_long": 2 * 4 * 18 * 3,
         "search_length": 5 * 2 * 4 * 3,
-        "confirm98": 2 * 4 * 4 * 3,
-        "confirm95": 2 * 4 * 3 * 3,
+        "confirm98": 2 * 4 * 5 * 3,
+        "confirm95": 2 * 4 * 4 * 3,
     }
 
 
