@@ -13,9 +13,9 @@ from tost_tf.experiment.options import RunConfig
 from tost_tf.experiment.run.adapt_crops import AdaptCrops, evenly_spaced, no_crops
 from tost_tf.experiment.run.folder import RunDirectory
 
-# Three steps an epoch; a gap is made large by few images, a high learning rate and a network that fits them.
+# Five steps an epoch; a gap is made large by few images, a high learning rate and a network that fits them.
 OPTIONS = {
-    **{"dataset": "digits", "train_examples": 60, "batch_size": 24, "epochs": 6, "augment": True},
+    **{"dataset": "digits", "train_examples": 60, "batch_size": 12, "epochs": 6, "augment": True},
     **{"mask": "erk", "sparsity": 0.3, "recipe": "default", "deterministic": True, "learning_rate": 0.05},
     **{"adaptive_crops": True, "weight_average": 0.5},
 }
@@ -23,8 +23,8 @@ OPTIONS = {
 
 @pytest.fixture
 def one_epoch_ahead(monkeypatch):
-    """As if an epoch had many steps: three, and pipelines that draw three batches ahead at most."""
-    monkeypatch.setattr("tost_tf.data.adaptive_crops.BATCHES_AHEAD", 3)
+    """As if an epoch of five steps were a long one: pipelines draw three batches ahead at most."""
+    monkeypatch.setattr("tost_tf.data.adaptive_crops.BATCHES_AHEAD", 5)
     monkeypatch.setattr("tost_tf.data.pipeline.BATCHES_AHEAD", 4)
 
 
@@ -34,7 +34,7 @@ def test_crops_follow_the_gap_and_a_stopped_run_ends_as_one_that_was_not(
     for name in ("whole", "stopped"):
         config = RunConfig.make(model=network, **OPTIONS, run_dir=str(tmp_path / name))
         if name == "stopped":
-            assert stopped_after(config, 11) == "step 2 of epoch 4"
+            assert stopped_after(config, 17) == "step 2 of epoch 4"
         tost.launch(config)
     whole, stopped = (RunDirectory(tmp_path / name).read_metrics() for name in ("whole", "stopped"))
     gaps = [row["clean_accuracy"] - row["val_accuracy"] for row in whole]
@@ -44,6 +44,14 @@ def test_crops_follow_the_gap_and_a_stopped_run_ends_as_one_that_was_not(
     assert max(probabilities) > 0
     for one, other in zip(whole, stopped, strict=True):
         assert one | {"seconds": 0} == other | {"seconds": 0}
+
+
+def test_a_run_whose_accuracies_are_lost_does_not_go_on_otherwise(network, tmp_path, stopped_after):
+    config = RunConfig.make(model=network, **OPTIONS, run_dir=str(tmp_path / "run"))
+    assert stopped_after(config, 7) == "step 2 of epoch 2"
+    (tmp_path / "run/metrics.csv").unlink()
+    with pytest.raises(TostError, match="does not have the accuracies of every epoch up to 1, by which --adaptive"):
+        tost.launch(config)
 
 
 class FixedAccuracy:

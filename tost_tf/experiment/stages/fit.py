@@ -179,7 +179,13 @@ class _Training:
     def _adapting(self) -> list[keras.callbacks.Callback]:
         if self.crop_probabilities is None:
             return []
-        rows = [row for row in self.output.read_metrics() if row["epoch"] <= self.done]
+        directory = self.run.directory  # not the output, which is a new folder for all workers but the chief
+        rows = [row for row in directory.read_metrics() if row["epoch"] <= self.done]
+        if [row["epoch"] for row in rows] != list(range(1, self.done + 1)):
+            raise TostError(
+                f"{str(directory.metrics)!r} does not have the accuracies of every epoch up to {self.done}, by "
+                "which --adaptive_crops goes on: put the file back, or train again in another --run_dir"
+            )
         as_validated = self.average.in_use if self.average else contextlib.nullcontext
         return [AdaptCrops(self.crop_probabilities, self.run.data, self.run.steps_per_epoch, rows, as_validated)]
 
